@@ -1,0 +1,370 @@
+/*
+ * Blocks: a page (or a chunk of the page directory) as its bytes lie on a backend.
+ *
+ *   0       4      5       6         8        16      24         28            32         40         56         64
+ *   +-------+------+-------+---------+--------+-------+----------+-------------+----------+----------+----------+----
+ *   | magic | kind | codec | version | number | epoch | raw size | stored size | store id | reserved | checksum | payload
+ *   +-------+------+-------+---------+--------+-------+----------+-------------+----------+----------+----------+----
+ *
+ * The checksum is XXH64 over the payload as stored, seeded with XXH64 of the 56 header bytes before it. A page's
+ * payload is its records in order, {key length u16, word u32, key, value}, without slots and free space: reading one
+ * builds the page anew, so that no bytes on a disk can make cells overlap or offsets lead elsewhere, and free space
+ * is never stored. docs/format.md has the tables.
+ *
+ * Invariants
+ *   1. Nothing of a block is believed before magic, sizes and checksum hold, and nothing of its payload before every
+ *      record lies inside it: files may be hostile, and a checksum is no defence against that.
+ *   2. A payload is stored compressed only when that saves at least one unit.
+ *   3. A frame becomes resident only after the page in it is known to be sound.
+ */
+import {
+  BLOCK_HEADER_SIZE,
+  BLOCK_PAGE,
+  CODEC_LZ4,
+  CODEC_NONE,
+  DAMAGE_CODEC,
+  DAMAGE_COMPRESSION,
+  DAMAGE_IDENTITY,
+  DAMAGE_CHECKSUM,
+  DAMAGE_KIND,
+  DAMAGE_MAGIC,
+  DAMAGE_ORDER,
+  DAMAGE_REFERENCE,
+  DAMAGE_SIZE,
+  FENCE_HIGH_AREA,
+  FENCE_LOW_AREA,
+  FORMAT_VERSION,
+  OK,
+  PAGE_INNER,
+  PAGE_LEAF,
+  PAGE_NUMBER_MAX,
+  PAGE_OVERFLOW,
+  PRIVATE_PAGE,
+  UNIT_SIZE,
+} from './layout';
+import { xxh64 } from './checksum';
+import { lz4Compress, lz4Decompress } from './lz4';
+import { LEVEL_ANY, LEVEL_OVERFLOW, frameAdmit, frameGive, framePin, frameTake } from './frames';
+import {
+  BLOCK_SUM,
+  DAMAGE,
+  MISS_HIGH,
+  MISS_LEVEL,
+  MISS_LOW,
+  NO_BOUND,
+  STORE_ID,
+  bytesCompare,
+  damaged,
+  frameAddress,
+  pageSize,
+} from './memory';
+import {
+  META_CHAINED,
+  META_TOMBSTONE,
+  PAGE_HEADER_SIZE,
+  SLOT_SIZE,
+  cellWord,
+  keyAddress,
+  keyLength,
+  pageAppendCell,
+  pageCount,
+  pageDataUsed,
+  pageFree,
+  pageInit,
+  pageKind,
+  pageLevel,
+  pageNext,
+  pageRehead,
+  pageRemaining,
+  pageSetOverflow,
+  pageSpare,
+  valueAt,
+  valueFits,
+  valueStored,
+} from './page';
+import { chainPageCapacity } from './overflow';
+
+const BLOCK_MAGIC: u32 = 0x42474541; // "AEGB"
+const LEVEL_MAX: u32 = 60;
+
+/** Header sizes of a payload: tree pages, overflow pages. */
+const TREE_PAYLOAD_HEADER: u32 = 8;
+const OVERFLOW_PAYLOAD_HEADER: u32 = 16;
+const RECORD_OVERHEAD: u32 = 6;
+
+function unitsOf(bytes: u32): u32 {
+  return (bytes + UNIT_SIZE - 1) / UNIT_SIZE;
+}
+
+/** Writes a page as a payload; answers its length. */
+function pageSerialise(page: usize, target: usize): u32 {
+  const kind = pageKind(page);
+  store<u8>(target, kind as u8);
+  store<u8>(target, pageLevel(page) as u8, 1);
+  store<u16>(target, 0, 2);
+  if (kind == PAGE_OVERFLOW) {
+    const used = pageDataUsed(page);
+    store<u32>(target, used, 4);
+    store<u32>(target, pageNext(page), 8);
+    store<u32>(target, pageRemaining(page), 12);
+    memory.copy(target + OVERFLOW_PAYLOAD_HEADER, page + PAGE_HEADER_SIZE, used);
+    return OVERFLOW_PAYLOAD_HEADER + used;
+  }
+  const count = pageCount(page);
+  store<u32>(target, count, 4);
+  let at = target + TREE_PAYLOAD_HEADER;
+  for (let i: u32 = 0; i < count; ++i) {
+    const length = keyLength(page, i);
+    const word = cellWord(page, i);
+    const size = length + (kind == PAGE_LEAF ? valueStored(word) : 0);
+    store<u16>(at, length as u16);
+    store<u32>(at, word, 2);
+    memory.copy(at + RECORD_OVERHEAD, keyAddress(page, i), size); // key and value lie side by side in a cell
+    at += RECORD_OVERHEAD + size;
+  }
+  return (at - target) as u32;
+}
+
+/** Seals the payload that lies behind the header's place: header, checksum, padding. Answers the bytes to write. */
+function seal(target: usize, kind: u32, codec: u32, low: u32, high: u32, epoch: u64, raw: u32, stored: u32): u32 {
+  store<u32>(target, BLOCK_MAGIC);
+  store<u8>(target, kind as u8, 4);
+  store<u8>(target, codec as u8, 5);
+  store<u16>(target, FORMAT_VERSION, 6);
+  store<u32>(target, low, 8);
+  store<u32>(target, high, 12);
+  store<u64>(target, epoch, 16);
+  store<u32>(target, raw, 24);
+  store<u32>(target, stored, 28);
+  store<u64>(target, load<u64>(STORE_ID), 32);
+  store<u64>(target, 0, 40);
+  store<u64>(target, 0, 48);
+  const sum = blockSum(target, stored);
+  store<u64>(target, sum, 56);
+  store<u64>(BLOCK_SUM, sum);
+  const length = BLOCK_HEADER_SIZE + stored;
+  const padded = unitsOf(length) * UNIT_SIZE;
+  memory.fill(target + length, 0, padded - length);
+  return padded;
+}
+
+function blockSum(block: usize, stored: u32): u64 {
+  return xxh64(block + BLOCK_HEADER_SIZE, stored, xxh64(block, 56, 0));
+}
+
+/** Puts a payload behind the header's place, compressed when that saves a unit; answers stored length | codec << 24. */
+function storePayload(payload: usize, raw: u32, codec: u32, target: usize): u32 {
+  const body = target + BLOCK_HEADER_SIZE;
+  const units = unitsOf(BLOCK_HEADER_SIZE + raw);
+  if (codec == CODEC_LZ4 && units > 1) {
+    const stored = lz4Compress(payload, raw, body, (units - 1) * UNIT_SIZE - BLOCK_HEADER_SIZE);
+    if (stored != 0) return stored | (CODEC_LZ4 << 24);
+  }
+  if (payload != body) memory.copy(body, payload, raw);
+  return raw | (CODEC_NONE << 24);
+}
+
+/** Writes the page in a frame as a block; answers the bytes to write (whole units). blockSum*() give its checksum. */
+export function blockSealPage(frame: u32, codec: u32, target: usize): u32 {
+  const page = frameAddress(frame);
+  const payload = codec == CODEC_NONE ? target + BLOCK_HEADER_SIZE : pageSpare();
+  const raw = pageSerialise(page, payload);
+  const stored = storePayload(payload, raw, codec, target);
+  return seal(target, BLOCK_PAGE, stored >> 24, load<u32>(page), 0, load<u64>(page, 8), raw, stored & 0xffffff);
+}
+
+/** Writes any payload of up to 64 KiB as a block. */
+export function blockSeal(kind: u32, low: u32, high: u32, payload: usize, raw: u32, codec: u32, target: usize): u32 {
+  const stored = storePayload(payload, raw, codec, target);
+  return seal(target, kind, stored >> 24, low, high, 0, raw, stored & 0xffffff);
+}
+
+/** Checks a block's header and checksum against what its reference says. */
+function blockVerify(block: usize, available: u32, kind: u32, low: u32, high: u32, sumLow: u32, sumHigh: u32): i32 {
+  if (available < (BLOCK_HEADER_SIZE as u32)) return damaged(low, DAMAGE_SIZE);
+  if (load<u32>(block) != BLOCK_MAGIC) return damaged(low, DAMAGE_MAGIC);
+  const stored = load<u32>(block, 28);
+  if (stored > available - BLOCK_HEADER_SIZE) return damaged(low, DAMAGE_SIZE);
+  const sum = blockSum(block, stored);
+  if (sum != load<u64>(block, 56)) return damaged(low, DAMAGE_CHECKSUM);
+  if (sum != ((sumLow as u64) | ((sumHigh as u64) << 32))) return damaged(low, DAMAGE_IDENTITY);
+  if (load<u64>(block, 32) != load<u64>(STORE_ID)) return damaged(low, DAMAGE_IDENTITY);
+  if (load<u32>(block, 8) != low || load<u32>(block, 12) != high || load<u8>(block, 4) != kind) {
+    return damaged(low, DAMAGE_IDENTITY);
+  }
+  if (load<u16>(block, 6) != FORMAT_VERSION) return damaged(low, DAMAGE_IDENTITY);
+  return OK;
+}
+
+/** Brings a block's payload to `target`, which holds `most` bytes; answers its length, or 0 when it is damaged. */
+function payloadOpen(block: usize, target: usize, most: u32, low: u32): u32 {
+  const raw = load<u32>(block, 24);
+  const stored = load<u32>(block, 28);
+  const codec = load<u8>(block, 5);
+  if (raw == 0 || raw > most) {
+    damaged(low, DAMAGE_SIZE);
+    return 0;
+  }
+  if (codec == CODEC_NONE) {
+    if (raw != stored) {
+      damaged(low, DAMAGE_SIZE);
+      return 0;
+    }
+    memory.copy(target, block + BLOCK_HEADER_SIZE, raw);
+    return raw;
+  }
+  if (codec != CODEC_LZ4) {
+    damaged(low, DAMAGE_CODEC);
+    return 0;
+  }
+  if (!lz4Decompress(block + BLOCK_HEADER_SIZE, stored, target, raw)) {
+    damaged(low, DAMAGE_COMPRESSION);
+    return 0;
+  }
+  return raw;
+}
+
+/** Checks a block that is no page and brings its payload to `target`; the payload must have `expected` bytes. */
+export function blockOpen(
+  block: usize,
+  available: u32,
+  kind: u32,
+  low: u32,
+  high: u32,
+  sumLow: u32,
+  sumHigh: u32,
+  target: usize,
+  expected: u32,
+): i32 {
+  const status = blockVerify(block, available, kind, low, high, sumLow, sumHigh);
+  if (status != OK) return status;
+  if (load<u32>(block, 24) != expected) return damaged(low, DAMAGE_SIZE);
+  return payloadOpen(block, target, expected, low) == 0 ? damaged(low, load<u32>(DAMAGE)) : OK;
+}
+
+/**
+ * Brings a page in: checks its block, builds it in a free frame, checks it against what the miss expects (when
+ * `expecting`) and makes it resident, pinned and clean. `end` 0: the newest version; else an old one ending there.
+ */
+export function pageLoad(
+  block: usize,
+  available: u32,
+  number: u32,
+  sumLow: u32,
+  sumHigh: u32,
+  end: f64,
+  expecting: bool,
+): i32 {
+  const status = blockVerify(block, available, BLOCK_PAGE, number, 0, sumLow, sumHigh);
+  if (status != OK) return status;
+  const payload = pageSpare();
+  const length = payloadOpen(block, payload, pageSize, number);
+  if (length == 0) return damaged(number, load<u32>(DAMAGE));
+  const frame = frameTake();
+  const page = frameAddress(frame);
+  const what = pageBuild(page, number, load<u64>(block, 16), payload, length);
+  const fault = what == 0 && expecting ? pageExpect(page) : what;
+  if (fault != 0) {
+    memory.fill(page, 0, pageSize); // a half-built page must not leak into the frame's next life
+    frameGive(frame);
+    return damaged(number, fault);
+  }
+  frameAdmit(frame, false, end as u64);
+  framePin(frame);
+  return OK;
+}
+
+/** Builds a page from a payload; answers what is wrong with it, or 0. */
+function pageBuild(page: usize, number: u32, epoch: u64, payload: usize, length: u32): u32 {
+  if (length < TREE_PAYLOAD_HEADER) return DAMAGE_SIZE;
+  const kind = load<u8>(payload) as u32;
+  const level = load<u8>(payload, 1) as u32;
+  if (load<u16>(payload, 2) != 0) return DAMAGE_SIZE;
+  const count = load<u32>(payload, 4);
+  pageInit(page, number, kind, level, epoch);
+  if (kind == PAGE_OVERFLOW) return overflowBuild(page, number, payload, length);
+  if (kind == PAGE_LEAF ? level != 0 : kind != PAGE_INNER || level == 0 || level > LEVEL_MAX) return DAMAGE_KIND;
+  if (kind == PAGE_INNER && count == 0) return DAMAGE_SIZE;
+  const keyMax = ((pageSize >> 3) as u32);
+  const end = payload + length;
+  let at = payload + TREE_PAYLOAD_HEADER;
+  for (let i: u32 = 0; i < count; ++i) {
+    if (((end - at) as u32) < RECORD_OVERHEAD) return DAMAGE_SIZE;
+    const keyBytes = load<u16>(at) as u32;
+    const word = load<u32>(at, 2);
+    if (keyBytes > keyMax) return DAMAGE_SIZE;
+    let stored: u32 = 0;
+    if (kind == PAGE_LEAF) {
+      const fault = wordFault(word, keyBytes, number);
+      if (fault != 0) return fault;
+      stored = valueStored(word);
+    } else {
+      if (keyBytes == 0 ? i != 0 : i == 0) return DAMAGE_ORDER;
+      if (numberFault(word, number)) return DAMAGE_REFERENCE;
+    }
+    const key = at + RECORD_OVERHEAD;
+    if (((end - key) as u32) < keyBytes + stored) return DAMAGE_SIZE;
+    if (pageFree(page) < SLOT_SIZE + 4 + keyBytes + stored) return DAMAGE_SIZE;
+    if (i > 0) {
+      if (bytesCompare(keyAddress(page, i - 1), keyLength(page, i - 1), key, keyBytes) >= 0) return DAMAGE_ORDER;
+    }
+    pageAppendCell(page, key, keyBytes, word, key + keyBytes, stored);
+    if (kind == PAGE_LEAF && word & META_CHAINED && numberFault(load<u32>(valueAt(page, i)), number)) {
+      return DAMAGE_REFERENCE;
+    }
+    at = key + keyBytes + stored;
+  }
+  if (at != end) return DAMAGE_SIZE;
+  pageRehead(page);
+  return 0;
+}
+
+function overflowBuild(page: usize, number: u32, payload: usize, length: u32): u32 {
+  if (length < OVERFLOW_PAYLOAD_HEADER || load<u8>(payload, 1) != 0) return DAMAGE_SIZE;
+  const used = load<u32>(payload, 4);
+  const next = load<u32>(payload, 8);
+  const remaining = load<u32>(payload, 12);
+  if (used > chainPageCapacity() || used != length - OVERFLOW_PAYLOAD_HEADER || used > remaining) return DAMAGE_SIZE;
+  if (next != 0 && numberFault(next, number)) return DAMAGE_REFERENCE;
+  pageSetOverflow(page, next, used, remaining);
+  memory.copy(page + PAGE_HEADER_SIZE, payload + OVERFLOW_PAYLOAD_HEADER, used);
+  return 0;
+}
+
+/** A leaf cell's meta word that no writer makes. */
+function wordFault(word: u32, keyBytes: u32, number: u32): u32 {
+  const length = word & ~(META_CHAINED | META_TOMBSTONE);
+  if (word & META_TOMBSTONE) return number & PRIVATE_PAGE && word == META_TOMBSTONE ? 0 : DAMAGE_SIZE;
+  if (word & META_CHAINED) return length > 0 ? 0 : DAMAGE_SIZE;
+  return valueFits(keyBytes, length) ? 0 : DAMAGE_SIZE;
+}
+
+/** A page number that a page with that number cannot refer to. */
+function numberFault(number: u32, from: u32): bool {
+  const plain = number & ~PRIVATE_PAGE;
+  return plain == 0 || plain > (PAGE_NUMBER_MAX as u32) || ((number ^ from) & PRIVATE_PAGE) != 0 || number >= 0x80000000;
+}
+
+/** Compares a page with what its parent (or chain) expects; answers what is wrong, or 0. */
+function pageExpect(page: usize): u32 {
+  const level = load<u32>(MISS_LEVEL);
+  const kind = pageKind(page);
+  if (level == LEVEL_OVERFLOW) return kind == PAGE_OVERFLOW ? 0 : DAMAGE_KIND;
+  if (kind == PAGE_OVERFLOW) return DAMAGE_KIND;
+  if (level != LEVEL_ANY && pageLevel(page) != level) return DAMAGE_KIND;
+  const first: u32 = kind == PAGE_LEAF ? 0 : 1;
+  const count = pageCount(page);
+  if (count <= first) return 0;
+  const low = load<u32>(MISS_LOW);
+  if (low != NO_BOUND && bytesCompare(keyAddress(page, first), keyLength(page, first), FENCE_LOW_AREA, low) < 0) {
+    return DAMAGE_ORDER;
+  }
+  const high = load<u32>(MISS_HIGH);
+  if (
+    high != NO_BOUND &&
+    bytesCompare(keyAddress(page, count - 1), keyLength(page, count - 1), FENCE_HIGH_AREA, high) >= 0
+  ) {
+    return DAMAGE_ORDER;
+  }
+  return 0;
+}

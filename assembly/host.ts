@@ -1,0 +1,205 @@
+/*
+ * The host's view of the state area: what a call left behind, and the few words the host sets. Epochs cross the door
+ * as f64 (exact below 2^53), addresses and counts as u32 that arrive signed: src/wasm.ts mends the sign.
+ */
+import { NUMBER_AREA, NUMBER_CAPACITY } from './layout';
+import { chainRead } from './overflow';
+import { rangeRead } from './cursor';
+import { FRAME_RESIDENT, frameEnd, frameFlags, frameNewest, frameOld, pageEpoch } from './frames';
+import {
+  APPLY_AT,
+  BLOCK_SUM,
+  CHAIN_DROPPED,
+  CHAIN_FIRST,
+  CHAIN_NEXT,
+  CHAIN_TAKEN,
+  DAMAGE,
+  DAMAGE_PAGE,
+  DELETED,
+  DIRTY_COUNT,
+  EPOCH,
+  EPOCH_TAKEN,
+  EVENT_COUNT,
+  FRAME_COUNT,
+  FREE_COUNT,
+  MISS_EPOCH,
+  MISS_PAGE,
+  PINNED,
+  PRIVATE_NUMBERS,
+  PRIVATE_READER_EPOCH,
+  READER_EPOCH,
+  SCAN_BYTES,
+  SCAN_COUNT,
+  SCAN_DONE,
+  SHARED_NUMBERS,
+  SHARED_RESIDENT,
+  TOUCHES,
+  VALUE_ADDRESS,
+  VALUE_FLAGS,
+  VALUE_LENGTH,
+  VERSION_RESIDENT,
+  frameAddress,
+} from './memory';
+import { pageCapacity, pageCount, pageKind, pageLevel, pageUsed } from './page';
+
+export function missPage(): u32 {
+  return load<u32>(MISS_PAGE);
+}
+export function missEpoch(): f64 {
+  return load<u64>(MISS_EPOCH) as f64;
+}
+export function valueAddress(): u32 {
+  return load<u32>(VALUE_ADDRESS);
+}
+export function valueLength(): u32 {
+  return load<u32>(VALUE_LENGTH);
+}
+export function valueFlags(): u32 {
+  return load<u32>(VALUE_FLAGS);
+}
+export function chainFirst(): u32 {
+  return load<u32>(CHAIN_FIRST);
+}
+export function chainTaken(): u32 {
+  return load<u32>(CHAIN_TAKEN);
+}
+export function chainNext(): u32 {
+  return load<u32>(CHAIN_NEXT);
+}
+export function chainDropped(): u32 {
+  return load<u32>(CHAIN_DROPPED);
+}
+/** Forgets the rest of a dropped chain: its pages stay taken. Only when damage hides them. */
+export function chainForget(): void {
+  store<u32>(CHAIN_DROPPED, 0);
+}
+export function damage(): u32 {
+  return load<u32>(DAMAGE);
+}
+export function damagePage(): u32 {
+  return load<u32>(DAMAGE_PAGE);
+}
+export function scanCount(): u32 {
+  return load<u32>(SCAN_COUNT);
+}
+export function scanBytes(): u32 {
+  return load<u32>(SCAN_BYTES);
+}
+export function scanDone(): u32 {
+  return load<u32>(SCAN_DONE);
+}
+export function applyAt(): u32 {
+  return load<u32>(APPLY_AT);
+}
+export function deletedCount(): u32 {
+  return load<u32>(DELETED);
+}
+export function blockSumLow(): u32 {
+  return load<u32>(BLOCK_SUM);
+}
+export function blockSumHigh(): u32 {
+  return load<u32>(BLOCK_SUM, 4);
+}
+export function eventCount(): u32 {
+  return load<u32>(EVENT_COUNT);
+}
+export function eventsClear(): void {
+  store<u32>(EVENT_COUNT, 0);
+}
+export function frameCount(): u32 {
+  return load<u32>(FRAME_COUNT) - 1;
+}
+export function freeCount(): u32 {
+  return load<u32>(FREE_COUNT);
+}
+export function dirtyCount(): u32 {
+  return load<u32>(DIRTY_COUNT);
+}
+export function pinnedCount(): u32 {
+  return load<u32>(PINNED);
+}
+/** Newest versions of shared pages that are in frames. */
+export function sharedResident(): u32 {
+  return load<u32>(SHARED_RESIDENT);
+}
+/** Old versions that are in frames. */
+export function oldResident(): u32 {
+  return load<u32>(VERSION_RESIDENT);
+}
+/** Pages visited since the instance started. */
+export function touchCount(): f64 {
+  return load<f64>(TOUCHES);
+}
+
+/** Gives a snapshot the current epoch: the next change starts another one. */
+export function epochTake(): f64 {
+  store<u32>(EPOCH_TAKEN, 1);
+  return load<u64>(EPOCH) as f64;
+}
+export function epochCurrent(): f64 {
+  return load<u64>(EPOCH) as f64;
+}
+export function epochStart(epoch: f64): void {
+  store<u64>(EPOCH, epoch as u64);
+}
+/** Sets the newest epoch at which somebody reads shared pages; 0 = nobody. */
+export function readerEpochSet(epoch: f64): void {
+  store<u64>(READER_EPOCH, epoch as u64);
+}
+/** The same for private pages. */
+export function privateReaderEpochSet(epoch: f64): void {
+  store<u64>(PRIVATE_READER_EPOCH, epoch as u64);
+}
+
+/** Hands the core a free page number; false when it has as many as it holds. */
+export function numberPush(number: u32, isPrivate: bool): bool {
+  const counter = isPrivate ? PRIVATE_NUMBERS : SHARED_NUMBERS;
+  const count = load<u32>(counter);
+  if (count == (NUMBER_CAPACITY as u32)) return false;
+  const stack: usize = (NUMBER_AREA as usize) + (isPrivate ? (NUMBER_CAPACITY as usize) * 4 : 0);
+  store<u32>(stack + ((count as usize) << 2), number);
+  store<u32>(counter, count + 1);
+  return true;
+}
+export function numberCount(isPrivate: bool): u32 {
+  return load<u32>(isPrivate ? PRIVATE_NUMBERS : SHARED_NUMBERS);
+}
+
+export function treeRange(root: u32, epoch: f64, start: u32, end: u32, flags: u32, limit: u32): i32 {
+  return rangeRead(root, epoch as u64, start, end, flags, limit);
+}
+export function chainPage(number: u32, epoch: f64, expected: u32): i32 {
+  return chainRead(number, epoch as u64, expected);
+}
+
+/** Frame of the old version of a page that an epoch sees, or 0. */
+export function oldFrame(page: u32, epoch: f64): u32 {
+  return frameOld(page, epoch as u64);
+}
+/** Epoch a frame's page begins with. */
+export function frameFrom(frame: u32): f64 {
+  return pageEpoch(frameAddress(frame)) as f64;
+}
+/** Epoch an old version in a frame ends with. */
+export function frameTo(frame: u32): f64 {
+  return frameEnd(frame) as f64;
+}
+/** Page number in a frame. */
+export function frameNumber(frame: u32): u32 {
+  return load<u32>(frameAddress(frame));
+}
+/** Whether a frame holds the newest version of that page. */
+export function frameHoldsNewest(page: u32): bool {
+  const frame = frameNewest(page);
+  return frame != 0 && (frameFlags(frame) & FRAME_RESIDENT) != 0;
+}
+
+/** What a page in a frame is: kind | level << 8 | records << 16. */
+export function frameShape(frame: u32): u32 {
+  const page = frameAddress(frame);
+  return pageKind(page) | (pageLevel(page) << 8) | (pageCount(page) << 16);
+}
+/** Fill of a tree page in a frame, in thousandths of its capacity. */
+export function frameFill(frame: u32): u32 {
+  return (pageUsed(frameAddress(frame)) * 1000) / pageCapacity();
+}

@@ -1,0 +1,69 @@
+/*
+ * What the host may call. Exports only: every function is described where it is written.
+ * Names are nounVerb, so that the export list of the module reads as a table of contents.
+ */
+export * from './layout';
+export * from './host';
+export { frameAddress, memoryInit } from './memory';
+export { frameClean, frameDrop, frameNewest, framesDirtyAt, framesReclaim, framesUnpin } from './frames';
+export { pageEnd } from './versions';
+export { treeCreate } from './btree';
+export { chainAppend, chainBegin, chainFree, chainPageCapacity } from './overflow';
+export {
+  notePut,
+  noteNewer,
+  partBytes,
+  partFlags,
+  partRecords,
+  partSeal,
+  partSequence,
+  recordEnd,
+  recordKeyBytes,
+  recordKind,
+  recordSeal,
+  recordSealLong,
+  recordTree,
+  recordValueBytes,
+  recordsApply,
+  recordsCount,
+  recordsEnd,
+  recordsNote,
+  recordsTouch,
+  treeBury,
+  treeDelete,
+  treeGet,
+  treeGetGroup,
+  treeProbe,
+  treePut,
+  treePutChain,
+} from './operations';
+export { blockOpen, blockSeal, blockSealPage, pageLoad } from './block';
+export { checksumOf } from './checksum';
+export { lz4Compress, lz4Decompress } from './lz4';
+export {
+  groupAccept,
+  groupConfigure,
+  groupFence,
+  groupFind,
+  groupFirstSequence,
+  groupFlags,
+  groupFollows,
+  groupHeaderCheck,
+  groupLastSequence,
+  groupLength,
+  groupLinkHigh,
+  groupLinkLow,
+  groupLinkSet,
+  groupLsn,
+  groupMark,
+  groupParts,
+  groupPayloadHolds,
+  groupPayloadLength,
+  groupSeal,
+  groupStructureCheck,
+  segmentCheck,
+  segmentFence,
+  segmentFirstLsn,
+  segmentSeal,
+  segmentSize,
+} from './record';

@@ -1,0 +1,45 @@
+/**
+ * Clock, randomness and timers of the runtime, for every backend that brings none of its own. This is the one module
+ * of the engine that may touch them; it uses only what every runtime has under a global name.
+ */
+import type { BackendHost, StorageBackend } from './backend.ts';
+
+// The most that one call of `getRandomValues` may fill.
+const RANDOM_PIECE_SIZE = 65_536;
+
+/** The runtime's own host. Its clock counts from 1970, never backwards, and is read by nothing but reports. */
+export const runtimeHost: BackendHost = Object.freeze({
+  now: () => performance.timeOrigin + performance.now(),
+
+  random(target: Uint8Array): void {
+    for (let begin = 0; begin < target.length; begin += RANDOM_PIECE_SIZE) {
+      const piece = new Uint8Array(Math.min(RANDOM_PIECE_SIZE, target.length - begin));
+      target.set(crypto.getRandomValues(piece), begin);
+    }
+  },
+
+  later(ms: number, run: () => void): () => void {
+    const timer = setTimeout(run, ms);
+    // Browsers answer a number, which keeps nothing alive anyway.
+    if (typeof timer === 'object') timer.unref?.();
+    return () => clearTimeout(timer);
+  },
+});
+
+/** What a backend brings, else the runtime's own. */
+export function hostOf(backend: StorageBackend): BackendHost {
+  return backend.host ?? runtimeHost;
+}
+
+/** Number of this process where the runtime has processes. */
+export function runtimeProcessId(): number | undefined {
+  const { process } = globalThis as { process?: { pid?: number } };
+  return process?.pid;
+}
+
+/** Lets other work run: resolves in a later turn of the event loop, and keeps the process alive until then. */
+export function pauseOf(backend: StorageBackend): () => Promise<void> {
+  const { host } = backend;
+  if (host) return () => new Promise((resolve) => void host.later(0, resolve));
+  return () => new Promise((resolve) => void setTimeout(resolve, 0));
+}

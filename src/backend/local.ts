@@ -1,0 +1,159 @@
+/**
+ * Files in a folder of the local file system, through the `node:fs` of Node, Deno or Bun. Loaded on demand: nothing
+ * a browser loads leads here.
+ *
+ * 1. Making a `LocalBackend` touches nothing. The folder is made by the first `open` that may create, or by an
+ *    exclusive lock; an absent folder lists as empty.
+ * 2. Modes, links and odd files are `local-system.ts`'s business, the lock is `lock.ts`'s.
+ * 3. While a lock is held, names are looked up only as long as the path still leads to the folder that was locked.
+ *    Otherwise a store whose folder was moved would go on writing into a new folder of the old name.
+ */
+import { closeSync, constants, readdirSync, renameSync, unlinkSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import process from 'node:process';
+import { AegisError } from '../errors.ts';
+import type { BackendFile, BackendOpenOptions, Lock, LockMode, StorageBackend } from './backend.ts';
+import { checkFileName } from './file-name.ts';
+import { runtimeHost } from './host.ts';
+import { LocalFile } from './local-file.ts';
+import {
+  ask,
+  errnoOf,
+  identityOf,
+  makeFolder,
+  openPrivate,
+  syncFolder,
+  systemError,
+} from './local-system.ts';
+import { lockData } from './lock.ts';
+import { isOurs } from './lock-holder.ts';
+
+/** Keeps files in one folder: `new LocalBackend(directory)`. Files have mode 0600, folders made here 0700. */
+export class LocalBackend implements StorageBackend {
+  readonly name = 'local';
+  /** The folder, as an absolute path. */
+  readonly directory: string;
+  /** Which folder each lock taken through this object was taken in. */
+  readonly #locks = new Set<{ readonly folder: string }>();
+
+  /**
+   * @param directory Folder of the store; made, with its parents, when a store is created in it.
+   * @throws {AegisError} `INVALID_ARGUMENT` for a path that cannot be one.
+   */
+  constructor(directory: string) {
+    if (typeof directory !== 'string' || directory === '' || directory.includes('\0')) {
+      throw new AegisError(
+        'INVALID_ARGUMENT',
+        'the directory of a local store is a path without NUL, not empty',
+      );
+    }
+    this.directory = resolve(directory);
+  }
+
+  /**
+   * Opens a file.
+   *
+   * @throws {AegisError} `NOT_FOUND` without `create`, `NOT_A_STORE` for a symbolic link or anything but a regular
+   *   file, `IO_ERROR` otherwise.
+   */
+  open(file: string, options: BackendOpenOptions): BackendFile {
+    const path = this.#path(file);
+    const durableWrites = options.durableWrites ?? false;
+    // Elsewhere O_DSYNC is absent or stops at the drive's own cache, which a sync does not.
+    const syncEachWrite = durableWrites && process.platform !== 'linux';
+    const access = durableWrites && !syncEachWrite ? constants.O_RDWR | constants.O_DSYNC : constants.O_RDWR;
+    return ask('open', file, () => {
+      if (options.create) this.#makeFolder();
+      if (options.readOnly) {
+        return new LocalFile(file, {
+          main: openPrivate(path, constants.O_RDONLY, options.create),
+          syncEachWrite,
+        });
+      }
+      const main = openPrivate(path, access, options.create);
+      try {
+        const syncer = openPrivate(path, constants.O_RDWR, false);
+        return new LocalFile(file, { main, syncer, syncEachWrite });
+      } catch (cause) {
+        closeSync(main);
+        throw cause;
+      }
+    });
+  }
+
+  /** Names of everything in the folder, strangers and subfolders included; an absent folder holds nothing. */
+  list(): string[] {
+    try {
+      const names = readdirSync(this.directory);
+      return names.filter((name) => !isOurs(this.directory, name));
+    } catch (cause) {
+      if (errnoOf(cause) === 'ENOENT') return [];
+      throw systemError(cause, 'list', this.directory);
+    }
+  }
+
+  /** Removes a file; an absent one is no error. */
+  remove(file: string): void {
+    const path = this.#path(file);
+    try {
+      unlinkSync(path);
+    } catch (cause) {
+      if (errnoOf(cause) !== 'ENOENT') throw systemError(cause, 'remove', file);
+    }
+  }
+
+  /** Gives a file another name, replacing what had it; `NOT_FOUND` when there is no such file. */
+  rename(from: string, to: string): void {
+    const [source, target] = [this.#path(from), this.#path(to)];
+    ask('rename', from, () => renameSync(source, target));
+  }
+
+  /** Makes creations, removals and renames durable. */
+  syncDirectory(): void {
+    this.#mustBeTheSame();
+    syncFolder(this.directory);
+  }
+
+  /**
+   * Takes the store for one writer or for readers; the system holds the lock and frees it when the process dies.
+   *
+   * @throws {AegisError} `LOCKED` naming the holder (`pid`), `NOT_FOUND` for a shared lock where nothing is,
+   *   `UNSUPPORTED` where the system offers no lock to this runtime.
+   */
+  async lock(mode: LockMode): Promise<Lock> {
+    if (mode === 'exclusive') this.#makeFolder();
+    const lock = await lockData(this.directory, mode, runtimeHost);
+    const held = { folder: ask('lock', this.directory, () => identityOf(this.directory)) };
+    this.#locks.add(held);
+    return {
+      release: () => {
+        this.#locks.delete(held);
+        lock.release();
+      },
+    };
+  }
+
+  #path(file: string): string {
+    checkFileName(file);
+    this.#mustBeTheSame();
+    return join(this.directory, file);
+  }
+
+  #makeFolder(): void {
+    // A folder that holds a locked store is there; were it not, a new one would be the wrong one.
+    if (this.#locks.size === 0) makeFolder(this.directory);
+  }
+
+  #mustBeTheSame(): void {
+    if (this.#locks.size === 0) return;
+    let found: string | undefined;
+    try {
+      found = identityOf(this.directory);
+    } catch {
+      // Not there, so not the same.
+    }
+    for (const { folder } of this.#locks) if (folder === found) return;
+    const message = `${this.directory} is no longer the folder of the open store: it was moved or replaced`;
+    throw new AegisError('IO_ERROR', message, { operation: 'open', errno: 'ESTALE' });
+  }
+}

@@ -1,0 +1,274 @@
+/**
+ * The configuration of a store: its keys, their defaults, and what each may be. `resolveConfig` turns what a caller
+ * gave into a whole, frozen configuration or refuses it.
+ *
+ * 1. Every key is checked by itself before anything happens. A refusal names the key, what was given and what is
+ *    allowed; a key nobody knows is refused too, with the nearest known one.
+ * 2. `undefined` is the same as leaving the key out.
+ * 3. Defaults that depend on the backend are decided here and nowhere else.
+ *
+ * It loads no backend: the local one must stay out of what a browser loads.
+ */
+import type { StorageBackend } from './backend/backend.ts';
+import type { Codec, CompressionType } from './codec/codec.ts';
+import { AegisError } from './errors.ts';
+
+/** Where a long operation stands. */
+export interface Progress {
+  /** What goes on. */
+  readonly phase: 'recovery' | 'checkpoint' | 'backup' | 'verify' | 'compaction';
+  /** How much of it is done, in the unit of `total`. */
+  readonly done: number;
+  /** How much there is. */
+  readonly total: number;
+}
+
+/** What `StorageEngine.open` takes, all of it optional. Sizes are bytes, or text such as `'64MB'` (powers of 1024). */
+export interface StorageConfig {
+  /** Where the store is kept: in memory, in a folder, or in a place of your own. Default `'memory'`. */
+  readonly backend: 'memory' | 'local' | StorageBackend;
+  /** Folder of a local store. Default `'./data'`. */
+  readonly dataDirectory: string;
+  /** Codec of page blocks. Default `'lz4'`; `'none'` in memory. */
+  readonly compression: CompressionType;
+  /** How hard the codec tries, 1 to 22. Default: the codec's own. */
+  readonly compressionLevel?: number | undefined;
+  /** Other implementations of the same formats. Default: the built-in ones. */
+  readonly codecs?: { readonly lz4?: Codec | undefined; readonly zstd?: Codec | undefined } | undefined;
+  /** Bytes in a page: 4096, 8192, 16384, 32768 or 65536; fixed when a store is created. Default 8192. */
+  readonly pageSize: number;
+  /** Memory for pages: at least 16 of them, below 4 GiB. Default `'64MB'`. */
+  readonly bufferPoolSize: number | string;
+  /** Whether commits go through the log; without it they are durable at checkpoints only. Default true; false in memory. */
+  readonly walEnabled: boolean;
+  /** Whether a commit resolves only when it is on stable storage. Default true. */
+  readonly syncOnCommit: boolean;
+  /** With `syncOnCommit: false`, the most that a power cut may take, in milliseconds. Default 50. */
+  readonly walFlushInterval: number;
+  /** How much the log grows between checkpoints, at least `'512KB'`. Default `'64MB'`. */
+  readonly checkpointWalSize: number | string;
+  /** Open for reading only; never creates. Default false. */
+  readonly readOnly: boolean;
+  /** Make the store when there is none. Default true. */
+  readonly createIfMissing: boolean;
+  /** Answer `EXISTS` when there is a store already. Default false. */
+  readonly errorIfExists: boolean;
+  /** Called now and then by recovery, checkpoint, backup, verify and compaction. */
+  readonly onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** A configuration with every default filled in and every size in bytes. */
+export interface ResolvedConfig extends StorageConfig {
+  readonly bufferPoolSize: number;
+  readonly checkpointWalSize: number;
+}
+
+type Key = keyof StorageConfig;
+
+const PAGE_SIZES: readonly number[] = [4096, 8192, 16_384, 32_768, 65_536];
+const POOL_PAGES_MIN = 16;
+const POOL_SIZE_LIMIT = 2 ** 32; // all a WebAssembly memory can address
+const WAL_SIZE_MIN = 512 * 1024; // two segments of the smallest size
+const FLUSH_INTERVAL_MAX = 3_600_000; // ms
+const LEVEL_MAX = 22; // zstd's
+const UNITS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
+const BACKEND_METHODS = ['open', 'list', 'remove', 'rename', 'syncDirectory', 'lock'] as const;
+const HOST_METHODS = ['now', 'random', 'later'] as const;
+
+const KNOWN_KEYS: readonly Key[] = [
+  'backend',
+  'dataDirectory',
+  'compression',
+  'compressionLevel',
+  'codecs',
+  'pageSize',
+  'bufferPoolSize',
+  'walEnabled',
+  'syncOnCommit',
+  'walFlushInterval',
+  'checkpointWalSize',
+  'readOnly',
+  'createIfMissing',
+  'errorIfExists',
+  'onProgress',
+];
+
+/**
+ * Checks a configuration and fills in the defaults.
+ *
+ * @throws {AegisError} `INVALID_ARGUMENT` naming the key, `TOO_LARGE` for a pool of 4 GiB or more, `UNSUPPORTED` for
+ *   a compression this version cannot do.
+ */
+export function resolveConfig(given: Partial<StorageConfig> = {}): ResolvedConfig {
+  const values = knownValues(given);
+  const backend = backendOf(values.backend);
+  const inMemory = backend === 'memory' || (typeof backend === 'object' && backend.name === 'memory');
+  const pageSize = oneOf('pageSize', values.pageSize, PAGE_SIZES, 8192);
+  const level = optional(values.compressionLevel, (value) =>
+    integer('compressionLevel', value, 1, LEVEL_MAX),
+  );
+  const codecs = optional(values.codecs, codecsOf);
+  const onProgress = optional(values.onProgress, progressOf);
+  return Object.freeze({
+    backend,
+    dataDirectory: directoryOf(values.dataDirectory),
+    compression: compressionOf(values.compression, inMemory ? 'none' : 'lz4'),
+    ...(level === undefined ? {} : { compressionLevel: level }),
+    ...(codecs === undefined ? {} : { codecs }),
+    pageSize,
+    bufferPoolSize: poolSizeOf(values.bufferPoolSize, pageSize),
+    walEnabled: flag('walEnabled', values.walEnabled, !inMemory),
+    syncOnCommit: flag('syncOnCommit', values.syncOnCommit, true),
+    walFlushInterval: intervalOf(values.walFlushInterval),
+    checkpointWalSize: size('checkpointWalSize', values.checkpointWalSize ?? '64MB', WAL_SIZE_MIN),
+    readOnly: flag('readOnly', values.readOnly, false),
+    createIfMissing: flag('createIfMissing', values.createIfMissing, true),
+    errorIfExists: flag('errorIfExists', values.errorIfExists, false),
+    ...(onProgress === undefined ? {} : { onProgress }),
+  });
+}
+
+/**
+ * Reads a size: whole bytes, or text with one of the units B, KB, MB and GB (powers of 1024), such as `'1.5GB'`.
+ * Undefined when it is neither, or not a whole number of bytes.
+ */
+export function parseSize(given: unknown): number | undefined {
+  if (typeof given === 'number') return Number.isSafeInteger(given) && given >= 0 ? given : undefined;
+  if (typeof given !== 'string') return undefined;
+  const match = /^(\d+(?:\.\d+)?)\s*(?:([KMG]?)B)?$/i.exec(given.trim());
+  if (match === null) return undefined;
+  const bytes = Number(match[1]) * UNITS[(match[2] ?? '').toUpperCase()]!;
+  return Number.isSafeInteger(bytes) ? bytes : undefined;
+}
+
+function knownValues(given: unknown): Partial<Record<Key, unknown>> {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    throw new AegisError('INVALID_ARGUMENT', `the configuration is one object, not ${shown(given)}`);
+  }
+  for (const key of Object.keys(given)) {
+    if ((KNOWN_KEYS as readonly string[]).includes(key)) continue;
+    const near = nearestKey(key);
+    const hint = near === undefined ? `known are ${KNOWN_KEYS.join(', ')}` : `did you mean "${near}"?`;
+    throw new AegisError('INVALID_ARGUMENT', `${JSON.stringify(key)} is no configuration key; ${hint}`);
+  }
+  return given;
+}
+
+function refuse(key: string, given: unknown, allowed: string): never {
+  throw new AegisError('INVALID_ARGUMENT', `${key} is ${shown(given)}; allowed is ${allowed}`);
+}
+
+function optional<T>(given: unknown, check: (given: unknown) => T): T | undefined {
+  return given === undefined ? undefined : check(given);
+}
+
+function backendOf(given: unknown = 'memory'): StorageConfig['backend'] {
+  const allowed = "'memory', 'local' or an object that implements StorageBackend";
+  if (given === 'memory' || given === 'local') return given;
+  if (typeof given !== 'object' || given === null) refuse('backend', given, allowed);
+  const backend = given as Partial<StorageBackend>;
+  const missing: string[] = BACKEND_METHODS.filter((method) => typeof backend[method] !== 'function');
+  if (typeof backend.name !== 'string') missing.push('name');
+  if (missing.length > 0) refuse('backend', given, `${allowed}; this one lacks ${missing.join(', ')}`);
+  const { host } = backend;
+  if (host !== undefined && HOST_METHODS.some((method) => typeof host?.[method] !== 'function')) {
+    refuse('backend.host', host, 'an object with the functions now, random and later');
+  }
+  return backend as StorageBackend;
+}
+
+function directoryOf(given: unknown = './data'): string {
+  if (typeof given === 'string' && given !== '' && !given.includes('\0')) return given;
+  return refuse('dataDirectory', given, 'a path, not empty and without NUL');
+}
+
+function compressionOf(given: unknown, otherwise: CompressionType): CompressionType {
+  const compression = oneOf<CompressionType>('compression', given, ['none', 'lz4', 'zstd'], otherwise);
+  if (compression !== 'zstd') return compression;
+  throw new AegisError('UNSUPPORTED', "compression 'zstd' is not in this version; 'lz4' and 'none' are");
+}
+
+function codecsOf(given: unknown): NonNullable<StorageConfig['codecs']> {
+  const allowed = 'an object with lz4 or zstd, each with the functions compress and decompress';
+  if (typeof given !== 'object' || given === null) refuse('codecs', given, allowed);
+  for (const [name, codec] of Object.entries(given) as [string, Partial<Codec> | null | undefined][]) {
+    if (name !== 'lz4' && name !== 'zstd') refuse(`codecs.${name}`, codec, 'only lz4 and zstd');
+    if (codec === undefined) continue;
+    if (typeof codec?.compress !== 'function' || typeof codec.decompress !== 'function') {
+      refuse(`codecs.${name}`, codec, 'an object with the functions compress and decompress');
+    }
+  }
+  return Object.freeze({ ...given });
+}
+
+function poolSizeOf(given: unknown = '64MB', pageSize: number): number {
+  const least = POOL_PAGES_MIN * pageSize;
+  const bytes = size('bufferPoolSize', given, least, `${POOL_PAGES_MIN} pages of ${pageSize} bytes`);
+  if (bytes < POOL_SIZE_LIMIT) return bytes;
+  throw new AegisError('TOO_LARGE', `bufferPoolSize is ${shown(given)}; allowed is less than 4GB`);
+}
+
+function intervalOf(given: unknown = 50): number {
+  if (typeof given === 'number' && given >= 0 && given <= FLUSH_INTERVAL_MAX) return given;
+  return refuse('walFlushInterval', given, `a number of milliseconds from 0 to ${FLUSH_INTERVAL_MAX}`);
+}
+
+function progressOf(given: unknown): NonNullable<StorageConfig['onProgress']> {
+  if (typeof given === 'function') return given as NonNullable<StorageConfig['onProgress']>;
+  return refuse('onProgress', given, 'a function');
+}
+
+function flag(key: Key, given: unknown, otherwise: boolean): boolean {
+  if (given === undefined) return otherwise;
+  return typeof given === 'boolean' ? given : refuse(key, given, 'true or false');
+}
+
+function oneOf<T extends string | number>(key: Key, given: unknown, allowed: readonly T[], otherwise: T): T {
+  if (given === undefined) return otherwise;
+  const found = allowed.find((value) => value === given);
+  return found ?? refuse(key, given, `one of ${allowed.map(shown).join(', ')}`);
+}
+
+function integer(key: Key, given: unknown, least: number, most: number): number {
+  if (typeof given === 'number' && Number.isInteger(given) && given >= least && given <= most) return given;
+  return refuse(key, given, `a whole number from ${least} to ${most}`);
+}
+
+function size(key: Key, given: unknown, least: number, leastShown = `${least}`): number {
+  const bytes = parseSize(given);
+  if (bytes !== undefined && bytes >= least) return bytes;
+  const allowed = `whole bytes, at least ${leastShown}, as a number or as text like '64MB' (B, KB, MB, GB)`;
+  return refuse(key, given, allowed);
+}
+
+/** A value as a message shows it: short, on one line, and never a reason to fail. */
+function shown(given: unknown): string {
+  if (typeof given === 'string') return `'${given.slice(0, 60)}'`;
+  if (typeof given === 'bigint') return `${given}n`;
+  if (typeof given === 'function') return 'a function';
+  if (Array.isArray(given)) return 'an array';
+  return typeof given === 'object' && given !== null ? 'an object' : String(given);
+}
+
+/** The known key that a wrong one was probably meant to be; underscores and case make no difference. */
+function nearestKey(wrong: string): Key | undefined {
+  const plain = (key: string) => key.replace(/[_-]/g, '').toLowerCase().slice(0, 40);
+  const near = KNOWN_KEYS.map((key) => ({ key, distance: editDistance(plain(wrong), plain(key)) }));
+  near.sort((a, b) => a.distance - b.distance);
+  const [{ key, distance }] = near as [{ key: Key; distance: number }];
+  return distance <= Math.max(2, key.length / 3) ? key : undefined;
+}
+
+/** How many letters have to be put in, taken out or changed to make one word the other. */
+function editDistance(from: string, to: string): number {
+  let row = Array.from({ length: to.length + 1 }, (_, index) => index);
+  for (let i = 0; i < from.length; i++) {
+    const next = [i + 1];
+    for (let j = 0; j < to.length; j++) {
+      const change = row[j]! + (from[i] === to[j] ? 0 : 1);
+      next.push(Math.min(change, row[j + 1]! + 1, next[j]! + 1));
+    }
+    row = next;
+  }
+  return row[to.length]!;
+}

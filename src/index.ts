@@ -1,0 +1,28 @@
+/**
+ * `aegis-storage`: an embedded, transactional, ordered key-value store for every JavaScript runtime.
+ */
+export type {
+  BackendFile,
+  BackendHost,
+  BackendOpenOptions,
+  Lock,
+  StorageBackend,
+} from './backend/backend.ts';
+export { MemoryBackend } from './backend/memory.ts';
+export type { Codec, CompressionType } from './codec/codec.ts';
+export type { Progress, ResolvedConfig, StorageConfig } from './config.ts';
+export type { RetryOptions, TransactionOptions } from './engine.ts';
+export { StorageEngine } from './engine.ts';
+export type { AegisErrorCode, AegisErrorDetails } from './errors.ts';
+export { AegisError } from './errors.ts';
+export type { Entry } from './scan.ts';
+export { Scan } from './scan.ts';
+export { Snapshot } from './snapshot.ts';
+export type { StorageStats } from './stats.ts';
+export type { Bytes as Key, Bytes as Value, RangeOptions } from './store/range.ts';
+export type { CommitResult } from './txn/commit.ts';
+export type { IsolationLevel, TransactionState } from './txn/transaction.ts';
+export { Transaction } from './txn/transaction.ts';
+export type { BatchOperation } from './txn/writer.ts';
+export type { CheckpointData } from './upkeep/checkpoint.ts';
+export type { VerifyProblem, VerifyReport } from './upkeep/verify.ts';

@@ -1,0 +1,2 @@
+/** The entry point `aegis-storage/local`: the backend that keeps a store in a folder. */
+export { LocalBackend } from './backend/local.ts';

@@ -1,0 +1,232 @@
+/**
+ * The block store: blocks in extents of the data file.
+ *
+ * Writes are synchronous and leave from the staging area, several blocks at once where their extents are neighbours;
+ * a block is only ever written to units that nobody owns. Nothing here is durable before the data file is synced.
+ *
+ * Invariants
+ *   1. An extent is owned from before its block is written; when the write fails it is given back.
+ *   2. A block is read in full, checked against the checksum of the reference that led to it, before any use.
+ */
+import {
+  BLOCK_CHUNK,
+  BLOCK_HEADER_SIZE,
+  CODEC_LZ4,
+  CODEC_NONE,
+  DAMAGE_CHAIN,
+  DAMAGE_CHECKSUM,
+  DAMAGE_CODEC,
+  DAMAGE_COMPRESSION,
+  DAMAGE_IDENTITY,
+  DAMAGE_KIND,
+  DAMAGE_MAGIC,
+  DAMAGE_ORDER,
+  DAMAGE_REFERENCE,
+  DAMAGE_SIZE,
+  OK,
+  STAGING_AREA,
+  STAGING_AREA_SIZE,
+  UNIT_SIZE,
+} from '../../assembly/layout.ts';
+import type { BackendFile } from '../backend/backend.ts';
+import { AegisError } from '../errors.ts';
+import type { Core } from '../wasm.ts';
+import type { Place } from './directory.ts';
+import type { Extents } from './extents.ts';
+
+/** Name of the data file. */
+export const DATA_FILE = 'data';
+
+/** Zeros written at once when the file is filled ahead. */
+const FILL_BYTES = 256 * 1024;
+const ZEROS = new Uint8Array(FILL_BYTES);
+
+const DAMAGE_TEXT: Record<number, string> = {
+  [DAMAGE_MAGIC]: 'no block begins here',
+  [DAMAGE_CHECKSUM]: 'the checksum does not hold',
+  [DAMAGE_IDENTITY]: 'another block lies here, or an older one of the same page',
+  [DAMAGE_SIZE]: 'a length or count is impossible',
+  [DAMAGE_CODEC]: 'the codec is unknown',
+  [DAMAGE_COMPRESSION]: 'the compressed bytes do not decode',
+  [DAMAGE_KIND]: 'the page is not of the kind or level its parent expects',
+  [DAMAGE_ORDER]: 'keys are out of order or outside the bounds of the page',
+  [DAMAGE_REFERENCE]: 'a reference to a page that cannot be',
+  [DAMAGE_CHAIN]: 'an overflow chain of the wrong length',
+};
+
+/** Counters for `stats()`. */
+export interface BlockCounters {
+  blocksRead: number;
+  blocksWritten: number;
+  /** Bytes of blocks written, whole units. */
+  bytesWritten: number;
+  /** Bytes the same pages have uncompressed, without free space. */
+  bytesRaw: number;
+}
+
+export class BlockStore {
+  readonly #core: Core;
+  readonly #file: BackendFile;
+  readonly #extents: Extents;
+  readonly codec: number;
+  readonly counters: BlockCounters = { blocksRead: 0, blocksWritten: 0, bytesWritten: 0, bytesRaw: 0 };
+
+  constructor(core: Core, file: BackendFile, extents: Extents, compression: 'none' | 'lz4') {
+    this.#core = core;
+    this.#file = file;
+    this.#extents = extents;
+    this.codec = compression === 'lz4' ? CODEC_LZ4 : CODEC_NONE;
+  }
+
+  get file(): BackendFile {
+    return this.#file;
+  }
+
+  get extents(): Extents {
+    return this.#extents;
+  }
+
+  /** Most units a page's block takes. */
+  get pageUnits(): number {
+    return Math.ceil((BLOCK_HEADER_SIZE + this.#core.pageSize) / UNIT_SIZE);
+  }
+
+  /**
+   * Writes the pages in frames as blocks and reports each place once its bytes are written. When a write fails, what
+   * was reported stays and the rest is given back; throws the backend's error.
+   */
+  writePages(frames: readonly number[], written: (frame: number, place: Place) => void): void {
+    const { x } = this.#core;
+    const most = this.pageUnits * UNIT_SIZE;
+    let pending: { frame: number; place: Place }[] = [];
+    let used = 0;
+    const flush = (): void => {
+      this.#writeStaged(pending.map((item) => item.place));
+      for (const { frame, place } of pending) written(frame, place);
+      pending = [];
+      used = 0;
+    };
+    for (const frame of frames) {
+      if (used + most > STAGING_AREA_SIZE) flush();
+      const bytes = x.blockSealPage(frame, this.codec, STAGING_AREA + used);
+      this.#count(STAGING_AREA + used, bytes);
+      pending.push({ frame, place: this.#allocate(bytes, pending) });
+      used += bytes;
+    }
+    flush();
+  }
+
+  /** Writes a chunk of the directory, whose entries are given as words. */
+  writeChunk(level: number, index: number, words: Uint32Array): Place {
+    const { x, u8 } = this.#core;
+    const payload = STAGING_AREA + STAGING_AREA_SIZE - words.byteLength;
+    u8.set(new Uint8Array(words.buffer, words.byteOffset, words.byteLength), payload);
+    const bytes = x.blockSeal(BLOCK_CHUNK, index, level, payload, words.byteLength, this.codec, STAGING_AREA);
+    this.#count(STAGING_AREA, bytes);
+    const place = this.#allocate(bytes, []);
+    this.#writeStaged([place]);
+    return place;
+  }
+
+  /** Reads a chunk of the directory into words. Throws CORRUPTION. */
+  readChunk(level: number, index: number, place: Place, words: Uint32Array): void {
+    const { x, u8 } = this.#core;
+    const target = STAGING_AREA + STAGING_AREA_SIZE - words.byteLength;
+    const available = this.read(place);
+    const status = x.blockOpen(
+      STAGING_AREA,
+      available,
+      BLOCK_CHUNK,
+      index,
+      level,
+      place.sumLow,
+      place.sumHigh,
+      target,
+      words.byteLength,
+    );
+    if (status !== OK) throw this.damage(place, `directory chunk ${index} of level ${level}`);
+    new Uint8Array(words.buffer, words.byteOffset, words.byteLength).set(
+      u8.subarray(target, target + words.byteLength),
+    );
+  }
+
+  /** Reads the bytes of an extent into the staging area; answers how many the file had. */
+  read(place: Place): number {
+    const bytes = Math.min(place.units * UNIT_SIZE, STAGING_AREA_SIZE);
+    ++this.counters.blocksRead;
+    const staging = this.#core.u8.subarray(STAGING_AREA, STAGING_AREA + bytes);
+    return this.#file.read(staging, place.start * UNIT_SIZE);
+  }
+
+  /** The error for what the core just found damaged. */
+  damage(place: Place, what: string, page?: number): AegisError {
+    const code = this.#core.x.damage();
+    const offset = place.start * UNIT_SIZE;
+    const text = DAMAGE_TEXT[code] ?? 'the bytes are not what was written';
+    return new AegisError('CORRUPTION', `${what}: ${text} (file ${DATA_FILE}, offset ${offset})`, {
+      file: DATA_FILE,
+      offset,
+      ...(page === undefined ? {} : { page }),
+    });
+  }
+
+  /** Fills the file ahead until the tail has that many units. Throws OUT_OF_SPACE; what was filled stays. */
+  fillTail(units: number): void {
+    const wanted = this.#extents.end + units;
+    let filled = this.#extents.filled;
+    while (filled < wanted) {
+      const bytes = Math.min(FILL_BYTES, (wanted - filled) * UNIT_SIZE);
+      this.#file.write([ZEROS.subarray(0, bytes)], filled * UNIT_SIZE);
+      filled += bytes / UNIT_SIZE;
+      this.#extents.setFilled(filled);
+    }
+  }
+
+  /** Gives the tail back to the device. */
+  cutTail(): void {
+    const { end, filled } = this.#extents;
+    if (filled <= end) return;
+    this.#file.truncate(end * UNIT_SIZE);
+    this.#extents.setFilled(end);
+  }
+
+  #allocate(bytes: number, pending: readonly { place: Place }[]): Place {
+    const units = bytes / UNIT_SIZE;
+    let start: number;
+    try {
+      start = this.#extents.allocate(units);
+    } catch (error) {
+      for (const { place } of pending) this.#extents.free(place.start, place.units);
+      throw error;
+    }
+    return { start, units, sumLow: this.#core.x.blockSumLow(), sumHigh: this.#core.x.blockSumHigh() };
+  }
+
+  /** Writes staged blocks, which lie one after the other, with one write for each run of neighbouring extents. */
+  #writeStaged(places: readonly Place[]): void {
+    let from = STAGING_AREA;
+    let first = 0;
+    try {
+      while (first < places.length) {
+        let end = (places[first] as Place).start;
+        let last = first;
+        while (last < places.length && (places[last] as Place).start === end) end += (places[last++] as Place).units;
+        const start = (places[first] as Place).start;
+        const bytes = (end - start) * UNIT_SIZE;
+        this.#file.write([this.#core.u8.subarray(from, from + bytes)], start * UNIT_SIZE);
+        if (this.#extents.filled < end) this.#extents.setFilled(end);
+        from += bytes;
+        first = last;
+      }
+    } catch (error) {
+      for (const place of places) this.#extents.free(place.start, place.units);
+      throw error;
+    }
+  }
+
+  #count(block: number, bytes: number): void {
+    ++this.counters.blocksWritten;
+    this.counters.bytesWritten += bytes;
+    this.counters.bytesRaw += this.#core.u32[block / 4 + 6] as number;
+  }
+}

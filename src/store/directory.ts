@@ -1,0 +1,191 @@
+/**
+ * The page directory: page number -> where its newest version lies (extent and checksum), and the epoch that version
+ * began with. The one table that says what the data file means.
+ *
+ * It is kept whole in memory (24 bytes a page: 0.3 % of the data) in chunks; a chunk of the file holds as many
+ * entries as fit in a page, 16 bytes each. Chunks of level 1 and above hold the places of the chunks below them, up
+ * to a single root. A checkpoint writes the chunks that changed, as of its snapshot.
+ *
+ * Invariants
+ *   1. Entry 0 is never used; a number's entry is absent (kind 0) while the page has never been written, or is free.
+ *   2. `changed` holds every chunk whose entries differ from the last chunk composed for a checkpoint.
+ */
+import { AegisError } from '../errors.ts';
+
+/** Where a block lies and what its checksum is. `units` 0 means: nowhere. */
+export interface Place {
+  readonly start: number;
+  readonly units: number;
+  readonly sumLow: number;
+  readonly sumHigh: number;
+}
+
+export const NOWHERE: Place = { start: 0, units: 0, sumLow: 0, sumHigh: 0 };
+
+/** Words of an entry as it lies in a chunk: start, units | kind << 24, checksum. */
+export const ENTRY_WORDS = 4;
+const KIND_PAGE = 1;
+const KIND_CHUNK = 2;
+/** Longest extent an entry can name. */
+export const UNITS_PER_EXTENT_MAX = 0xffffff;
+
+export class Directory {
+  /** Entries of a chunk. */
+  readonly fanout: number;
+  readonly #words: Uint32Array[] = [];
+  readonly #from: Float64Array[] = [];
+  /** Places of the chunks of every level; level 0 are the chunks that hold page entries. */
+  readonly #chunks: Place[][] = [];
+  #changed = new Set<number>();
+  /** The set a running checkpoint took over: it must learn of what is written for it by others. */
+  #taken: Set<number> | undefined;
+  #written = 0;
+
+  constructor(pageSize: number) {
+    this.fanout = pageSize / (ENTRY_WORDS * 4);
+  }
+
+  /** Chunks of page entries. */
+  get chunkCount(): number {
+    return this.#words.length;
+  }
+
+  /** Pages that lie in an extent. */
+  get writtenCount(): number {
+    return this.#written;
+  }
+
+  /** One more than the highest number the directory has room for. */
+  get capacity(): number {
+    return this.#words.length * this.fanout;
+  }
+
+  /** Place of a page's newest version; `units` 0 when it lies in none. */
+  place(page: number): Place {
+    const words = this.#words[Math.floor(page / this.fanout)];
+    if (!words) return NOWHERE;
+    const at = (page % this.fanout) * ENTRY_WORDS;
+    const span = words[at + 1] as number;
+    if (span === 0) return NOWHERE;
+    return {
+      start: words[at] as number,
+      units: span & UNITS_PER_EXTENT_MAX,
+      sumLow: words[at + 2] as number,
+      sumHigh: words[at + 3] as number,
+    };
+  }
+
+  /** Epoch the newest written version of a page began with. */
+  from(page: number): number {
+    return this.#from[Math.floor(page / this.fanout)]?.[page % this.fanout] ?? 0;
+  }
+
+  /** Notes where a page's newest version lies now. */
+  setPlace(page: number, place: Place, from: number): void {
+    const index = Math.floor(page / this.fanout);
+    while (this.#words.length <= index) this.addChunk();
+    const words = this.#words[index] as Uint32Array;
+    const at = (page % this.fanout) * ENTRY_WORDS;
+    if (words[at + 1] === 0) ++this.#written;
+    writePlace(words, at, place, KIND_PAGE);
+    (this.#from[index] as Float64Array)[page % this.fanout] = from;
+    this.#mark(index);
+  }
+
+  /** Notes that a page's newest version lies in no extent (changed since, or free). */
+  clearPlace(page: number): void {
+    const index = Math.floor(page / this.fanout);
+    const words = this.#words[index];
+    if (!words) return;
+    const at = (page % this.fanout) * ENTRY_WORDS;
+    if (words[at + 1] !== 0) --this.#written;
+    words.fill(0, at, at + ENTRY_WORDS);
+    this.#mark(index);
+  }
+
+  /** Notes that an old version of a page got a place: a running checkpoint may see it. */
+  noteChanged(page: number): void {
+    this.#mark(Math.floor(page / this.fanout));
+  }
+
+  #mark(index: number): void {
+    this.#changed.add(index);
+    this.#taken?.add(index);
+  }
+
+  /** Adds an empty chunk of page entries at the end. */
+  addChunk(): Uint32Array {
+    const words = new Uint32Array(this.fanout * ENTRY_WORDS);
+    this.#words.push(words);
+    this.#from.push(new Float64Array(this.fanout));
+    return words;
+  }
+
+  /** The entries of a chunk: only for the checkpoint, recovery and verification. */
+  chunk(index: number): Uint32Array {
+    const words = this.#words[index];
+    if (!words) throw new AegisError('STORE_FAILED', 'internal rule broken: a chunk is asked for that is there');
+    return words;
+  }
+
+  /** Counts entries filled in by hand (after loading chunks). */
+  recount(): void {
+    this.#written = 0;
+    for (const words of this.#words) {
+      for (let at = 1; at < words.length; at += ENTRY_WORDS) if (words[at] !== 0) ++this.#written;
+    }
+  }
+
+  /** Hands the changed chunks to a checkpoint; until it ends (`endTaken`) its set grows with the new one. */
+  takeChanged(): Set<number> {
+    this.#taken = this.#changed;
+    this.#changed = new Set();
+    return this.#taken;
+  }
+
+  /** The checkpoint is over; when it failed its chunks are changed as before. */
+  endTaken(failed: boolean): void {
+    if (failed && this.#taken) for (const chunk of this.#taken) this.#changed.add(chunk);
+    this.#taken = undefined;
+  }
+
+  /** Chunks waiting for a checkpoint. */
+  get changedCount(): number {
+    return this.#changed.size;
+  }
+
+  /** Places of the chunks of a level, index by index. */
+  level(level: number): Place[] {
+    while (this.#chunks.length <= level) this.#chunks.push([]);
+    return this.#chunks[level] as Place[];
+  }
+
+  /** Levels that a directory of so many chunks of page entries has. */
+  levelsFor(chunks: number): number {
+    let levels = 1;
+    for (let count = chunks; count > 1; count = Math.ceil(count / this.fanout)) ++levels;
+    return levels;
+  }
+}
+
+/** Writes a place as an entry. */
+export function writePlace(words: Uint32Array, at: number, place: Place, kind: number): void {
+  words[at] = place.start;
+  words[at + 1] = place.units === 0 ? 0 : (place.units | (kind << 24)) >>> 0;
+  words[at + 2] = place.sumLow;
+  words[at + 3] = place.sumHigh;
+}
+
+/** Writes the place of a chunk as an entry of the chunk above it. */
+export function writeChunkPlace(words: Uint32Array, at: number, place: Place): void {
+  writePlace(words, at, place, KIND_CHUNK);
+}
+
+/** Reads an entry that must be of a kind; undefined when it is neither absent nor that. */
+export function readPlace(words: Uint32Array, at: number, isChunk: boolean): Place | undefined {
+  const span = words[at + 1] as number;
+  if (span === 0) return NOWHERE;
+  const units = span & UNITS_PER_EXTENT_MAX;
+  if (span >>> 24 !== (isChunk ? KIND_CHUNK : KIND_PAGE) || units === 0) return undefined;
+  return { start: words[at] as number, units, sumLow: words[at + 2] as number, sumHigh: words[at + 3] as number };
+}

@@ -1,0 +1,111 @@
+/**
+ * Private trees: ordered sets of keys that belong to one owner (a transaction's writes or reads, notes of recent
+ * commits) and live in the pool like any page, so that they may outgrow memory. No checkpoint sees them; they are
+ * gone with their owner, or with the process.
+ *
+ * Invariants
+ *   1. `#pages` are exactly the pages of the tree: `drop` frees them without walking the tree.
+ *   2. A tree without a write has no page.
+ */
+import { OUT_AREA } from '../../assembly/layout.ts';
+import { AegisError } from '../errors.ts';
+import { LATEST } from '../wasm.ts';
+import { RANGE_START_INCLUSIVE } from './range.ts';
+import type { Trees, TOMBSTONE } from './trees.ts';
+
+/** Records asked for at once when a tree is walked. */
+const WALK_BATCH = 512;
+
+export class PrivateTree {
+  readonly #trees: Trees;
+  #pages = new Set<number>();
+  #root = 0;
+
+  constructor(trees: Trees) {
+    this.#trees = trees;
+  }
+
+  /** Root of the tree; 0 while it is empty and was never written. */
+  get root(): number {
+    return this.#root;
+  }
+
+  /** Pages the tree takes. */
+  get pageCount(): number {
+    return this.#pages.size;
+  }
+
+  /** Makes the tree the one whose pages change, with a root. Before any change through its root. */
+  open(): number {
+    this.#trees.pager.own(this.#pages);
+    if (this.#root === 0) this.#root = this.#trees.pager.createTree(true);
+    return this.#root;
+  }
+
+  put(key: Uint8Array, value: Uint8Array): void {
+    this.#trees.put(this.open(), key, value);
+  }
+
+  bury(key: Uint8Array): void {
+    this.#trees.bury(this.open(), key);
+  }
+
+  /** Looks up the key in KEY_AREA. */
+  get(keyLength: number): Uint8Array | typeof TOMBSTONE | undefined {
+    return this.#root === 0 ? undefined : this.#trees.get(this.#root, LATEST, keyLength);
+  }
+
+  has(keyLength: number): boolean | typeof TOMBSTONE {
+    return this.#root === 0 ? false : this.#trees.has(this.#root, LATEST, keyLength);
+  }
+
+  /**
+   * Visits every record in key order, as it lies packed in linear memory: `visit(key, key length, meta, value)` with
+   * addresses. It may work on other trees, as long as it leaves OUT_AREA alone; `false` stops the walk.
+   */
+  walk(visit: (key: number, keyLength: number, meta: number, value: number) => boolean | undefined): void {
+    if (this.#root === 0) return;
+    const { x, u8, u32 } = this.#trees.pager.core;
+    let start: Uint8Array | undefined;
+    for (let flags = RANGE_START_INCLUSIVE; ; flags = 0) {
+      const count = this.#trees.readRange(this.#root, LATEST, start, undefined, flags, WALK_BATCH);
+      const done = x.scanDone() !== 0;
+      let at = OUT_AREA;
+      let last = at;
+      for (let i = 0; i < count; ++i) {
+        const keyLength = u32[at / 4] as number;
+        const meta = u32[at / 4 + 1] as number;
+        const value = at + 8 + keyLength;
+        last = at;
+        at = (value + storedBytes(meta) + 3) & ~3;
+        if (i === count - 1) start = u8.slice(last + 8, last + 8 + keyLength);
+        if (visit(last + 8, keyLength, meta, value) === false) return;
+      }
+      if (done) return;
+      if (count === 0) throw new AegisError('STORE_FAILED', 'internal rule broken: a walk makes progress');
+    }
+  }
+
+  /** Frees the tree's pages. */
+  drop(): void {
+    if (this.#root === 0) return;
+    this.#trees.pager.dropPrivateTree(this.#pages);
+    this.#pages = new Set();
+    this.#root = 0;
+  }
+}
+
+/** Bits of a packed record's meta word. */
+export const META_CHAINED = 0x40000000;
+export const META_TOMBSTONE = 0x80000000;
+
+/** Bytes of a packed record's value, from its meta word. */
+export function storedBytes(meta: number): number {
+  if (meta & META_CHAINED) return 4;
+  return meta & META_TOMBSTONE ? 0 : meta;
+}
+
+/** Length of a record's value, from its meta word. */
+export function valueLengthOf(meta: number): number {
+  return meta & ~(META_CHAINED | META_TOMBSTONE);
+}

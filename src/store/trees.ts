@@ -1,0 +1,408 @@
+/**
+ * Trees over the pager: single keys, ranges and long values, shared trees and private ones alike. The one place that
+ * knows how keys and values cross into WebAssembly.
+ *
+ * Values handed out are the caller's own copies: short ones are cut from slabs of 8 KiB (an ArrayBuffer for each
+ * would cost more than the lookup; keeping one value keeps its slab), long ones have a buffer of their own.
+ */
+import {
+  BOUND_AREA,
+  INPUT_AREA,
+  INPUT_AREA_SIZE,
+  KEY_AREA,
+  KEY_SIZE_DIVISOR,
+  LONG,
+  MISS,
+  NOT_FOUND,
+  OK,
+  OUT_AREA,
+  PRIVATE_PAGE,
+  VALUE_CHAINED,
+  VALUE_SIZE_MAX,
+  VALUE_TOMBSTONE,
+} from '../../assembly/layout.ts';
+import { AegisError } from '../errors.ts';
+import { NO_BOUND } from '../wasm.ts';
+import type { Pager } from './pager.ts';
+import type { Bytes, Range } from './range.ts';
+import { isEmptyRange, RANGE_COUNT_ONLY, RANGE_END_INCLUSIVE, RANGE_START_INCLUSIVE } from './range.ts';
+
+/** A deletion found in a transaction's own tree. */
+export const TOMBSTONE = Symbol('tombstone');
+
+const SLAB_BYTES = 8192;
+/** Keys looked up at once. */
+export const GROUP_SIZE = 16;
+const GET_ABSENT = -1;
+const GET_MISS = -2;
+const GET_ELSEWHERE = -3;
+/** Longest string written character by character: the encoder's call costs more below. */
+const SHORT_STRING = 24;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
+/** The UTF-8 bytes of a string that is a legal key or value. */
+export function encodeString(text: string, what: string): Uint8Array {
+  checkWellFormed(text, what);
+  return encoder.encode(text);
+}
+
+/** A string with half a character has no bytes of its own: two such strings would become one key. */
+function checkWellFormed(text: string, what: string): void {
+  // isWellFormed is in every runtime we support; typings of ES2023 do not know it yet.
+  const checked = text as string & { isWellFormed?: () => boolean };
+  const fine = checked.isWellFormed ? checked.isWellFormed() : !/\p{Surrogate}/u.test(text);
+  if (!fine) throw new AegisError('INVALID_ARGUMENT', `${what}: a string must not hold a lone surrogate`);
+}
+
+/** Text of bytes: a byte order mark is kept, invalid UTF-8 shows as U+FFFD. */
+export function decodeString(bytes: Uint8Array): string {
+  return decoder.decode(bytes);
+}
+
+export class Trees {
+  readonly pager: Pager;
+  /** Largest key in bytes. */
+  readonly keyMax: number;
+  readonly #keyView: Uint8Array;
+  #slab = new ArrayBuffer(SLAB_BYTES);
+  #slabWords = new Int32Array(this.#slab);
+  #slabUsed = 0;
+
+  constructor(pager: Pager) {
+    this.pager = pager;
+    this.keyMax = pager.core.pageSize / KEY_SIZE_DIVISOR;
+    // One byte more than allowed: a key that fills it is too long.
+    this.#keyView = pager.core.u8.subarray(KEY_AREA, KEY_AREA + this.keyMax + 1);
+  }
+
+  /** Puts a key where the core looks for it; answers its length. Throws INVALID_ARGUMENT, TOO_LARGE. */
+  setKey(key: Bytes): number {
+    if (typeof key === 'string') return this.#setStringKey(key);
+    if (!(key instanceof Uint8Array)) throw notBytes('key', key);
+    if (key.length > this.keyMax) throw this.#keyTooLarge(key.length);
+    this.pager.core.u8.set(key, KEY_AREA);
+    return key.length;
+  }
+
+  #setStringKey(key: string): number {
+    const { u8 } = this.pager.core;
+    if (key.length <= SHORT_STRING && key.length <= this.keyMax) {
+      let i = 0;
+      for (; i < key.length; ++i) {
+        const code = key.charCodeAt(i);
+        if (code > 127) break;
+        u8[KEY_AREA + i] = code;
+      }
+      if (i === key.length) return i;
+    }
+    checkWellFormed(key, 'key');
+    const { read, written } = encoder.encodeInto(key, this.#keyView);
+    if (read < key.length || written > this.keyMax) throw this.#keyTooLarge(encoder.encode(key).length);
+    return written;
+  }
+
+  /** A key as bytes of its own, checked. */
+  keyBytes(key: Bytes): Uint8Array {
+    const bytes = typeof key === 'string' ? encodeString(key, 'key') : key;
+    if (!(bytes instanceof Uint8Array)) throw notBytes('key', key);
+    if (bytes.length > this.keyMax) throw this.#keyTooLarge(bytes.length);
+    return bytes;
+  }
+
+  #keyTooLarge(length: number): AegisError {
+    return new AegisError('TOO_LARGE', `key: ${length} bytes, at most ${this.keyMax} (page size / 8)`);
+  }
+
+  /** Looks up the key in KEY_AREA: its value, TOMBSTONE, or undefined. */
+  get(root: number, epoch: number, keyLength: number): Uint8Array | typeof TOMBSTONE | undefined {
+    const length = this.#find(root, epoch, keyLength);
+    if (length >= 0) return this.#cut(OUT_AREA, length);
+    return length === GET_ABSENT ? undefined : this.#elsewhere(epoch);
+  }
+
+  /** As `get`, as text. */
+  getString(root: number, epoch: number, keyLength: number): string | typeof TOMBSTONE | undefined {
+    const length = this.#find(root, epoch, keyLength);
+    if (length >= 0) return decoder.decode(this.pager.core.u8.subarray(OUT_AREA, OUT_AREA + length));
+    if (length === GET_ABSENT) return undefined;
+    const value = this.#elsewhere(epoch);
+    return value === TOMBSTONE ? value : decoder.decode(value);
+  }
+
+  /** Whether the key in KEY_AREA is there; TOMBSTONE when a deletion is. Leaves OUT_AREA alone. */
+  has(root: number, epoch: number, keyLength: number): boolean | typeof TOMBSTONE {
+    const { x } = this.pager.core;
+    const status = this.pager.run(() => x.treeProbe(root, epoch, keyLength));
+    if (status === NOT_FOUND) return false;
+    return x.valueFlags() & VALUE_TOMBSTONE ? TOMBSTONE : true;
+  }
+
+  #find(root: number, epoch: number, keyLength: number): number {
+    const { x } = this.pager.core;
+    let length = x.treeGet(root, epoch, keyLength);
+    if (length < GET_ABSENT && length !== GET_ELSEWHERE) {
+      try {
+        while (length === GET_MISS) {
+          this.pager.serve(MISS);
+          length = x.treeGet(root, epoch, keyLength);
+        }
+      } finally {
+        this.pager.release();
+      }
+      if (length < GET_ELSEWHERE) throw this.pager.damaged();
+    }
+    return length;
+  }
+
+  /** The value just found that was not copied out: long, chained, or a tombstone. */
+  #elsewhere(epoch: number): Uint8Array | typeof TOMBSTONE {
+    const { x, u8 } = this.pager.core;
+    const flags = x.valueFlags();
+    if (flags & VALUE_TOMBSTONE) return TOMBSTONE;
+    const length = x.valueLength();
+    const at = x.valueAddress();
+    if (flags & VALUE_CHAINED) return this.readChain(at, epoch, length);
+    const value = new Uint8Array(length);
+    value.set(u8.subarray(at, at + length));
+    return value;
+  }
+
+  /** A copy of bytes in linear memory (4-aligned) as a view on the slab. */
+  #cut(address: number, length: number): Uint8Array {
+    const words = (length + 3) >> 2;
+    if (this.#slabUsed + words > SLAB_BYTES / 4) {
+      this.#slab = new ArrayBuffer(SLAB_BYTES);
+      this.#slabWords = new Int32Array(this.#slab);
+      this.#slabUsed = 0;
+    }
+    const { i32 } = this.pager.core;
+    const source = address >> 2;
+    const target = this.#slabUsed;
+    const slab = this.#slabWords;
+    for (let i = 0; i < words; ++i) slab[target + i] = i32[source + i] as number;
+    this.#slabUsed = target + words;
+    return new Uint8Array(this.#slab, target * 4, length);
+  }
+
+  /** Looks up many keys, GROUP_SIZE at a time. */
+  getMany(root: number, epoch: number, keys: readonly Bytes[]): (Uint8Array | typeof TOMBSTONE | undefined)[] {
+    const values: (Uint8Array | typeof TOMBSTONE | undefined)[] = [];
+    const { u8, u32 } = this.pager.core;
+    const most = Math.max(1, Math.min(GROUP_SIZE, Math.floor(INPUT_AREA_SIZE / (this.keyMax + 8))));
+    for (let first = 0; first < keys.length; first += most) {
+      const count = Math.min(most, keys.length - first);
+      let at = INPUT_AREA;
+      for (let i = 0; i < count; ++i) {
+        const length = this.setKey(keys[first + i] as Bytes);
+        u32[at / 4] = length;
+        u8.copyWithin(at + 4, KEY_AREA, KEY_AREA + length);
+        at = (at + 4 + length + 3) & ~3;
+      }
+      this.#getGroup(root, epoch, keys, first, count, values);
+    }
+    return values;
+  }
+
+  #getGroup(
+    root: number,
+    epoch: number,
+    keys: readonly Bytes[],
+    first: number,
+    count: number,
+    values: (Uint8Array | typeof TOMBSTONE | undefined)[],
+  ): void {
+    const { x, i32, u32 } = this.pager.core;
+    this.pager.run(() => x.treeGetGroup(root, epoch, count));
+    let elsewhere = false;
+    for (let i = 0; i < count; ++i) {
+      const length = i32[OUT_AREA / 4 + i * 2] as number;
+      if (length >= 0) values.push(this.#cut(u32[OUT_AREA / 4 + i * 2 + 1] as number, length));
+      else values.push(undefined);
+      if (length === GET_ELSEWHERE) elsewhere = true;
+    }
+    if (!elsewhere) return;
+    // Long values one by one: the group's answers are gone from OUT_AREA by then, so note them first.
+    const long: number[] = [];
+    for (let i = 0; i < count; ++i) if (i32[OUT_AREA / 4 + i * 2] === GET_ELSEWHERE) long.push(i);
+    for (const i of long) values[first + i] = this.get(root, epoch, this.setKey(keys[first + i] as Bytes));
+  }
+
+  /**
+   * Packs records of a range into OUT_AREA (see assembly/cursor.ts) and answers how many; `x.scanDone()` says
+   * whether it is exhausted. Bounds are bytes or undefined.
+   */
+  readRange(
+    root: number,
+    epoch: number,
+    start: Uint8Array | undefined,
+    end: Uint8Array | undefined,
+    flags: number,
+    limit: number,
+  ): number {
+    const { x, u8 } = this.pager.core;
+    if (end) u8.set(end, BOUND_AREA);
+    this.pager.run(() => {
+      if (start) u8.set(start, KEY_AREA);
+      return x.treeRange(root, epoch, start ? start.length : NO_BOUND, end ? end.length : NO_BOUND, flags, limit);
+    });
+    return x.scanCount();
+  }
+
+  /** Counts the keys of a range (its limit aside) without reading them. */
+  countRange(root: number, epoch: number, range: Range): number {
+    if (root === 0 || isEmptyRange({ ...range, limit: 1 })) return 0;
+    const { x, u8 } = this.pager.core;
+    const { lower, upper } = range;
+    if (lower.key) u8.set(lower.key, KEY_AREA);
+    if (upper.key) u8.set(upper.key, BOUND_AREA);
+    const ends = RANGE_COUNT_ONLY | (upper.inclusive ? RANGE_END_INCLUSIVE : 0);
+    let start = lower.key ? lower.key.length : NO_BOUND;
+    let flags = ends | (lower.inclusive ? RANGE_START_INCLUSIVE : 0);
+    let count = 0;
+    this.pager.run(() => {
+      const status = x.treeRange(root, epoch, start, upper.key ? upper.key.length : NO_BOUND, flags, 0);
+      // Interrupted, it left the fence to go on from in KEY_AREA, and its length here.
+      if (status !== OK && x.scanBytes() > 0) {
+        count += x.scanCount();
+        start = x.scanBytes();
+        flags = ends | RANGE_START_INCLUSIVE;
+        this.pager.release();
+      }
+      return status;
+    });
+    return count + x.scanCount();
+  }
+
+  /** Reads a whole overflow chain. */
+  readChain(first: number, epoch: number, length: number): Uint8Array {
+    const value = new Uint8Array(length);
+    let filled = 0;
+    this.walkChain(first, epoch, length, (address, bytes) => {
+      value.set(this.pager.core.u8.subarray(address, address + bytes), filled);
+      filled += bytes;
+    });
+    return value;
+  }
+
+  /** Visits the pieces of an overflow chain in order; an address is good until `visit` touches the pager. */
+  walkChain(
+    first: number,
+    epoch: number,
+    length: number,
+    visit: (address: number, bytes: number) => void,
+  ): void {
+    const { x } = this.pager.core;
+    let page = first;
+    let left = length;
+    while (left > 0) {
+      const number = page;
+      const expected = left;
+      this.pager.run(() => x.chainPage(number, epoch, expected));
+      const bytes = x.valueLength();
+      page = x.chainNext();
+      left -= bytes;
+      visit(x.valueAddress(), bytes);
+    }
+  }
+
+  /** Puts a value under the key; answers when the tree has it. The old value's chain, if any, is freed. */
+  put(root: number, key: Uint8Array, value: Uint8Array): void {
+    const { x, u8 } = this.pager.core;
+    u8.set(key, KEY_AREA);
+    const short = value.length <= INPUT_AREA_SIZE;
+    if (short) u8.set(value, INPUT_AREA);
+    const status = this.pager.run(() => (short ? x.treePut(root, key.length, INPUT_AREA, value.length) : LONG));
+    if (status === LONG) {
+      this.beginChain(root, value.length);
+      for (let at = 0; at < value.length; at += INPUT_AREA_SIZE) {
+        const piece = value.subarray(at, at + INPUT_AREA_SIZE);
+        u8.set(piece, INPUT_AREA);
+        this.extendChain(INPUT_AREA, piece.length);
+      }
+      this.putChain(root, key, value.length);
+    }
+    this.freeDropped();
+  }
+
+  /** Puts a tombstone under the key, in a private tree. */
+  bury(root: number, key: Uint8Array): void {
+    const { x, u8 } = this.pager.core;
+    u8.set(key, KEY_AREA);
+    this.pager.run(() => x.treeBury(root, key.length));
+    this.freeDropped();
+  }
+
+  /** Removes a key; answers whether it was there. */
+  delete(root: number, key: Uint8Array): boolean {
+    const { x, u8 } = this.pager.core;
+    u8.set(key, KEY_AREA);
+    const status = this.pager.run(() => x.treeDelete(root, key.length));
+    this.freeDropped();
+    return status !== NOT_FOUND;
+  }
+
+  /** Begins an overflow chain in the key space of a root. */
+  beginChain(root: number, total: number): void {
+    const isPrivate = (root & PRIVATE_PAGE) !== 0;
+    this.pager.run(() => this.pager.core.x.chainBegin(isPrivate, total));
+  }
+
+  /** Appends bytes of linear memory to the chain being built. */
+  extendChain(address: number, length: number): void {
+    const { x } = this.pager.core;
+    let taken = 0;
+    this.pager.run(() => {
+      const status = x.chainAppend(address + taken, length - taken);
+      if (x.chainTaken() > 0) this.pager.release();
+      taken += x.chainTaken();
+      return status;
+    });
+  }
+
+  /** Puts the chain just built under the key. */
+  putChain(root: number, key: Uint8Array, total: number): void {
+    const { x, u8 } = this.pager.core;
+    u8.set(key, KEY_AREA);
+    this.pager.run(() => x.treePutChain(root, key.length, total));
+  }
+
+  /**
+   * Frees the pages of a chain that the last change dropped. Damage in it is passed over: its pages stay taken, which
+   * `verify` reports, and the change that dropped it stands.
+   */
+  freeDropped(): void {
+    const { x } = this.pager.core;
+    if (x.chainDropped() === 0) return;
+    try {
+      let dropped = x.chainDropped();
+      this.pager.run(() => {
+        const status = x.chainFree();
+        if (x.chainDropped() !== dropped) this.pager.release();
+        dropped = x.chainDropped();
+        return status;
+      });
+    } catch (error) {
+      if (!(error instanceof AegisError) || error.code !== 'CORRUPTION') throw error;
+      x.chainForget();
+    }
+  }
+}
+
+/** The error for something that is neither text nor bytes. */
+export function notBytes(what: string, given: unknown): AegisError {
+  const kind = given === null ? 'null' : Array.isArray(given) ? 'an array' : typeof given;
+  return new AegisError('INVALID_ARGUMENT', `${what}: a string or Uint8Array is needed, got ${kind}`);
+}
+
+/** A value as bytes, checked. */
+export function valueBytes(value: Bytes): Uint8Array {
+  const bytes = typeof value === 'string' ? encodeString(value, 'value') : value;
+  if (!(bytes instanceof Uint8Array)) throw notBytes('value', value);
+  if (bytes.length > VALUE_SIZE_MAX) {
+    throw new AegisError('TOO_LARGE', `value: ${bytes.length} bytes, at most ${VALUE_SIZE_MAX}`);
+  }
+  return bytes;
+}
+

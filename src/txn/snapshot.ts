@@ -1,0 +1,89 @@
+/**
+ * Leases on snapshots: what a scan, a snapshot or a transaction holds while it reads, and gives back exactly once,
+ * when it is closed, when the engine closes, or when the collector finds that nobody can close it any more.
+ */
+import type { Pager } from '../store/pager.ts';
+import type { SnapshotNode } from '../store/versions.ts';
+
+/** A held epoch of the store's pages and, for scans inside a transaction, one of private pages. */
+export class Lease {
+  readonly epoch: number;
+  readonly privateEpoch: number;
+  readonly #owner: Leases;
+  readonly node: SnapshotNode;
+  readonly #privateNode: SnapshotNode | undefined;
+  readonly #onClose: (() => void) | undefined;
+  #open = true;
+
+  constructor(owner: Leases, node: SnapshotNode, privateNode: SnapshotNode | undefined, onClose?: () => void) {
+    this.#owner = owner;
+    this.node = node;
+    this.#privateNode = privateNode;
+    this.#onClose = onClose;
+    this.epoch = node.epoch;
+    this.privateEpoch = privateNode?.epoch ?? 0;
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  /** Gives the epochs back; idempotent. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.#owner.forget(this, this.node, this.#privateNode);
+    this.#onClose?.();
+  }
+}
+
+/** All leases of an engine. */
+export class Leases {
+  readonly #pager: Pager;
+  readonly #open = new Set<Lease>();
+  readonly #registry: FinalizationRegistry<Lease> | undefined;
+
+  constructor(pager: Pager) {
+    this.#pager = pager;
+    this.#registry =
+      typeof FinalizationRegistry === 'undefined' ? undefined : new FinalizationRegistry((lease) => lease.close());
+  }
+
+  /** Leases that are open. */
+  get count(): number {
+    return this.#open.size;
+  }
+
+  /** Takes the present epoch. `onClose` must not refer to the holder, or the collector never finds it. */
+  take(onClose?: () => void): Lease {
+    return this.#add(new Lease(this, this.#pager.takeSnapshot(), undefined, onClose));
+  }
+
+  /** Takes the epoch of an open lease once more and, if asked, the present one of private pages. */
+  share(lease: Lease, withPrivate: boolean): Lease {
+    const node = lease.node;
+    this.#pager.versions.share(node);
+    return this.#add(new Lease(this, node, withPrivate ? this.#pager.takePrivateSnapshot() : undefined));
+  }
+
+  /** Closes the lease when nobody can reach the holder any more. */
+  watch(holder: object, lease: Lease): void {
+    this.#registry?.register(holder, lease);
+  }
+
+  /** Closes all. */
+  closeAll(): void {
+    for (const lease of [...this.#open]) lease.close();
+  }
+
+  forget(lease: Lease, node: SnapshotNode, privateNode: SnapshotNode | undefined): void {
+    this.#open.delete(lease);
+    this.#pager.releaseSnapshot(node);
+    if (privateNode) this.#pager.releasePrivateSnapshot(privateNode);
+  }
+
+  #add(lease: Lease): Lease {
+    this.#open.add(lease);
+    return lease;
+  }
+}

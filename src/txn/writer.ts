@@ -1,0 +1,207 @@
+/**
+ * Single operations and batches as commits of their own. They are ordered by the pipeline and never conflict.
+ *
+ * An operation is packed into the log buffer at once when there is room, from the caller's own bytes; when it has to
+ * wait, it waits with copies, behind those that came before.
+ */
+import { RECORD_DELETE, RECORD_HEADER_SIZE, RECORD_PUT } from '../../assembly/layout.ts';
+import { AegisError } from '../errors.ts';
+import type { Bytes } from '../store/range.ts';
+import type { Trees } from '../store/trees.ts';
+import { valueBytes } from '../store/trees.ts';
+import type { CommitPipeline, Committed } from './commit.ts';
+import { recordBytes, WriteSet } from './write-set.ts';
+
+/** One operation of a batch. */
+export type BatchOperation =
+  | { readonly type: 'put'; readonly key: Bytes; readonly value: Bytes }
+  | { readonly type: 'delete'; readonly key: Bytes };
+
+/** An operation with its bytes; `value` undefined: a deletion. */
+interface Operation {
+  readonly tree: number;
+  key: Uint8Array;
+  value: Uint8Array | undefined;
+}
+
+/** Asks the pipeline for a commit; undefined: there is no room yet. */
+export type Attempt = (done: (error: AegisError | undefined) => void) => Committed | undefined;
+
+export class Writer {
+  readonly #trees: Trees;
+  readonly #pipeline: CommitPipeline;
+
+  constructor(trees: Trees, pipeline: CommitPipeline) {
+    this.#trees = trees;
+    this.#pipeline = pipeline;
+  }
+
+  put(tree: number, key: Bytes, value: Bytes, sync: boolean): Promise<Committed> {
+    return this.#write([this.#operation(tree, key, value)], sync);
+  }
+
+  putSync(tree: number, key: Bytes, value: Bytes, sync: boolean): Committed {
+    return this.#writeSync([this.#operation(tree, key, value)], sync);
+  }
+
+  delete(tree: number, key: Bytes, sync: boolean): Promise<Committed> {
+    return this.#write([this.#operation(tree, key, undefined)], sync);
+  }
+
+  deleteSync(tree: number, key: Bytes, sync: boolean): Committed {
+    return this.#writeSync([this.#operation(tree, key, undefined)], sync);
+  }
+
+  /** All operations of a batch in one commit; the answer is undefined when there are none. */
+  batch(tree: number, operations: Iterable<BatchOperation>, sync: boolean): Promise<Committed> | undefined {
+    const list = this.#operations(tree, operations);
+    return list.length === 0 ? undefined : this.#write(list, sync);
+  }
+
+  batchSync(tree: number, operations: Iterable<BatchOperation>, sync: boolean): void {
+    const list = this.#operations(tree, operations);
+    if (list.length > 0) this.#writeSync(list, sync);
+  }
+
+  /** Runs an attempt until the pipeline takes it; resolves when the commit is applied. */
+  commit(attempt: Attempt, beforeWaiting?: () => void): Promise<Committed> {
+    const pipeline = this.#pipeline;
+    return new Promise((resolve, reject) => {
+      let commit: Committed | undefined;
+      const done = (error: AegisError | undefined): void => {
+        if (error) reject(error);
+        else resolve(commit as Committed);
+      };
+      try {
+        if (!pipeline.congested) commit = attempt(done);
+        if (commit) return pipeline.schedule();
+        beforeWaiting?.();
+      } catch (error) {
+        return reject(error);
+      }
+      pipeline.submit(() => {
+        commit = attempt(done);
+        return commit !== undefined;
+      }, reject);
+    });
+  }
+
+  /** As `commit`, blocking. */
+  commitSync(attempt: Attempt): Committed {
+    let commit: Committed | undefined;
+    let failure: AegisError | undefined;
+    this.#pipeline.blocking(() => {
+      commit = attempt((error) => {
+        failure = error;
+      });
+      return commit !== undefined;
+    });
+    if (failure) throw failure;
+    return commit as Committed;
+  }
+
+  #write(operations: Operation[], sync: boolean): Promise<Committed> {
+    let writes: WriteSet | undefined;
+    const size = sizeOf(operations);
+    const attempt: Attempt = (done) => {
+      if (size <= this.#pipeline.maxRecords) return this.#queue(operations, size, sync, done);
+      writes ??= this.#writeSet(operations);
+      return this.#pipeline.queueLarge(writes, sync, done);
+    };
+    const promise = this.commit(attempt, () => {
+      for (const operation of operations) {
+        operation.key = operation.key.slice();
+        operation.value = operation.value?.slice();
+      }
+    });
+    if (size <= this.#pipeline.maxRecords) return promise;
+    return promise.finally(() => writes?.drop());
+  }
+
+  #writeSync(operations: Operation[], sync: boolean): Committed {
+    const size = sizeOf(operations);
+    if (size <= this.#pipeline.maxRecords) {
+      return this.commitSync((done) => this.#queue(operations, size, sync, done));
+    }
+    const writes = this.#writeSet(operations);
+    try {
+      return this.commitSync((done) => this.#pipeline.queueLarge(writes, sync, done));
+    } finally {
+      writes.drop();
+    }
+  }
+
+  #queue(
+    operations: readonly Operation[],
+    size: number,
+    sync: boolean,
+    done: (error: AegisError | undefined) => void,
+  ): Committed | undefined {
+    return this.#pipeline.queue((at) => this.#pack(operations, at), operations.length, size, sync, done);
+  }
+
+  #pack(operations: readonly Operation[], from: number): number {
+    const { x, u8 } = this.#trees.pager.core;
+    let at = from;
+    for (let i = 0; i < operations.length; ++i) {
+      const { tree, key, value } = operations[i] as Operation;
+      u8.set(key, at + RECORD_HEADER_SIZE);
+      if (value) {
+        u8.set(value, at + RECORD_HEADER_SIZE + key.length);
+        at = x.recordSeal(at, RECORD_PUT, tree, key.length, value.length);
+      } else {
+        at = x.recordSeal(at, RECORD_DELETE, tree, key.length, 0);
+      }
+    }
+    return at;
+  }
+
+  #writeSet(operations: readonly Operation[]): WriteSet {
+    const writes = new WriteSet(this.#trees);
+    try {
+      for (const { tree, key, value } of operations) {
+        if (value) writes.put(tree, key, value);
+        else writes.delete(tree, key);
+      }
+    } catch (error) {
+      writes.drop();
+      throw error;
+    }
+    return writes;
+  }
+
+  #operation(tree: number, key: Bytes, value: Bytes | undefined): Operation {
+    return {
+      tree,
+      key: this.#trees.keyBytes(key),
+      value: value === undefined ? undefined : valueBytes(value),
+    };
+  }
+
+  #operations(tree: number, operations: Iterable<BatchOperation>): Operation[] {
+    if (typeof operations !== 'object' || operations === null || !(Symbol.iterator in operations)) {
+      throw new AegisError('INVALID_ARGUMENT', 'batch: a list of operations is needed');
+    }
+    const list: Operation[] = [];
+    for (const operation of operations) {
+      if (operation?.type === 'put') {
+        list.push({ tree, key: this.#trees.keyBytes(operation.key), value: valueBytes(operation.value) });
+      } else if (operation?.type === 'delete') {
+        list.push({ tree, key: this.#trees.keyBytes(operation.key), value: undefined });
+      } else {
+        throw new AegisError('INVALID_ARGUMENT', `batch: operation ${list.length} is neither a put nor a delete`);
+      }
+    }
+    return list;
+  }
+}
+
+/** Bytes of operations as records. */
+function sizeOf(operations: readonly Operation[]): number {
+  let size = 0;
+  for (let i = 0; i < operations.length; ++i) {
+    const { key, value } = operations[i] as Operation;
+    size += recordBytes(key.length, value ? value.length : 0);
+  }
+  return size;
+}

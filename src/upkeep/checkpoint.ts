@@ -1,0 +1,359 @@
+/**
+ * Checkpoints: a snapshot reader that writes the store as of its snapshot, while writers go on.
+ *
+ *   1. take snapshot P; note the last commit it holds, the log position after it, and take over the changed chunks
+ *   2. write every page that is dirty as of P, in slices
+ *   3. compose and write the changed chunks of the directory as of P, then the chunks above them, up to the root
+ *   4. sync the data file
+ *   5. write the superblock to the slot not written last      6. sync
+ *   7. write it to the other slot                             8. sync
+ *   9. the checkpoint before ends: its extents are free, and the log below P's position
+ *
+ * One run is a generator that says where it can pause and where it needs a sync. Usually it is driven with promises;
+ * a program that never yields drives the same run to its end with blocking syncs.
+ *
+ * Invariants
+ *   1. At most one run at a time; callers that come meanwhile share the one after it.
+ *   2. Nothing of the durable checkpoint is released before step 8; nothing of P if the run fails.
+ *   3. The directory as of P is composed from versions, never from live entries alone.
+ *   4. A failed sync, or a superblock that could not be written, fails the store.
+ */
+import type { BackendFile } from '../backend/backend.ts';
+import { AegisError, invariant } from '../errors.ts';
+import type { Place } from '../store/directory.ts';
+import { ENTRY_WORDS, NOWHERE, writeChunkPlace, writePlace } from '../store/directory.ts';
+import type { Pager } from '../store/pager.ts';
+import type { Superblock } from '../store/superblock.ts';
+import { writeSuperblock } from '../store/superblock.ts';
+import type { SnapshotNode } from '../store/versions.ts';
+import type { CommitPipeline } from '../txn/commit.ts';
+import type { Log } from '../wal/log.ts';
+import { VICTIM_AREA, VICTIM_CAPACITY } from '../../assembly/layout.ts';
+
+/** What a finished checkpoint says of itself. */
+export interface CheckpointData {
+  /** Last commit it holds. */
+  readonly sequence: number;
+  /** Where recovery would begin to read the log; 0 while the log is off. */
+  readonly lsn: number;
+  /** Pages written for it. */
+  readonly pages: number;
+}
+
+/** What a checkpoint works with. */
+export interface CheckpointParts {
+  readonly pager: Pager;
+  readonly log: Log | undefined;
+  readonly pipeline: CommitPipeline;
+  /** The durable superblock and the slot it was written to last. */
+  readonly superblock: Superblock;
+  readonly slot: number;
+  /** Snapshot of the durable checkpoint. */
+  readonly durable: SnapshotNode;
+  /** Lets other work run; resolves soon. */
+  readonly pause: () => Promise<void>;
+  readonly onProgress: ((done: number, total: number) => void) | undefined;
+  /** Called when a run ended, well or not. */
+  readonly finished: () => void;
+}
+
+type Step = 'pause' | 'sync';
+
+interface Run {
+  readonly steps: Generator<Step, CheckpointData>;
+  readonly promise: Promise<CheckpointData>;
+  readonly resolve: (data: CheckpointData) => void;
+  readonly reject: (error: unknown) => void;
+  /** What the last step asked for and has not got. */
+  waiting: Step | undefined;
+  /** Counts the steps, so that a driver sees that the other one went on. */
+  turn: number;
+}
+
+/** Pages written in one go. */
+const SLICE_PAGES = 64;
+/** Chunks composed in one go. */
+const SLICE_CHUNKS = 16;
+
+export class Checkpointer {
+  readonly #parts: CheckpointParts;
+  #superblock: Superblock;
+  #slot: number;
+  #durable: SnapshotNode;
+  #run: Run | undefined;
+  #next: Promise<CheckpointData> | undefined;
+  /** Why the last run failed, if it did. */
+  lastFailure: AegisError | undefined;
+  count = 0;
+
+  constructor(parts: CheckpointParts) {
+    this.#parts = parts;
+    this.#superblock = parts.superblock;
+    this.#slot = parts.slot;
+    this.#durable = parts.durable;
+  }
+
+  /** The superblock of the last durable checkpoint. */
+  get superblock(): Superblock {
+    return this.#superblock;
+  }
+
+  get running(): boolean {
+    return this.#run !== undefined;
+  }
+
+  /** A checkpoint that holds everything committed by now. */
+  checkpoint(): Promise<CheckpointData> {
+    const run = this.#run;
+    if (!run) return this.start();
+    this.#next ??= run.promise.then(
+      () => this.#startNext(),
+      () => this.#startNext(),
+    );
+    return this.#next;
+  }
+
+  #startNext(): Promise<CheckpointData> {
+    this.#next = undefined;
+    return this.#run ? this.#run.promise : this.start();
+  }
+
+  /** Starts a run, or joins the one under way; never rejects unheard: a failure is kept in `lastFailure` too. */
+  start(): Promise<CheckpointData> {
+    if (this.#run) return this.#run.promise;
+    const run = this.#newRun();
+    run.promise.catch(() => undefined);
+    void this.#drive(run);
+    return run.promise;
+  }
+
+  /** Runs a checkpoint, or the rest of the one under way, to its end without yielding. */
+  runBlocking(): CheckpointData {
+    const run = this.#run ?? this.#newRun();
+    run.promise.catch(() => undefined);
+    ++run.turn;
+    try {
+      if (run.waiting === 'sync') this.#file.syncSync();
+      for (;;) {
+        const step = run.steps.next();
+        if (step.done) {
+          this.#finish(run, step.value);
+          return step.value;
+        }
+        ++run.turn;
+        if (step.value === 'sync') this.#file.syncSync();
+      }
+    } catch (error) {
+      this.#stop(run, error);
+      throw error;
+    }
+  }
+
+  get #file(): BackendFile {
+    return this.#parts.pager.blocks.file;
+  }
+
+  #newRun(): Run {
+    let resolve: Run['resolve'] = () => undefined;
+    let reject: Run['reject'] = () => undefined;
+    const promise = new Promise<CheckpointData>((yes, no) => {
+      resolve = yes;
+      reject = no;
+    });
+    this.#run = { steps: this.#steps(), promise, resolve, reject, waiting: undefined, turn: 0 };
+    return this.#run;
+  }
+
+  async #drive(run: Run): Promise<void> {
+    try {
+      for (;;) {
+        const step = run.steps.next();
+        if (step.done) return this.#finish(run, step.value);
+        const turn = ++run.turn;
+        run.waiting = step.value;
+        if (step.value === 'sync') await this.#file.sync();
+        else await this.#parts.pause();
+        if (run.turn !== turn) return;
+        run.waiting = undefined;
+      }
+    } catch (error) {
+      if (this.#run === run) this.#stop(run, error);
+      // A blocking driver finished the run, and still this sync failed: its report was meant for the store.
+      else this.#parts.pipeline.fail(error);
+    }
+  }
+
+  #finish(run: Run, data: CheckpointData): void {
+    this.#run = undefined;
+    this.lastFailure = undefined;
+    ++this.count;
+    run.resolve(data);
+    this.#parts.finished();
+  }
+
+  #stop(run: Run, error: unknown): void {
+    this.#run = undefined;
+    try {
+      run.steps.throw(error);
+    } catch {
+      // the generator has cleaned up and thrown the same error
+    }
+    this.lastFailure = error instanceof AegisError ? error : new AegisError('IO_ERROR', String(error), { cause: error });
+    run.reject(this.lastFailure);
+    this.#parts.finished();
+  }
+
+  *#steps(): Generator<Step, CheckpointData> {
+    const { pager, pipeline, log } = this.#parts;
+    const { directory, blocks } = pager;
+    const snapshot = pager.takeSnapshot();
+    const { lsn, link } = pipeline.replayPosition;
+    const sequence = pipeline.applied;
+    const nextPage = pager.nextPage;
+    const changed = directory.takeChanged();
+    const fresh: Place[] = [];
+    // From the first sync on a failure says that what is on the disk is not known.
+    let unsure = false;
+    try {
+      const pages = yield* this.#writePages(snapshot.epoch);
+      const retired: Place[] = [];
+      const chunkCount = Math.ceil(nextPage / directory.fanout);
+      const plan = yield* this.#writeChunks(snapshot.epoch, nextPage, chunkCount, changed, fresh, retired);
+      unsure = true;
+      yield 'sync';
+      const superblock: Superblock = {
+        ...this.#superblock,
+        generation: this.#superblock.generation + 1,
+        epoch: snapshot.epoch,
+        sequence,
+        lsn,
+        link,
+        mark: log ? log.durable : lsn,
+        directory: plan.root,
+        chunkCount,
+        nextPage,
+        codecs: this.#superblock.codecs | (1 << blocks.codec),
+        endUnit: blocks.extents.end,
+      };
+      for (const slot of [1 - this.#slot, this.#slot]) {
+        writeSuperblock(pager.core, blocks.file, slot, superblock);
+        yield 'sync';
+      }
+      pager.drain();
+      this.#superblock = superblock;
+      for (const { level, index, place } of plan.places) directory.level(level)[index] = place;
+      directory.endTaken(false);
+      for (const place of retired) blocks.extents.free(place.start, place.units);
+      const before = this.#durable;
+      this.#durable = snapshot;
+      pager.versions.setDurable(snapshot);
+      pager.versions.release(snapshot);
+      pager.versions.releaseDurable(before);
+      log?.release(lsn);
+      return { sequence, lsn, pages };
+    } catch (error) {
+      pager.drain();
+      if (unsure) {
+        // Nothing is released, nothing is written over.
+        pipeline.fail(error);
+        throw error;
+      }
+      for (const place of fresh) blocks.extents.free(place.start, place.units);
+      directory.endTaken(true);
+      pager.versions.release(snapshot);
+      throw error;
+    }
+  }
+
+  /** Step 2. Passes over the pool until none finds a page of the snapshot that lies in no extent. */
+  *#writePages(epoch: number): Generator<Step, number> {
+    const { pager, onProgress } = this.#parts;
+    const { x, u32 } = pager.core;
+    const total = x.dirtyCount();
+    let written = 0;
+    for (let found = true; found; ) {
+      found = false;
+      for (let frame = 1; frame <= pager.core.frames; ) {
+        pager.drain();
+        const listed = x.framesDirtyAt(epoch, frame, SLICE_PAGES);
+        frame = u32[VICTIM_AREA / 4 + VICTIM_CAPACITY] as number;
+        if (listed === 0) continue;
+        found = true;
+        pager.writeFrames(Array.from(u32.subarray(VICTIM_AREA / 4, VICTIM_AREA / 4 + listed)));
+        written += listed;
+        onProgress?.(Math.min(written, total), total);
+        yield 'pause';
+      }
+    }
+    return written;
+  }
+
+  /** Step 3. Writes the chunks that changed, level by level; answers their places and the root's. */
+  *#writeChunks(
+    epoch: number,
+    nextPage: number,
+    chunkCount: number,
+    changed: Set<number>,
+    fresh: Place[],
+    retired: Place[],
+  ): Generator<Step, { root: Place; places: { level: number; index: number; place: Place }[] }> {
+    const { pager } = this.#parts;
+    const { directory, blocks } = pager;
+    const places: { level: number; index: number; place: Place }[] = [];
+    const levels = directory.levelsFor(chunkCount);
+    let indexes = [...changed].filter((index) => index < chunkCount).sort((a, b) => a - b);
+    let below = new Map<number, Place>();
+    for (let level = 0; level < levels; ++level) {
+      const own = new Map<number, Place>();
+      for (const [at, index] of indexes.entries()) {
+        pager.drain();
+        const words =
+          level === 0 ? this.#composeEntries(index, epoch, nextPage) : this.#composeAbove(level, index, below);
+        const place = words.some((word) => word !== 0) ? blocks.writeChunk(level, index, words) : NOWHERE;
+        if (place.units > 0) fresh.push(place);
+        const old = directory.level(level)[index];
+        if (old && old.units > 0) retired.push(old);
+        own.set(index, place);
+        places.push({ level, index, place });
+        if (at % SLICE_CHUNKS === SLICE_CHUNKS - 1) yield 'pause';
+      }
+      below = own;
+      indexes = [...new Set(indexes.map((index) => Math.floor(index / directory.fanout)))];
+    }
+    const root = below.get(0) ?? directory.level(levels - 1)[0] ?? NOWHERE;
+    return { root, places };
+  }
+
+  /** The entries of a chunk of pages as the snapshot sees them. */
+  #composeEntries(index: number, epoch: number, nextPage: number): Uint32Array {
+    const { directory, versions } = this.#parts.pager;
+    const words = new Uint32Array(directory.fanout * ENTRY_WORDS);
+    const first = index * directory.fanout;
+    const last = Math.min(first + directory.fanout, nextPage);
+    for (let page = first; page < last; ++page) {
+      const old = versions.find(page, epoch);
+      let place = NOWHERE;
+      if (old) {
+        place = old.place;
+        invariant(place.units > 0, 'every page of the snapshot has a place by now');
+      } else if (directory.from(page) <= epoch) {
+        place = directory.place(page);
+      }
+      if (place.units > 0) writePlace(words, (page - first) * ENTRY_WORDS, place, 1);
+    }
+    return words;
+  }
+
+  /** The entries of a chunk of chunks: new places where there are some, the old ones otherwise. */
+  #composeAbove(level: number, index: number, below: ReadonlyMap<number, Place>): Uint32Array {
+    const { directory } = this.#parts.pager;
+    const words = new Uint32Array(directory.fanout * ENTRY_WORDS);
+    const old = directory.level(level - 1);
+    const first = index * directory.fanout;
+    for (let i = 0; i < directory.fanout; ++i) {
+      const place = below.get(first + i) ?? old[first + i];
+      if (place && place.units > 0) writeChunkPlace(words, i * ENTRY_WORDS, place);
+    }
+    return words;
+  }
+}

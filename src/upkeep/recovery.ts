@@ -1,0 +1,401 @@
+/**
+ * Opening a store: from the files of a backend to pages, log position and everything acknowledged.
+ *
+ *   1. lock; the newer superblock slot that is whole, else the other
+ *   2. the directory by its checksums; free space and free page numbers follow from it
+ *   3. the log is scanned from the checkpoint's position; what contradicts a mark is CORRUPTION, and nothing is written
+ *   4. a new fence, higher than any seen
+ *   5. the accepted tail of the log is written again and synced
+ *   6. the slot that was read is written again, unchanged, and synced; then both, with the new fence
+ *   7. the log is replayed into memory; commits the checkpoint holds are skipped
+ *   8. a first checkpoint follows in the background
+ *
+ * Running it twice, or dying inside it, changes nothing: until step 6 the same bytes go to the same places, and step 6
+ * keeps one whole slot at any moment. After a failed sync, what was read may have been in the page cache only; steps 5
+ * and 6 make it durable before anything relies on it. A read-only open writes nothing (overlay.ts).
+ *
+ * A store is created the same way: a superblock of generation 0 says that its creation was not finished.
+ */
+import { PART_FIRST, PART_HEADER_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
+import type { BackendFile, BackendHost, StorageBackend } from '../backend/backend.ts';
+import type { ResolvedConfig } from '../config.ts';
+import { AegisError } from '../errors.ts';
+import { BlockStore, DATA_FILE } from '../store/blocks.ts';
+import type { Place } from '../store/directory.ts';
+import { Directory, ENTRY_WORDS, NOWHERE, readPlace } from '../store/directory.ts';
+import { Extents } from '../store/extents.ts';
+import { Pager } from '../store/pager.ts';
+import type { Superblock } from '../store/superblock.ts';
+import { FIRST_DATA_UNIT, readSlot, writeSuperblock } from '../store/superblock.ts';
+import { Trees } from '../store/trees.ts';
+import type { SnapshotNode } from '../store/versions.ts';
+import { Applier } from '../txn/apply.ts';
+import type { Log } from '../wal/log.ts';
+import type { LogScan } from '../wal/scan.ts';
+import { scanLog } from '../wal/scan.ts';
+import { SegmentLog, segmentSizeFor } from '../wal/segments.ts';
+import type { Core } from '../wasm.ts';
+import { createCore } from '../wasm.ts';
+import { OverlayFile } from './overlay.ts';
+
+/** Tree id of the default tree. */
+export const MAIN_TREE = 1;
+/** Page number of the default tree's root in a new store. */
+const MAIN_ROOT = 1;
+
+/** A store that has been brought to its last committed state. */
+export interface OpenedStore {
+  readonly core: Core;
+  readonly pager: Pager;
+  readonly trees: Trees;
+  readonly applier: Applier;
+  readonly log: Log | undefined;
+  readonly superblock: Superblock;
+  /** Slot that the superblock was written to last. */
+  readonly slot: number;
+  readonly durable: SnapshotNode;
+  /** Last commit the store holds. */
+  readonly sequence: number;
+  readonly created: boolean;
+  /** Bytes of log that were replayed. */
+  readonly replayed: number;
+  /** Whether one of the superblock slots was damaged. */
+  readonly slotDamaged: boolean;
+  /** Log files left from when the log was on, to be removed after a checkpoint. */
+  readonly staleLog: readonly string[];
+}
+
+/** What was found in the two slots. */
+interface Found {
+  readonly superblock: Superblock;
+  readonly slot: number;
+  readonly damaged: boolean;
+}
+
+/** Module bytes of the core; tests choose the debug build. */
+export interface OpenOptions {
+  readonly backend: StorageBackend;
+  readonly host: BackendHost;
+  readonly config: ResolvedConfig;
+  readonly module?: Uint8Array<ArrayBuffer> | undefined;
+}
+
+const LOG_NAME = /^log-\d+$/;
+const OWN_NAME = /^(data|lock|log-\d+)$/;
+
+/** Opens or creates the store on a locked backend. The caller closes the backend's files when this throws. */
+export async function openStore(options: OpenOptions): Promise<OpenedStore> {
+  const { backend, config } = options;
+  const names = await backend.list();
+  const exists = names.includes(DATA_FILE);
+  if (!exists) refuseStrangers(names);
+  if (!exists && (config.readOnly || !config.createIfMissing)) throw notThere(config);
+  const file = await backend.open(DATA_FILE, { create: !exists, readOnly: config.readOnly });
+  try {
+    const found = findSuperblock(options, file, names);
+    if (!found && (config.readOnly || !config.createIfMissing)) throw notThere(config);
+    if (found && config.errorIfExists) throw new AegisError('EXISTS', 'a store is there already');
+    return found ? await recover(options, file, names, found) : await create(options, file);
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+function notThere(config: ResolvedConfig): AegisError {
+  const where = config.backend === 'local' ? ` in ${config.dataDirectory}` : '';
+  return new AegisError('NOT_FOUND', `there is no store${where}`);
+}
+
+/** A folder with other people's files is no place for a store. */
+function refuseStrangers(names: readonly string[]): void {
+  const stranger = names.find((name) => !OWN_NAME.test(name));
+  if (stranger !== undefined) {
+    throw new AegisError('NOT_A_STORE', `no store is there, but another file is: ${stranger}`, { file: stranger });
+  }
+}
+
+// --- the superblock -------------------------------------------------------------------------------------------
+
+/** The checkpoint to start from; undefined when the store's creation never finished. */
+function findSuperblock(options: OpenOptions, file: BackendFile, names: readonly string[]): Found | undefined {
+  // The page size is not known yet: any core can check a slot.
+  const probe = createCore({ pageSize: 4096, frames: 1, storeId: [0, 0] });
+  const slots = [readSlot(probe, file, 0), readSlot(probe, file, 1)];
+  let best: Found | undefined;
+  for (const [slot, content] of slots.entries()) {
+    if (!('superblock' in content)) continue;
+    if (best && best.superblock.generation >= content.superblock.generation) continue;
+    best = { superblock: content.superblock, slot, damaged: false };
+  }
+  const problems = slots.map((content) => ('problem' in content ? content.problem : undefined));
+  if (problems.includes('newer')) {
+    throw new AegisError('UNSUPPORTED_VERSION', 'the store was written by a newer version of aegis-storage', {
+      file: DATA_FILE,
+    });
+  }
+  if (best && best.superblock.generation > 0) {
+    return { ...best, damaged: problems.some((problem) => problem !== undefined) };
+  }
+  if (best || (file.size() <= UNIT_SIZE && problems.every((problem) => problem === 'empty'))) {
+    if (names.some((name) => LOG_NAME.test(name)) && file.size() > 0) throw noSuperblock('a log but no superblock');
+    if (names.some((name) => LOG_NAME.test(name))) throw noSuperblock('a log but an empty data file');
+    if (!options.config.readOnly) refuseStrangers(names);
+    return undefined;
+  }
+  if (problems.every((problem) => problem === 'foreign' || problem === 'empty') && problems.includes('foreign')) {
+    throw new AegisError('NOT_A_STORE', 'the data file is not one of ours', { file: DATA_FILE, offset: 0 });
+  }
+  throw noSuperblock('no whole superblock');
+}
+
+function noSuperblock(what: string): AegisError {
+  return new AegisError('CORRUPTION', `the store has ${what}`, { file: DATA_FILE, offset: 0 });
+}
+
+// --- a new store ----------------------------------------------------------------------------------------------
+
+async function create(options: OpenOptions, file: BackendFile): Promise<OpenedStore> {
+  const { host, config } = options;
+  const random = new Uint32Array(3);
+  host.random(new Uint8Array(random.buffer));
+  const superblock: Superblock = {
+    storeId: [random[0] as number, random[1] as number],
+    generation: 0,
+    fence: 1 + ((random[2] as number) & 0xffff),
+    pageSize: config.pageSize,
+    epoch: 0,
+    sequence: 0,
+    lsn: 0,
+    link: [0, 0],
+    mark: 0,
+    directory: NOWHERE,
+    chunkCount: 0,
+    nextPage: MAIN_ROOT + 1,
+    mainRoot: MAIN_ROOT,
+    catalogRoot: 0,
+    nextTree: MAIN_TREE + 1,
+    nextBlock: 1,
+    codecs: 0,
+    endUnit: FIRST_DATA_UNIT,
+  };
+  const parts = assemble(options, file, superblock);
+  writeSuperblock(parts.core, file, 0, superblock);
+  await file.sync();
+  await options.backend.syncDirectory();
+  // Whatever an unfinished creation left behind is not ours.
+  file.truncate(FIRST_DATA_UNIT * UNIT_SIZE);
+  parts.pager.blocks.extents.setFilled(FIRST_DATA_UNIT);
+  parts.pager.run(() => parts.core.x.treeCreate(MAIN_ROOT));
+  const durable = parts.pager.versions.startDurable(0);
+  const log = config.walEnabled ? await openLog(options, parts.core, superblock, superblock.fence, undefined) : undefined;
+  return {
+    ...parts,
+    log,
+    superblock,
+    slot: 0,
+    durable,
+    sequence: 0,
+    created: true,
+    replayed: 0,
+    slotDamaged: false,
+    staleLog: [],
+  };
+}
+
+interface Assembled {
+  readonly core: Core;
+  readonly pager: Pager;
+  readonly trees: Trees;
+  readonly applier: Applier;
+}
+
+function assemble(options: OpenOptions, file: BackendFile, superblock: Superblock): Assembled {
+  const { config } = options;
+  const core = createCore({
+    pageSize: superblock.pageSize,
+    frames: Math.max(16, Math.floor(config.bufferPoolSize / superblock.pageSize)),
+    storeId: superblock.storeId,
+    ...(options.module ? { module: options.module } : {}),
+  });
+  core.x.epochStart(superblock.epoch + 1);
+  const extents = new Extents(FIRST_DATA_UNIT);
+  const compression = config.compression === 'lz4' ? 'lz4' : 'none';
+  const blocks = new BlockStore(core, file, extents, compression);
+  const directory = new Directory(superblock.pageSize);
+  const pager = new Pager(core, blocks, directory, superblock.nextPage);
+  const trees = new Trees(pager);
+  const applier = new Applier(trees, (tree) => (tree === MAIN_TREE ? superblock.mainRoot : undefined));
+  return { core, pager, trees, applier };
+}
+
+// --- an existing store ----------------------------------------------------------------------------------------
+
+async function recover(
+  options: OpenOptions,
+  file: BackendFile,
+  names: readonly string[],
+  found: Found,
+): Promise<OpenedStore> {
+  const { config, host, backend } = options;
+  const { superblock } = found;
+  const data = config.readOnly ? new OverlayFile(file) : file;
+  const parts = assemble(options, data, superblock);
+  loadDirectory(parts.pager, superblock, Math.floor(file.size() / UNIT_SIZE));
+  const logNames = names.filter((name) => LOG_NAME.test(name));
+  const wanted = config.walEnabled && !config.readOnly;
+  const scan = logNames.length > 0 || wanted ? await scanFrom(options, parts.core, superblock) : undefined;
+  try {
+    let fence = superblock.fence;
+    let current = superblock;
+    if (!config.readOnly) {
+      const random = new Uint8Array(2);
+      host.random(random);
+      fence = Math.max(superblock.fence, scan?.highestFence ?? 0) + 1 + random[0]! + random[1]! * 256;
+      await scan?.rewriteTail();
+      current = await renewSlots(parts.core, data, found, fence);
+    }
+    const durable = parts.pager.versions.startDurable(superblock.epoch);
+    const sequence = scan ? replay(options, parts, superblock, scan) : superblock.sequence;
+    const log = wanted ? await openLog(options, parts.core, current, fence, scan) : undefined;
+    if (!log) scan?.close();
+    return {
+      ...parts,
+      log,
+      superblock: current,
+      slot: found.slot,
+      durable,
+      sequence,
+      created: false,
+      replayed: scan?.bytes ?? 0,
+      slotDamaged: found.damaged,
+      staleLog: wanted || backend === undefined ? [] : logNames,
+    };
+  } catch (error) {
+    scan?.close();
+    throw error;
+  }
+}
+
+function scanFrom(options: OpenOptions, core: Core, superblock: Superblock): Promise<LogScan> {
+  return scanLog({
+    core,
+    backend: options.backend,
+    storeId: superblock.storeId,
+    start: { lsn: superblock.lsn, link: superblock.link, sequence: superblock.sequence, mark: superblock.mark },
+    readOnly: options.config.readOnly,
+  });
+}
+
+async function openLog(
+  options: OpenOptions,
+  core: Core,
+  superblock: Superblock,
+  fence: number,
+  found: LogScan | undefined,
+): Promise<Log> {
+  const scan = found ?? (await scanFrom(options, core, superblock));
+  if (!scan.settled) await scan.rewriteTail();
+  return new SegmentLog({
+    core,
+    backend: options.backend,
+    storeId: superblock.storeId,
+    fence,
+    segmentSize: segmentSizeFor(options.config.checkpointWalSize),
+    scan,
+  });
+}
+
+/** Step 6: after it both slots are whole, durable, and carry the new fence. */
+async function renewSlots(core: Core, file: BackendFile, found: Found, fence: number): Promise<Superblock> {
+  writeSuperblock(core, file, found.slot, found.superblock);
+  await file.sync();
+  const renewed: Superblock = { ...found.superblock, fence };
+  for (const slot of [1 - found.slot, found.slot]) {
+    writeSuperblock(core, file, slot, renewed);
+    await file.sync();
+  }
+  return renewed;
+}
+
+/** Step 2: reads every chunk; whatever two of them claim, or lies outside the file, is CORRUPTION. */
+function loadDirectory(pager: Pager, superblock: Superblock, fileUnits: number): void {
+  const { directory, blocks } = pager;
+  const { extents } = blocks;
+  extents.setFilled(fileUnits);
+  const claim = (place: Place, what: string): void => {
+    if (place.start + place.units > superblock.endUnit || !extents.claim(place.start, place.units)) {
+      throw new AegisError('CORRUPTION', `${what} claims an extent that is taken or cannot be`, {
+        file: DATA_FILE,
+        offset: place.start * UNIT_SIZE,
+      });
+    }
+  };
+  const { fanout } = directory;
+  const levels = directory.levelsFor(superblock.chunkCount);
+  const counts: number[] = [superblock.chunkCount];
+  for (let level = 1; level < levels; ++level) counts.push(Math.ceil((counts[level - 1] as number) / fanout));
+  directory.level(levels - 1)[0] = superblock.directory;
+  for (let level = levels - 1; level >= 0; --level) {
+    const places = directory.level(level);
+    for (let index = 0; index < (counts[level] as number); ++index) {
+      const words = level === 0 ? directory.addChunk() : new Uint32Array(fanout * ENTRY_WORDS);
+      const place = places[index] ?? NOWHERE;
+      if (place.units > 0) {
+        claim(place, `directory chunk ${index} of level ${level}`);
+        blocks.readChunk(level, index, place, words);
+      }
+      if (level > 0) readPlaces(directory.level(level - 1), words, index * fanout, counts[level - 1] as number);
+    }
+  }
+  const free: number[] = [];
+  for (let page = superblock.nextPage - 1; page > 0; --page) {
+    const words = page < directory.capacity ? directory.chunk(Math.floor(page / fanout)) : undefined;
+    const place = words ? readPlace(words, (page % fanout) * ENTRY_WORDS, false) : NOWHERE;
+    if (!place) throw new AegisError('CORRUPTION', `the directory entry of page ${page} is impossible`, { page });
+    if (place.units > 0) claim(place, `page ${page}`);
+    else free.push(page);
+  }
+  directory.recount();
+  pager.addFreeNumbers(free);
+}
+
+/** The places of the chunks below one. */
+function readPlaces(target: Place[], words: Uint32Array, first: number, count: number): void {
+  for (let i = 0; i * ENTRY_WORDS < words.length; ++i) {
+    const place = readPlace(words, i * ENTRY_WORDS, true);
+    if (!place || (first + i >= count && place.units > 0)) {
+      throw new AegisError('CORRUPTION', 'a directory chunk refers to what cannot be', { file: DATA_FILE });
+    }
+    if (first + i < count) target[first + i] = place;
+  }
+}
+
+/** Step 7: applies every commit the checkpoint does not hold, in order; answers the last one. */
+function replay(options: OpenOptions, parts: Assembled, superblock: Superblock, scan: LogScan): number {
+  const { core, applier } = parts;
+  const { x } = core;
+  let last = superblock.sequence;
+  let done = 0;
+  scan.replay((address, length) => {
+    const end = address + length;
+    for (let at = address; at < end; ) {
+      const sequence = x.partSequence(at);
+      const flags = x.partFlags(at);
+      const next = at + PART_HEADER_SIZE + x.partBytes(at);
+      if (sequence > superblock.sequence) {
+        const expected = flags & PART_FIRST ? last + 1 : last;
+        if (flags & PART_FIRST) last = sequence;
+        if (sequence !== expected) {
+          throw new AegisError('CORRUPTION', `the log goes from commit ${expected - 1} to commit ${sequence}`);
+        }
+        const from = at + PART_HEADER_SIZE;
+        applier.apply(from, x.recordsEnd(from, x.partRecords(at)));
+      }
+      at = next;
+    }
+    done += length;
+    options.config.onProgress?.({ phase: 'recovery', done: Math.min(done, scan.bytes), total: scan.bytes });
+  });
+  return last;
+}

@@ -1,0 +1,119 @@
+/**
+ * The log as the commit pipeline sees it: append groups, know what is on stable storage, free what a checkpoint has
+ * made needless. The segment log (segments.ts) is the first implementation; one that is replicated over several
+ * machines could be another, so nothing here names a file.
+ *
+ * Words: a *group* is what is written at once: whole commits, or one part of a long commit. An *LSN* is a byte
+ * position in the log's whole life. The *link* of a group is the checksum of the group before it. The *mark* is the
+ * LSN below which everything is known to be on stable storage; it always names the end of a commit.
+ *
+ *   1. durable <= end; both only grow. `durable` is always the end of a whole commit.
+ *   2. Room comes first: after `prepare` answered undefined, the writes it was asked for need no new file and no
+ *      promise, so no commit is given up halfway for want of space.
+ *   3. A write that throws leaves the log as it was before the commit the group belongs to.
+ *   4. After a failed sync everything throws `STORE_FAILED`; nothing becomes durable or reusable any more.
+ */
+import type { AegisError } from '../errors.ts';
+
+/** A 64-bit word in two halves, as it crosses to the core. */
+export type Word = readonly [low: number, high: number];
+
+/** A place in the log between two groups; what a checkpoint remembers as the start of recovery. */
+export interface LogPosition {
+  /** LSN after the group before this place. */
+  readonly lsn: number;
+  /** Checksum of the group before this place; zeros at the beginning of a log. */
+  readonly link: Word;
+}
+
+/** What recovery knows of the log from the superblock. */
+export interface LogStart extends LogPosition {
+  /** Last commit the checkpoint holds. */
+  readonly sequence: number;
+  /** Everything below this LSN was on stable storage when the superblock was written. */
+  readonly mark: number;
+}
+
+/** The part of the WebAssembly core the log needs; the memory never moves. */
+export interface LogCore {
+  readonly u8: Uint8Array;
+  readonly x: {
+    groupConfigure(storeIdLow: number, storeIdHigh: number, fence: number): void;
+    groupLinkSet(low: number, high: number): void;
+    groupLinkLow(): number;
+    groupLinkHigh(): number;
+    groupSeal(address: number, payloadLength: number, lsn: number, mark: number): number;
+    groupHeaderCheck(address: number): number;
+    groupFind(address: number, length: number): number;
+    groupLength(address: number): number;
+    groupPayloadLength(address: number): number;
+    groupLsn(address: number): number;
+    groupMark(address: number): number;
+    groupFence(address: number): number;
+    groupFollows(address: number): number;
+    groupPayloadHolds(address: number): number;
+    groupStructureCheck(address: number): number;
+    groupAccept(address: number): void;
+    groupParts(): number;
+    groupFlags(): number;
+    groupFirstSequence(): number;
+    groupLastSequence(): number;
+    segmentSeal(firstLsn: number, size: number): number;
+    segmentCheck(address: number): number;
+    segmentFirstLsn(address: number): number;
+    segmentSize(address: number): number;
+    segmentFence(address: number): number;
+  };
+}
+
+/** An append-only log of groups. */
+export interface Log {
+  /** Where the next group goes: what a checkpoint notes before that group is written. */
+  readonly position: LogPosition;
+  /** `position.lsn`. */
+  readonly end: number;
+  /** Everything below is on stable storage. */
+  readonly durable: number;
+  /** Largest payload of one group, in bytes. */
+  readonly maxPayload: number;
+  /** Bytes of the files the log keeps. */
+  readonly diskSize: number;
+  /** Why the log refuses everything, once it does. */
+  readonly failure: AegisError | undefined;
+
+  /**
+   * Holds room for all that is still to be written: so many payload bytes of so many commits, in groups of any size
+   * from one commit a group to `maxPayload`. Only `undefined` says that the room is in hand now, and it holds until
+   * something else is written; after a promise, ask again.
+   *
+   * @throws AegisError `OUT_OF_SPACE`; no file and no byte is left behind.
+   */
+  prepare(bytes: number, commits?: number): undefined | Promise<void>;
+
+  /** As `prepare`, blocking. @throws AegisError `UNSUPPORTED` where the backend cannot make a file at once. */
+  prepareSync(bytes: number, commits?: number): void;
+
+  /**
+   * Writes the group whose payload lies GROUP_HEADER_SIZE bytes behind `address`, and answers the LSN after it: what
+   * `durable` must reach before a commit in it is durable. `endsCommit`: the last part in it ends a commit. If this
+   * throws, every group of the commit it belongs to is taken back, and the next group takes the first one's place.
+   */
+  write(address: number, payloadLength: number, endsCommit: boolean): number;
+
+  /** Resolves when every whole commit written before the call is on stable storage. */
+  sync(): Promise<void>;
+
+  /** As `sync`, blocking; also while an asynchronous one is under way. */
+  syncSync(): void;
+
+  /** Nothing below this LSN is needed any more: a checkpoint that starts there is on stable storage, twice. */
+  release(lsn: number): void;
+
+  /** Closes the files; idempotent. Says nothing about durability. */
+  close(): void;
+}
+
+/** The link of the core: the checksum of the last group it sealed or accepted. */
+export function linkOf({ x }: LogCore): Word {
+  return [x.groupLinkLow() >>> 0, x.groupLinkHigh() >>> 0];
+}

@@ -1,0 +1,239 @@
+/**
+ * Recovery reading: what the log holds after a checkpoint, whether it is all there, and what must be written again
+ * before it may be relied on.
+ *
+ *   1. The log ends with the last complete commit; the leading groups of an unfinished one are cut, or the next
+ *      commit would be glued to them.
+ *   2. A whole group header anywhere in the files, or a superblock, whose mark lies above that end means that
+ *      something durable is gone: `CORRUPTION`, and nothing is written. A torn tail lies above every mark.
+ *   3. What lies above the highest mark may be in the system's cache only, after a sync that failed: it is written
+ *      again, same bytes to the same place, and synced (`rewriteTail`). So is the header of a segment that no mark
+ *      vouches for, even when nothing but the place to go on lies in it.
+ *   4. Scanning and replaying write nothing; time and memory are bounded by the size of the files.
+ */
+import {
+  DAMAGE_NONE,
+  GROUP_HEADER_SIZE,
+  LOG_AREA,
+  LOG_HALF_SIZE,
+  SEGMENT_HEADER_SIZE,
+  UNIT_SIZE,
+} from '../../assembly/layout.ts';
+import type { StorageBackend } from '../backend/backend.ts';
+import { AegisError, invariant } from '../errors.ts';
+import { Chain, type Mark, noteMark, type Run } from './chain.ts';
+import type { LogCore, LogPosition, LogStart, Word } from './log.ts';
+import { closeSegments, openSegments, type Segment } from './segment.ts';
+import { Window } from './window.ts';
+
+/** What `scanLog` needs. */
+export interface ScanOptions {
+  readonly core: LogCore;
+  readonly backend: StorageBackend;
+  readonly storeId: Word;
+  readonly start: LogStart;
+  /** Open the files for reading only; then there is no `rewriteTail` and no going on. */
+  readonly readOnly?: boolean;
+}
+
+/** Reads the log files. @throws AegisError `CORRUPTION` with file and offset, or what the backend throws. */
+export async function scanLog({
+  core,
+  backend,
+  storeId,
+  start,
+  readOnly = false,
+}: ScanOptions): Promise<LogScan> {
+  core.x.groupConfigure(...storeId, 0);
+  const segments = await openSegments(core, backend, readOnly);
+  try {
+    return new LogScan(core, segments, start, readOnly);
+  } catch (error) {
+    closeSegments(segments);
+    throw error;
+  }
+}
+
+/** The accepted part of a log. It owns the open files until a `SegmentLog` goes on with them. */
+export class LogScan {
+  /** Where the last complete commit ends, and the next group goes. */
+  readonly end: LogPosition;
+  /** Last commit in the log, or the checkpoint's if that is higher. */
+  readonly lastSequence: number;
+  /** Everything below was on stable storage once, as some group or the superblock says. */
+  readonly highestMark: number;
+  /** Highest fence of any group or segment header; 0 in an empty log. */
+  readonly highestFence: number;
+  /** Bytes that `replay` reads. */
+  readonly bytes: number;
+  /** All files of the log, in the order of their numbers. */
+  readonly segments: readonly Segment[];
+  /** Where the accepted groups lie, in the order of the log. */
+  readonly runs: readonly Run[];
+  /** The segment in which the log can go on; absent when the next group begins a new one. */
+  readonly current: Segment | undefined;
+
+  readonly #core: LogCore;
+  readonly #start: LogStart;
+  readonly #readOnly: boolean;
+  #rewritten = false;
+
+  constructor(core: LogCore, segments: readonly Segment[], start: LogStart, readOnly: boolean) {
+    this.#core = core;
+    this.#start = start;
+    this.#readOnly = readOnly;
+    this.segments = segments;
+    const mark: Mark = { lsn: start.mark, file: undefined, offset: 0 };
+    const chain = new Chain(core, segments, start, mark);
+    chain.walk();
+    const rest = readStaleHeaders(core, segments, chain.runs, mark);
+    const { end } = chain;
+    if (mark.lsn > end.lsn) throw brokenBelow(mark, chain, segments);
+    this.end = { lsn: end.lsn, link: end.link };
+    this.lastSequence = end.sequence;
+    this.highestMark = mark.lsn;
+    this.highestFence = Math.max(
+      rest,
+      chain.highestFence,
+      ...segments.map(({ header }) => header?.fence ?? 0),
+    );
+    this.runs = chain.runs.slice(0, end.runs);
+    const last = this.runs.at(-1);
+    if (last !== undefined) last.to = end.offset;
+    this.bytes = this.runs.reduce((sum, run) => sum + run.to - run.from, 0);
+    this.current = last?.segment ?? holderOf(segments, end.lsn);
+  }
+
+  /** Whether the log up to `end` is on stable storage, so that it may be relied on. */
+  get settled(): boolean {
+    return this.#rewritten;
+  }
+
+  /** Writes again what no mark vouches for, and syncs it. */
+  async rewriteTail(): Promise<void> {
+    invariant(!this.#readOnly, 'a log opened for reading is not written');
+    const window = new Window(this.#core, LOG_AREA);
+    const touched = new Set<Segment>();
+    const rewrite = (segment: Segment, from: number, to: number): void => {
+      for (let at = from; at < to; at += LOG_HALF_SIZE) {
+        const length = Math.min(LOG_HALF_SIZE, to - at);
+        const had = window.read(segment, at, length);
+        invariant(had === length, 'accepted groups lie in their files');
+        segment.file.write([window.bytes], at);
+      }
+      touched.add(segment);
+    };
+    const runs = new Map(this.runs.map((run) => [run.segment, run]));
+    if (this.current !== undefined && !runs.has(this.current)) {
+      runs.set(this.current, { segment: this.current, from: 0, to: 0 });
+    }
+    for (const { segment, from, to } of runs.values()) {
+      if (segment.firstLsn >= this.highestMark) rewrite(segment, 0, SEGMENT_HEADER_SIZE);
+      const begin = Math.max(from, this.highestMark - segment.firstLsn);
+      if (begin < to) rewrite(segment, begin, to);
+    }
+    for (const { file } of touched) await file.sync();
+    this.#rewritten = true;
+  }
+
+  /**
+   * Hands every accepted group's payload to a function, in order: address, length, and the LSN after the group. The
+   * payload lies in the log area until the function returns.
+   */
+  replay(visit: (address: number, length: number, end: number) => void): void {
+    const { x } = this.#core;
+    const window = new Window(this.#core, LOG_AREA);
+    x.groupLinkSet(...this.#start.link);
+    for (const { segment, from, to } of this.runs) {
+      for (let offset = from; offset < to; ) {
+        const address = this.#findAgain(window, segment, offset);
+        offset += x.groupLength(address);
+        visit(address + GROUP_HEADER_SIZE, x.groupPayloadLength(address), segment.firstLsn + offset);
+      }
+    }
+  }
+
+  /** The scan accepted this group; the device may answer otherwise the second time. */
+  #findAgain(window: Window, segment: Segment, offset: number): number {
+    const { x } = this.#core;
+    let address = window.find(segment, offset, GROUP_HEADER_SIZE);
+    let holds = address !== 0 && x.groupHeaderCheck(address) === DAMAGE_NONE && x.groupFollows(address) !== 0;
+    if (holds) {
+      address = window.find(segment, offset, x.groupLength(address));
+      holds =
+        address !== 0 && x.groupPayloadHolds(address) !== 0 && x.groupStructureCheck(address) === DAMAGE_NONE;
+    }
+    if (!holds) {
+      const message = `${segment.name} is damaged: the group at ${offset} changed while it was read`;
+      throw new AegisError('CORRUPTION', message, { file: segment.name, offset });
+    }
+    x.groupAccept(address);
+    return address;
+  }
+
+  /** Closes the files of a scan that nothing goes on from. */
+  close(): void {
+    closeSegments(this.segments);
+  }
+}
+
+/**
+ * Reads every unit outside the accepted groups for group headers, whole ones of torn or old groups: their marks
+ * count. Answers the highest fence among them. Accepted groups are left out, so no value in them is taken for one.
+ */
+function readStaleHeaders(
+  core: LogCore,
+  segments: readonly Segment[],
+  runs: readonly Run[],
+  mark: Mark,
+): number {
+  const { x } = core;
+  const window = new Window(core, LOG_AREA);
+  let fence = 0;
+  const search = (segment: Segment, from: number, to: number): void => {
+    for (let begin = from; begin < to; begin += LOG_HALF_SIZE) {
+      const length = window.read(segment, begin, Math.min(LOG_HALF_SIZE, to - begin));
+      for (let at = 0; at < length; at += UNIT_SIZE) {
+        at += x.groupFind(window.address + at, length - at);
+        if (at >= length) break;
+        const address = window.address + at;
+        noteMark(mark, x.groupMark(address), segment, begin + at);
+        fence = Math.max(fence, x.groupFence(address));
+      }
+    }
+  };
+  for (const segment of segments) {
+    const run = runs.find((one) => one.segment === segment);
+    search(segment, 0, run?.from ?? 0);
+    search(segment, run?.to ?? 0, segment.file.size());
+  }
+  return fence;
+}
+
+/** The file that holds a place behind its first group: where the log goes on when no group was found. */
+function holderOf(segments: readonly Segment[], lsn: number): Segment | undefined {
+  let best: Segment | undefined;
+  for (const segment of segments) {
+    const { header } = segment;
+    if (header === undefined || lsn < header.firstLsn + SEGMENT_HEADER_SIZE) continue;
+    if (lsn >= header.firstLsn + header.size) continue;
+    const newer = best?.header === undefined || header.fence > best.header.fence;
+    const later = header.fence === best?.header?.fence && header.firstLsn > best.firstLsn;
+    if (newer || later) best = segment;
+  }
+  return best;
+}
+
+function brokenBelow(mark: Mark, chain: Chain, segments: readonly Segment[]): AegisError {
+  const witness = mark.file === undefined ? 'the superblock' : `${mark.file} at ${mark.offset}`;
+  const last = chain.runs.at(-1)?.segment;
+  const segment =
+    segments.find(({ firstLsn }) => firstLsn === chain.lsn) ?? last ?? holderOf(segments, chain.lsn);
+  const offset = segment && Math.max(chain.lsn - segment.firstLsn, SEGMENT_HEADER_SIZE);
+  const place = segment === undefined ? '' : ` (no group follows in ${segment.name} at ${offset})`;
+  const message = `the log ends at LSN ${chain.end.lsn}${place}, but ${witness} says it was durable up to ${mark.lsn}`;
+  if (segment !== undefined)
+    return new AegisError('CORRUPTION', message, { file: segment.name, offset: offset! });
+  if (mark.file === undefined) return new AegisError('CORRUPTION', message);
+  return new AegisError('CORRUPTION', message, { file: mark.file, offset: mark.offset });
+}

@@ -1,0 +1,116 @@
+/**
+ * One file of the log, `log-1`, `log-2` and so on, and what its header says. Files keep their names for ever and are
+ * used again, so a reused one has no rename to lose.
+ *
+ * The header names the LSN of the file's first byte: a group lies at the offset LSN - first LSN. A segment begins
+ * where the group before it ended, so the next one is found by that LSN alone, without the file before it.
+ */
+import {
+  DAMAGE_IDENTITY,
+  DAMAGE_KIND,
+  DAMAGE_NONE,
+  GROUP_HEADER_SIZE,
+  LOG_AREA,
+  SEGMENT_HEADER_SIZE,
+  UNIT_SIZE,
+} from '../../assembly/layout.ts';
+import type { BackendFile, StorageBackend } from '../backend/backend.ts';
+import { AegisError } from '../errors.ts';
+import type { LogCore } from './log.ts';
+
+/** What a segment header says. */
+export interface SegmentHeader {
+  /** LSN of the file's first byte. */
+  readonly firstLsn: number;
+  /** Bytes of the file that are used, header included. */
+  readonly size: number;
+  /** Fence of the writer that began the segment. */
+  readonly fence: number;
+}
+
+/** A log file that is open. */
+export class Segment {
+  readonly number: number;
+  readonly file: BackendFile;
+  /** Absent: never used, or not to be trusted. */
+  header: SegmentHeader | undefined;
+  /** Bytes of the file that groups may be written to. */
+  limit = 0;
+  /** The header is another store's: not ours to write over. */
+  foreign = false;
+  /** Filled with bytes to its full size, on stable storage and in the directory. */
+  ready = false;
+  /** Writes so far, and how many of them a finished sync covers. */
+  writes = 0;
+  synced = 0;
+  /** Syncs under way; while there are any, the segment is not used again. */
+  syncing = 0;
+
+  constructor(number: number, file: BackendFile) {
+    this.number = number;
+    this.file = file;
+  }
+
+  get name(): string {
+    return `log-${this.number}`;
+  }
+
+  /** LSN of the first byte; NaN without header, which equals no LSN. */
+  get firstLsn(): number {
+    return this.header?.firstLsn ?? Number.NaN;
+  }
+
+  /** Takes on a header; how much of the segment may be written is bounded by what is there of the file. */
+  begin(header: SegmentHeader): void {
+    const there = this.file.size();
+    this.header = header;
+    this.limit = Math.min(header.size, there - (there % UNIT_SIZE));
+  }
+}
+
+const NAME = /^log-([1-9][0-9]{0,8})$/;
+
+/** Opens all log files, in the order of their numbers, and reads their headers. */
+export async function openSegments(
+  core: LogCore,
+  backend: StorageBackend,
+  readOnly: boolean,
+): Promise<Segment[]> {
+  const numbers = (await backend.list()).flatMap((name) => NAME.exec(name)?.slice(1).map(Number) ?? []);
+  const segments: Segment[] = [];
+  try {
+    for (const number of numbers.sort((a, b) => a - b)) {
+      const file = await backend.open(`log-${number}`, { create: false, readOnly });
+      const segment = new Segment(number, file);
+      segments.push(segment);
+      readHeader(core, segment);
+    }
+  } catch (error) {
+    closeSegments(segments);
+    throw error;
+  }
+  return segments;
+}
+
+/** Closes files; closing has nothing left to report. */
+export function closeSegments(segments: readonly Segment[]): void {
+  for (const { file } of segments) file.close();
+}
+
+/** A damaged header is none; whether the log needed it, the marks say. */
+function readHeader({ u8, x }: LogCore, segment: Segment): void {
+  const target = u8.subarray(LOG_AREA, LOG_AREA + SEGMENT_HEADER_SIZE);
+  if (segment.file.read(target, 0) < GROUP_HEADER_SIZE) return;
+  const what = x.segmentCheck(LOG_AREA);
+  if (what === DAMAGE_KIND) {
+    const message = `${segment.name} was written by a newer version of this program`;
+    throw new AegisError('UNSUPPORTED_VERSION', message, { file: segment.name, offset: 0 });
+  }
+  segment.foreign = what === DAMAGE_IDENTITY;
+  if (what !== DAMAGE_NONE) return;
+  segment.begin({
+    firstLsn: x.segmentFirstLsn(LOG_AREA),
+    size: x.segmentSize(LOG_AREA),
+    fence: x.segmentFence(LOG_AREA),
+  });
+}

@@ -1,0 +1,268 @@
+/**
+ * The log as files on one backend: groups are written to the last segment, and a group that does not fit begins the
+ * next one, header and group in one write.
+ *
+ * Owns the segments that hold what recovery needs (`#live`, in the order of the log; all others are in the supply),
+ * the end of the log and what is known durable.
+ *
+ *   1. A group lies at its LSN: first LSN of its segment + offset. A segment whose first LSN is the end of the log
+ *      holds no group yet, and its header goes out with its first group.
+ *   2. Once a segment was begun at a place, the next group goes into it, also when the write failed: of two groups at
+ *      one place, recovery prefers the one its segment begins with.
+ *   3. A group says `durable` as its mark, never what is merely written.
+ *   4. A sync covers whatever was written when it began; `durable` then moves to the end of the last commit that
+ *      was complete at that time, and only after every segment it touched has been synced.
+ *   5. A commit that cannot be written is taken back: the log goes on where the commit began, and the header of its
+ *      first group is written over and that is synced, before anyone hears of it. If even that fails, the log is over.
+ *
+ * Must not: wait for room (the commit pipeline asked for it), or know what a record means.
+ */
+import { GROUP_HEADER_SIZE, LOG_HALF_SIZE, SEGMENT_HEADER_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
+import type { StorageBackend } from '../backend/backend.ts';
+import { type AegisError, invariant } from '../errors.ts';
+import { LogHealth } from './health.ts';
+import { type Log, type LogCore, type LogPosition, linkOf, type Word } from './log.ts';
+import type { LogScan } from './scan.ts';
+import { closeSegments, type Segment } from './segment.ts';
+import { EMPTY_UNIT, SegmentSupply } from './supply.ts';
+
+const SEGMENT_SIZE_MIN = 262_144;
+const SEGMENT_SIZE_MAX = 8_388_608;
+
+/** Size of new segments: an eighth of the log that starts a checkpoint, within bounds. */
+export function segmentSizeFor(checkpointWalSize: number): number {
+  const eighth = Math.floor(checkpointWalSize / 8 / UNIT_SIZE) * UNIT_SIZE;
+  return Math.min(Math.max(eighth, SEGMENT_SIZE_MIN), SEGMENT_SIZE_MAX);
+}
+
+/** What a `SegmentLog` is made of. */
+export interface SegmentLogOptions {
+  readonly core: LogCore;
+  readonly backend: StorageBackend;
+  readonly storeId: Word;
+  /** Of this writer; higher than any the scan saw. */
+  readonly fence: number;
+  /** Bytes of a new segment; see `segmentSizeFor`. */
+  readonly segmentSize: number;
+  /** Where to go on; its tail has been written again. The log takes over its files. */
+  readonly scan: LogScan;
+}
+
+/** A log in segment files. */
+export class SegmentLog implements Log {
+  readonly maxPayload: number;
+  readonly #core: LogCore;
+  readonly #health = new LogHealth();
+  readonly #supply: SegmentSupply;
+  readonly #live: Segment[];
+  /** Bytes of a new segment that hold groups, and of the largest group. */
+  readonly #usable: number;
+  readonly #largest: number;
+  readonly #fence: number;
+  #end: number;
+  /** End of the last complete commit, and the link there. */
+  #commitEnd: LogPosition;
+  #durable: number;
+  #syncing: Promise<void> | undefined;
+
+  constructor({ core, backend, storeId, fence, segmentSize, scan }: SegmentLogOptions) {
+    invariant(scan.settled, 'a log goes on only from what is on stable storage');
+    invariant(fence > scan.highestFence, 'every writer has a fence of its own, higher than all before');
+    this.#core = core;
+    this.#fence = fence;
+    this.#usable = segmentSize - SEGMENT_HEADER_SIZE;
+    this.#largest = largestGroup(this.#usable);
+    this.maxPayload = this.#largest - GROUP_HEADER_SIZE;
+    this.#live = [...new Set(scan.runs.map(({ segment }) => segment))];
+    if (this.#live.length === 0 && scan.current !== undefined) this.#live.push(scan.current);
+    this.#supply = new SegmentSupply(backend, this.#health, segmentSize, scan.segments, this.#live);
+    this.#end = scan.end.lsn;
+    this.#commitEnd = scan.end;
+    this.#durable = scan.end.lsn;
+    core.x.groupConfigure(...storeId, fence);
+    core.x.groupLinkSet(...scan.end.link);
+  }
+
+  get end(): number {
+    return this.#end;
+  }
+
+  get position(): LogPosition {
+    return { lsn: this.#end, link: linkOf(this.#core) };
+  }
+
+  get durable(): number {
+    return this.#durable;
+  }
+
+  get diskSize(): number {
+    const files = [...this.#live, ...this.#supply.segments];
+    return files.reduce((sum, { file }) => sum + file.size(), 0);
+  }
+
+  get failure(): AegisError | undefined {
+    return this.#health.failure;
+  }
+
+  prepare(bytes: number, commits = 1): undefined | Promise<void> {
+    this.#health.check();
+    return this.#supply.ready >= this.#segmentsFor(bytes, commits) ? undefined : this.#supply.make();
+  }
+
+  prepareSync(bytes: number, commits = 1): void {
+    this.#health.check();
+    while (this.#supply.ready < this.#segmentsFor(bytes, commits)) this.#supply.makeSync();
+  }
+
+  write(address: number, payloadLength: number, endsCommit: boolean): number {
+    this.#health.check();
+    invariant(payloadLength <= this.maxPayload, 'a group is no larger than maxPayload');
+    const { u8, x } = this.#core;
+    const segment = this.#segmentFor(paddedGroup(payloadLength));
+    const lsn = this.#placeIn(segment);
+    const length = x.groupSeal(address, payloadLength, lsn, this.#durable);
+    const parts = [u8.subarray(address, address + length)];
+    if (lsn > this.#end) parts.unshift(this.#header(segment));
+    segment.writes++;
+    try {
+      segment.file.write(parts, this.#end - segment.firstLsn);
+    } catch (error) {
+      this.#takeBack(error);
+      throw error;
+    }
+    this.#end = lsn + length;
+    if (endsCommit) this.#commitEnd = this.position;
+    return this.#end;
+  }
+
+  async sync(): Promise<void> {
+    this.#health.check();
+    const goal = this.#commitEnd.lsn;
+    while (this.#syncing !== undefined) await this.#syncing;
+    this.#health.check();
+    if (this.#durable >= goal) return;
+    this.#syncing = this.#syncAll().finally(() => {
+      this.#syncing = undefined;
+    });
+    await this.#syncing;
+  }
+
+  syncSync(): void {
+    this.#health.check();
+    for (const segment of this.#live.filter(isDirty)) {
+      try {
+        segment.file.syncSync();
+      } catch (cause) {
+        throw this.#health.fail(`the sync of ${segment.name} failed`, cause);
+      }
+      segment.synced = segment.writes;
+    }
+    this.#durable = this.#commitEnd.lsn;
+  }
+
+  release(lsn: number): void {
+    this.#health.check();
+    invariant(lsn <= this.#commitEnd.lsn, 'a checkpoint starts within the log');
+    while (this.#live.length > 1 && this.#live[1]!.firstLsn <= lsn) this.#supply.give(this.#live.shift()!);
+  }
+
+  close(): void {
+    this.#health.close();
+    closeSegments(this.#live);
+    this.#supply.close();
+  }
+
+  async #syncAll(): Promise<void> {
+    const goal = this.#commitEnd.lsn;
+    const dirty = this.#live.filter(isDirty).map((segment) => ({ segment, writes: segment.writes }));
+    for (const { segment } of dirty) segment.syncing++;
+    try {
+      for (const { segment, writes } of dirty) {
+        await segment.file.sync();
+        segment.synced = Math.max(segment.synced, writes);
+      }
+    } catch (cause) {
+      throw this.#health.fail('a sync of the log failed', cause);
+    } finally {
+      for (const { segment } of dirty) segment.syncing--;
+    }
+    this.#health.check();
+    this.#durable = Math.max(this.#durable, goal);
+  }
+
+  /** LSN of the next group if it goes into this segment. */
+  #placeIn({ firstLsn }: Segment): number {
+    return firstLsn === this.#end ? this.#end + SEGMENT_HEADER_SIZE : this.#end;
+  }
+
+  /** Bytes of groups the last segment still takes. */
+  get #rest(): number {
+    const last = this.#live.at(-1);
+    return last === undefined ? 0 : Math.max(0, last.firstLsn + last.limit - this.#placeIn(last));
+  }
+
+  /** The segment the next group of this length goes to. */
+  #segmentFor(length: number): Segment {
+    if (length <= this.#rest) return this.#live.at(-1)!;
+    const next = this.#supply.take();
+    invariant(next !== undefined, 'log room is in hand before a group is written');
+    const size = this.#usable + SEGMENT_HEADER_SIZE;
+    next.begin({ firstLsn: this.#end, size, fence: this.#fence });
+    this.#live.push(next);
+    return next;
+  }
+
+  #header({ firstLsn, limit }: Segment): Uint8Array {
+    const address = this.#core.x.segmentSeal(firstLsn, limit);
+    return this.#core.u8.subarray(address, address + SEGMENT_HEADER_SIZE);
+  }
+
+  /**
+   * New segments that so many bytes of so many commits can need. A group costs its header and padding; every group
+   * of a long commit but the last is at least half full. A segment is left when a group does not fit: two that follow
+   * each other then hold more than one of them can, and each alone misses less than one group.
+   */
+  #segmentsFor(bytes: number, commits: number): number {
+    const pieces = bytes <= this.maxPayload ? 0 : Math.ceil(bytes / (this.maxPayload / 2));
+    const groups = commits + pieces;
+    const total = groups <= 1 ? paddedGroup(bytes) : bytes + groups * (GROUP_HEADER_SIZE + UNIT_SIZE);
+    if (total <= this.#rest) return 0;
+    const byPairs = 2 * Math.ceil(total / this.#usable) - 1;
+    const byLargest = Math.ceil(total / (this.#usable - this.#largest + UNIT_SIZE));
+    return Math.min(byPairs, byLargest);
+  }
+
+  /**
+   * Goes back to where the unfinished commit began, and makes sure that no recovery takes it for a commit: a write
+   * that failed may have left all of the group but its padding, and the device may have it already.
+   */
+  #takeBack(cause: unknown): void {
+    const { lsn, link } = this.#commitEnd;
+    while (this.#live.at(-1)!.firstLsn > lsn) this.#supply.give(this.#live.pop()!);
+    this.#end = lsn;
+    this.#core.x.groupLinkSet(...link);
+    const segment = this.#live.at(-1)!;
+    segment.writes++;
+    try {
+      segment.file.write([EMPTY_UNIT], this.#placeIn(segment) - segment.firstLsn);
+      segment.file.syncSync();
+    } catch {
+      throw this.#health.fail('a commit could be neither written to the log nor taken back', cause);
+    }
+  }
+}
+
+function isDirty({ writes, synced }: Segment): boolean {
+  return synced < writes;
+}
+
+/** Length of a group on disk. */
+function paddedGroup(payloadLength: number): number {
+  return Math.ceil((GROUP_HEADER_SIZE + payloadLength) / UNIT_SIZE) * UNIT_SIZE;
+}
+
+/** The largest group: it fits one half of the log area, and a whole number of them fills a segment. */
+function largestGroup(usable: number): number {
+  const groups = Math.ceil(usable / LOG_HALF_SIZE);
+  return Math.floor(usable / groups / UNIT_SIZE) * UNIT_SIZE;
+}

@@ -1,0 +1,194 @@
+/**
+ * The log files that are not in use, and the making of new ones: filled with zeros once, so that a later sync
+ * changes no metadata, on stable storage and in the directory before the first group is written to them.
+ *
+ *   1. Only a ready segment with no sync under way is handed out: its groups may lie in the range of that sync.
+ *   2. A file that could not be made is gone again; one that could not be filled further is as long as before.
+ *   3. A sync that fails here ends the log, like any other.
+ *   4. Another store's file is left alone.
+ */
+import { UNIT_SIZE } from '../../assembly/layout.ts';
+import type { BackendFile, StorageBackend } from '../backend/backend.ts';
+import { AegisError } from '../errors.ts';
+import type { LogHealth } from './health.ts';
+import { Segment } from './segment.ts';
+
+const ZEROS = new Uint8Array(262_144); // never written to
+
+/** Bytes that stand for nothing: one unit. */
+export const EMPTY_UNIT = ZEROS.subarray(0, UNIT_SIZE);
+
+/** Owns the segments no group is needed in. */
+export class SegmentSupply {
+  readonly #backend: StorageBackend;
+  readonly #health: LogHealth;
+  readonly #size: number;
+  readonly #free: Segment[] = [];
+  #highestNumber = 0;
+  #making: Promise<void> | undefined;
+
+  /** `segments`: all files there are; `inUse`: those that hold what is needed. */
+  constructor(
+    backend: StorageBackend,
+    health: LogHealth,
+    size: number,
+    segments: readonly Segment[],
+    inUse: readonly Segment[],
+  ) {
+    this.#backend = backend;
+    this.#health = health;
+    this.#size = size;
+    for (const segment of segments) {
+      this.#highestNumber = Math.max(this.#highestNumber, segment.number);
+      if (!inUse.includes(segment)) this.#free.push(segment);
+    }
+  }
+
+  /** Segments that `take` can hand out now. */
+  get ready(): number {
+    return this.#free.filter(isReady).length;
+  }
+
+  /** The files that are not in use. */
+  get segments(): readonly Segment[] {
+    return this.#free;
+  }
+
+  /** Takes a ready segment; its caller made sure that there is one. */
+  take(): Segment | undefined {
+    return this.#pick(isReady);
+  }
+
+  /** Takes back a segment nobody needs; its directory entry is on stable storage since it was first used. */
+  give(segment: Segment): void {
+    segment.ready = segment.file.size() >= this.#size;
+    segment.synced = segment.writes;
+    this.#free.push(segment);
+  }
+
+  /** Makes one more segment ready, or waits for the one that is being made. */
+  async make(): Promise<void> {
+    this.#making ??= this.#make().finally(() => {
+      this.#making = undefined;
+    });
+    await this.#making;
+  }
+
+  async #make(): Promise<void> {
+    let segment = this.#pick(isUnready);
+    if (segment === undefined) {
+      const number = ++this.#highestNumber;
+      segment = new Segment(number, await this.#backend.open(`log-${number}`, { create: true }));
+    }
+    this.#fill(segment);
+    try {
+      await segment.file.sync();
+      await this.#backend.syncDirectory();
+      segment.ready = true;
+    } catch (cause) {
+      throw this.#health.fail(`${segment.name} could not be brought to stable storage`, cause);
+    } finally {
+      this.#free.push(segment);
+      if (this.#health.closed) segment.file.close();
+    }
+  }
+
+  /** As `make`, blocking, also while `make` waits. */
+  makeSync(): void {
+    let segment = this.#pick(isUnready);
+    if (segment === undefined) {
+      const number = ++this.#highestNumber;
+      segment = new Segment(number, this.#fileNow(number));
+    }
+    this.#fill(segment);
+    this.#free.push(segment);
+    let directory: void | Promise<void>;
+    try {
+      segment.file.syncSync();
+      directory = this.#backend.syncDirectory();
+    } catch (cause) {
+      throw this.#health.fail(`${segment.name} could not be brought to stable storage`, cause);
+    }
+    if (isPromise(directory)) {
+      directory.catch((cause) => this.#health.fail('the directory could not be synced', cause));
+      throw unsupported(this.#backend, 'sync its directory');
+    }
+    segment.ready = true;
+  }
+
+  /** Closes the files that are not in use. */
+  close(): void {
+    for (const { file } of this.#free) file.close();
+  }
+
+  #pick(wanted: (segment: Segment) => boolean): Segment | undefined {
+    const index = this.#free.findIndex(wanted);
+    return index < 0 ? undefined : this.#free.splice(index, 1)[0];
+  }
+
+  /** Extends a segment's file to its full size with zeros, or leaves it as it was and throws. */
+  #fill(segment: Segment): void {
+    const { file } = segment;
+    const before = file.size();
+    try {
+      this.#health.check();
+      for (let at = before; at < this.#size; at += ZEROS.length) {
+        file.write([ZEROS.subarray(0, this.#size - at)], at);
+      }
+    } catch (error) {
+      if (before > 0) this.#shorten(segment, before);
+      else this.#drop(segment);
+      throw error;
+    }
+  }
+
+  #shorten(segment: Segment, size: number): void {
+    this.#free.push(segment);
+    try {
+      segment.file.truncate(size);
+    } catch {
+      // What stays is zeros in a file that is not ready: the next attempt goes on behind them.
+    }
+  }
+
+  #drop(segment: Segment): void {
+    segment.file.close();
+    void this.#remove(segment.name);
+  }
+
+  /** An empty file that cannot be removed is found and used at the next open; its number is not used before. */
+  async #remove(name: string): Promise<void> {
+    try {
+      await this.#backend.remove(name);
+    } catch {}
+  }
+
+  #fileNow(number: number): BackendFile {
+    const name = `log-${number}`;
+    const file = this.#backend.open(name, { create: true });
+    if (!isPromise(file)) return file;
+    const undo = async (): Promise<void> => {
+      (await file).close();
+      await this.#remove(name);
+    };
+    undo().catch(() => undefined);
+    throw unsupported(this.#backend, 'make a file');
+  }
+}
+
+function isReady({ ready, syncing, foreign }: Segment): boolean {
+  return ready && syncing === 0 && !foreign;
+}
+
+function isUnready({ ready, syncing, foreign }: Segment): boolean {
+  return !ready && syncing === 0 && !foreign;
+}
+
+function isPromise<T>(value: T | Promise<T>): value is Promise<T> {
+  return typeof value === 'object' && value !== null && 'then' in value;
+}
+
+function unsupported(backend: StorageBackend, what: string): AegisError {
+  const message = `the log needs another file, and the ${backend.name} backend cannot ${what} at once`;
+  return new AegisError('UNSUPPORTED', `${message}; use the asynchronous call`);
+}

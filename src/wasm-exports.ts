@@ -1,0 +1,163 @@
+/**
+ * Types of the core's exports, in the order of assembly/index.ts. What each does is described there; addresses,
+ * lengths, counts, page numbers and statuses are numbers, epochs and sequences too (exact below 2^53).
+ */
+
+/** Functions of the core. */
+export interface CoreExports {
+  memoryInit(frames: number, storeIdLow: number, storeIdHigh: number): number;
+  checksumOf(address: number, length: number, seed: number, result: number): void;
+
+  // what a call left behind
+  missPage(): number;
+  missEpoch(): number;
+  valueAddress(): number;
+  valueLength(): number;
+  valueFlags(): number;
+  chainFirst(): number;
+  chainTaken(): number;
+  chainNext(): number;
+  chainDropped(): number;
+  chainForget(): void;
+  damage(): number;
+  damagePage(): number;
+  scanCount(): number;
+  scanBytes(): number;
+  scanDone(): number;
+  applyAt(): number;
+  deletedCount(): number;
+  blockSumLow(): number;
+  blockSumHigh(): number;
+  eventCount(): number;
+  eventsClear(): void;
+
+  // pool
+  frameCount(): number;
+  freeCount(): number;
+  dirtyCount(): number;
+  pinnedCount(): number;
+  sharedResident(): number;
+  oldResident(): number;
+  touchCount(): number;
+  frameAddress(frame: number): number;
+  frameNewest(page: number): number;
+  oldFrame(page: number, epoch: number): number;
+  frameFrom(frame: number): number;
+  frameTo(frame: number): number;
+  frameNumber(frame: number): number;
+  frameShape(frame: number): number;
+  frameFill(frame: number): number;
+  frameClean(frame: number): void;
+  frameDrop(frame: number): void;
+  framesDirtyAt(epoch: number, first: number, most: number): number;
+  framesReclaim(wanted: number, writes: number): number;
+  framesUnpin(): void;
+  pageEnd(frame: number): void;
+
+  // epochs and numbers
+  epochTake(): number;
+  epochCurrent(): number;
+  epochStart(epoch: number): void;
+  readerEpochSet(epoch: number): void;
+  privateReaderEpochSet(epoch: number): void;
+  numberPush(number: number, isPrivate: boolean): number;
+  numberCount(isPrivate: boolean): number;
+
+  // trees
+  treeCreate(root: number): number;
+  treeGet(root: number, epoch: number, keyBytes: number): number;
+  treeGetGroup(root: number, epoch: number, count: number): number;
+  treeProbe(root: number, epoch: number, keyBytes: number): number;
+  treePut(root: number, keyBytes: number, value: number, valueBytes: number): number;
+  treePutChain(root: number, keyBytes: number, total: number): number;
+  treeBury(root: number, keyBytes: number): number;
+  treeDelete(root: number, keyBytes: number): number;
+  treeRange(root: number, epoch: number, start: number, end: number, flags: number, limit: number): number;
+
+  // overflow chains
+  chainBegin(isPrivate: boolean, total: number): number;
+  chainAppend(address: number, length: number): number;
+  chainFree(): number;
+  chainPage(number: number, epoch: number, expected: number): number;
+  chainPageCapacity(): number;
+
+  // log records
+  recordSeal(at: number, kind: number, tree: number, keyBytes: number, valueBytes: number): number;
+  recordSealLong(at: number, kind: number, tree: number, keyBytes: number, total: number): number;
+  recordsCount(at: number, end: number): number;
+  recordsEnd(at: number, count: number): number;
+  recordEnd(at: number): number;
+  recordKind(at: number): number;
+  recordKeyBytes(at: number): number;
+  recordValueBytes(at: number): number;
+  recordTree(at: number): number;
+  recordsApply(root: number, tree: number, at: number, end: number, tombstones: boolean): number;
+  recordsNote(notes: number, tree: number, at: number, end: number, sequence: number): number;
+  recordsTouch(root: number, tree: number, at: number, end: number): number;
+  notePut(notes: number, key: number, keyBytes: number, sequence: number): number;
+  noteNewer(notes: number, key: number, keyBytes: number, sequence: number): number;
+  partSeal(at: number, end: number, flags: number, sequence: number, records: number): number;
+  partBytes(at: number): number;
+  partFlags(at: number): number;
+  partSequence(at: number): number;
+  partRecords(at: number): number;
+
+  // blocks
+  blockSealPage(frame: number, codec: number, target: number): number;
+  blockSeal(
+    kind: number,
+    low: number,
+    high: number,
+    payload: number,
+    raw: number,
+    codec: number,
+    target: number,
+  ): number;
+  blockOpen(
+    block: number,
+    available: number,
+    kind: number,
+    low: number,
+    high: number,
+    sumLow: number,
+    sumHigh: number,
+    target: number,
+    expected: number,
+  ): number;
+  pageLoad(
+    block: number,
+    available: number,
+    number: number,
+    sumLow: number,
+    sumHigh: number,
+    end: number,
+    expecting: boolean,
+  ): number;
+
+  // log groups
+  groupConfigure(storeIdLow: number, storeIdHigh: number, fence: number): void;
+  groupLinkSet(low: number, high: number): void;
+  groupLinkLow(): number;
+  groupLinkHigh(): number;
+  groupSeal(address: number, payloadLength: number, lsn: number, mark: number): number;
+  groupHeaderCheck(address: number): number;
+  groupFind(address: number, length: number): number;
+  groupLength(address: number): number;
+  groupPayloadLength(address: number): number;
+  groupLsn(address: number): number;
+  groupMark(address: number): number;
+  groupFence(address: number): number;
+  groupFollows(address: number): number;
+  groupPayloadHolds(address: number): number;
+  groupStructureCheck(address: number): number;
+  groupAccept(address: number): void;
+  groupParts(): number;
+  groupFlags(): number;
+  groupFirstSequence(): number;
+  groupLastSequence(): number;
+  segmentSeal(firstLsn: number, size: number): number;
+  segmentCheck(address: number): number;
+  segmentFirstLsn(address: number): number;
+  segmentSize(address: number): number;
+  segmentFence(address: number): number;
+}

@@ -1,0 +1,138 @@
+/*
+ * Failures no healthy disk shows, put between the local backend and `node:fs`: calls that move fewer bytes than they
+ * were given, and syncs that fail once and then claim that all is well.
+ */
+import type * as Fs from 'node:fs';
+import { beforeEach, expect, test, vi } from 'vitest';
+import { LocalBackend } from '../../src/backend/local.ts';
+import { temporaryFolder } from '../support/place.ts';
+
+/** What goes wrong now. */
+const faults = vi.hoisted(() => ({
+  /** The most bytes a call moves. */
+  step: Number.POSITIVE_INFINITY,
+  /** Errors of the next syncs, by the system's names. */
+  syncs: [] as string[],
+  syncCalls: [] as string[],
+  running: 0,
+}));
+
+vi.mock('node:fs', async (importOriginal) => {
+  const fs = await importOriginal<typeof Fs>();
+  type Settle = (error: Error | null, count: number) => void;
+  const systemError = (errno: string) => Object.assign(new Error(`${errno}: made up`), { code: errno });
+  const cut = (parts: readonly Uint8Array[]) => {
+    let left = faults.step;
+    return parts.flatMap((part) => {
+      const taken = part.subarray(0, Math.min(left, part.length));
+      left -= taken.length;
+      return taken.length > 0 ? [taken] : [];
+    });
+  };
+  return {
+    ...fs,
+    readSync: (fd: number, target: Uint8Array, offset: number, length: number, position: number) =>
+      fs.readSync(fd, target, offset, Math.min(length, faults.step), position),
+    writeSync: (fd: number, source: Uint8Array, offset: number, length: number, position: number) =>
+      faults.step === 0 ? 0 : fs.writeSync(fd, source, offset, Math.min(length, faults.step), position),
+    writevSync: (fd: number, parts: Uint8Array[], position: number) =>
+      fs.writevSync(fd, cut(parts), position),
+    write: (
+      fd: number,
+      source: Uint8Array,
+      offset: number,
+      length: number,
+      position: number,
+      settle: Settle,
+    ) => fs.write(fd, source, offset, Math.min(length, faults.step), position, settle),
+    writev: (fd: number, parts: Uint8Array[], position: number, settle: Settle) =>
+      fs.writev(fd, cut(parts), position, settle),
+    fdatasyncSync: (fd: number) => {
+      faults.syncCalls.push(`sync ${fd}`);
+      const errno = faults.syncs.shift();
+      if (errno !== undefined) throw systemError(errno);
+      fs.fdatasyncSync(fd);
+    },
+    fdatasync: (fd: number, settle: (error: Error | null) => void) => {
+      faults.syncCalls.push(`async ${fd}`);
+      faults.running++;
+      expect(faults.running, 'syncs at a time on one descriptor').toBe(1);
+      const errno = faults.syncs.shift();
+      setTimeout(() => {
+        faults.running--;
+        settle(errno === undefined ? null : systemError(errno));
+      }, 5);
+    },
+  };
+});
+
+beforeEach(() => {
+  Object.assign(faults, { step: Number.POSITIVE_INFINITY, syncs: [], syncCalls: [], running: 0 });
+});
+
+function openFile() {
+  return new LocalBackend(temporaryFolder()).open('data', { create: true });
+}
+
+function error(code: string, more: object = {}): unknown {
+  return expect.objectContaining({ name: 'AegisError', code, ...more });
+}
+
+const parts = Array.from({ length: 50 }, (_, index) => new Uint8Array(index).map((_, at) => index + at));
+const whole = Buffer.concat(parts);
+
+test.each([1, 3, 100, 1000])('local file: calls that stop after %i bytes are continued', async (step) => {
+  const file = openFile();
+  faults.step = step;
+  file.write([whole], 0);
+  file.write(parts, whole.length);
+  await file.writeAsync([whole], 2 * whole.length);
+  await file.writeAsync(parts, 3 * whole.length);
+  const bytes = new Uint8Array(4 * whole.length + 10);
+  expect(file.read(bytes, 0)).toBe(4 * whole.length);
+  expect(Buffer.from(bytes.subarray(0, -10)).equals(Buffer.concat([whole, whole, whole, whole]))).toBe(true);
+});
+
+test('local file: a system that takes no bytes and gives no reason is an error, not an endless loop', () => {
+  const file = openFile();
+  faults.step = 0;
+  expect(() => file.write([whole], 0)).toThrow(error('IO_ERROR', { file: 'data', operation: 'write' }));
+});
+
+test.each(['EIO', 'ENOSPC', 'EDQUOT'])(
+  'local file: a sync that fails with %s fails for good',
+  async (errno) => {
+    const failed = error('IO_ERROR', { errno, operation: 'sync', file: 'data' });
+    const blocking = openFile();
+    faults.syncs = [errno];
+    expect(() => blocking.syncSync()).toThrow(failed);
+    expect(() => blocking.syncSync()).toThrow(failed);
+    await expect(blocking.sync()).rejects.toEqual(failed);
+
+    const waiting = openFile();
+    faults.syncs = [errno];
+    const both = await Promise.allSettled([waiting.sync(), waiting.sync()]);
+    expect(both.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    await expect(waiting.sync()).rejects.toEqual(failed);
+    expect(() => waiting.syncSync()).toThrow(failed);
+    expect(faults.syncCalls.length).toBe(2);
+  },
+);
+
+test('local file: a blocking sync during an asynchronous one goes through a descriptor of its own', async () => {
+  const file = openFile();
+  const waiting = file.sync();
+  await Promise.resolve();
+  file.syncSync();
+  await waiting;
+  const [first, second] = faults.syncCalls.map((call) => call.split(' '));
+  expect([first?.[0], second?.[0]]).toEqual(['async', 'sync']);
+  expect(second?.[1]).not.toBe(first?.[1]);
+});
+
+test('local file: asynchronous syncs queue, each after what was written before it', async () => {
+  const file = openFile();
+  await Promise.all([file.sync(), file.sync(), file.sync()]);
+  expect(faults.syncCalls.length).toBe(3);
+  expect(new Set(faults.syncCalls).size).toBe(1);
+});

@@ -1,0 +1,55 @@
+/*
+ * What a user installs: the files that package.json names, built. `npm run build` must have run before.
+ */
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+
+const root = new URL('../', import.meta.url);
+const manifest: unknown = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'));
+
+function filesNamed(value: unknown): string[] {
+  if (typeof value === 'string') return /^(\.\/)?build\/./.test(value) ? [value] : [];
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(filesNamed) : [];
+}
+
+/** Imports a built file; the source stands for its types. */
+async function built<T>(name: string): Promise<T> {
+  return (await import(new URL(`build/${name}.js`, root).href)) as T;
+}
+type Main = typeof import('../src/index.ts');
+type Local = typeof import('../src/local.ts');
+
+test('package: every built file that package.json names is there', () => {
+  const files = filesNamed(manifest);
+  expect(files.length).toBeGreaterThan(7);
+  expect(files.filter((file) => !existsSync(new URL(file, root)))).toEqual([]);
+});
+
+test('package: the declarations name no file outside the package', () => {
+  const text = readFileSync(new URL('build/types/src/index.d.ts', root), 'utf8');
+  expect(text).not.toMatch(/build\/wasm|node_modules/);
+});
+
+test('package: every entry throws the same AegisError', async () => {
+  const { AegisError, StorageEngine } = await built<Main>('index');
+  const { LocalBackend } = await built<Local>('local');
+  const directory = mkdtempSync(join(tmpdir(), 'aegis-package-'));
+  try {
+    const open = async () => new LocalBackend(directory).open('absent', { create: false });
+    await expect(open()).rejects.toBeInstanceOf(AegisError);
+    await expect(StorageEngine.open({ pageSize: 1 })).rejects.toBeInstanceOf(AegisError);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
+});
+
+test('package: the browser bundle has a memory store and says that it has no local one', async () => {
+  const { StorageEngine } = await built<Main>('browser');
+  const db = await StorageEngine.open();
+  await db.put('k', 'v');
+  expect(db.getString('k')).toBe('v');
+  await db.close();
+  await expect(StorageEngine.open({ backend: 'local' })).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+});

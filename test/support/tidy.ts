@@ -1,0 +1,382 @@
+/**
+ * The rules of the house as functions: each takes source files and answers what breaks it, one line per finding.
+ * test/tidy.test.ts runs them over the project and over bad samples, so that a rule that cannot fail is noticed.
+ *
+ * Names are read from the syntax tree, never from raw text, so that a word in a comment or a string breaks nothing.
+ */
+import { posix } from 'node:path';
+import ts from 'typescript';
+
+/** A file of the project; the path is relative to the root, with forward slashes. */
+export interface SourceFile {
+  readonly path: string;
+  readonly text: string;
+}
+
+export type Rule = (files: readonly SourceFile[]) => string[];
+
+interface Import {
+  readonly from: string;
+  /** As written. */
+  readonly specifier: string;
+  /** Path from the root when the specifier is relative, else the specifier. */
+  readonly target: string;
+}
+
+const trees = new WeakMap<SourceFile, ts.SourceFile>();
+
+function parse(file: SourceFile): ts.SourceFile {
+  let tree = trees.get(file);
+  if (tree === undefined) {
+    tree = ts.createSourceFile(file.path, file.text, ts.ScriptTarget.ES2022, true);
+    trees.set(file, tree);
+  }
+  return tree;
+}
+
+function walk(node: ts.Node, visit: (node: ts.Node) => void): void {
+  visit(node);
+  ts.forEachChild(node, (child) => walk(child, visit));
+}
+
+function at(file: SourceFile, node: ts.Node): string {
+  return `${file.path}:${parse(file).getLineAndCharacterOfPosition(node.getStart()).line + 1}`;
+}
+
+/** Runs a visitor over every node of every file and collects what it objects to. */
+function search(
+  files: readonly SourceFile[],
+  object: (node: ts.Node, file: SourceFile) => string | undefined,
+): string[] {
+  const findings: string[] = [];
+  for (const file of files) {
+    walk(parse(file), (node) => {
+      const objection = object(node, file);
+      if (objection !== undefined) findings.push(`${at(file, node)} ${objection}`);
+    });
+  }
+  return findings;
+}
+
+const under = (...folders: string[]) => {
+  return (file: SourceFile) => folders.some((folder) => file.path.startsWith(`${folder}/`));
+};
+
+/** Every import of a file: static, re-exported, dynamic and in type positions. */
+export function importsOf(file: SourceFile): Import[] {
+  const imports: Import[] = [];
+  walk(parse(file), (node) => {
+    let literal: ts.Node | undefined;
+    if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node)) literal = node.moduleSpecifier;
+    if (ts.isCallExpression(node) && node.expression.kind === ts.SyntaxKind.ImportKeyword) {
+      literal = node.arguments[0];
+    }
+    if (ts.isImportTypeNode(node) && ts.isLiteralTypeNode(node.argument)) literal = node.argument.literal;
+    if (literal === undefined || !ts.isStringLiteralLike(literal)) return;
+    const specifier = literal.text;
+    const target = specifier.startsWith('.')
+      ? posix.normalize(posix.join(posix.dirname(file.path), specifier))
+      : specifier;
+    imports.push({ from: file.path, specifier, target: withExtension(target, specifier) });
+  });
+  return imports;
+}
+
+/** AssemblyScript also takes imports without an extension. */
+function withExtension(target: string, specifier: string): string {
+  return specifier.startsWith('.') && posix.extname(target) === '' ? `${target}.ts` : target;
+}
+
+/** An identifier that names something of the surroundings, not a property or a declaration of the file's own. */
+function isFreeName(node: ts.Node): node is ts.Identifier {
+  if (!ts.isIdentifier(node)) return false;
+  const { parent } = node;
+  if (ts.isPropertyAccessExpression(parent)) return parent.expression === node;
+  if (ts.isQualifiedName(parent) || ts.isImportSpecifier(parent) || ts.isExportSpecifier(parent))
+    return false;
+  const named = parent as ts.NamedDeclaration;
+  return named.name !== node;
+}
+
+// --- the rules ------------------------------------------------------------------------------------------------
+
+/** Only src/wasm.ts meets WebAssembly, the built modules and what an instance exports. */
+export const oneDoor: Rule = (files) => {
+  const outside = files.filter((file) => under('src')(file) && roomOf(file.path)?.[1] !== 'wasm');
+  const uses = search(outside, (node) => {
+    if (isFreeName(node) && node.text === 'WebAssembly') return 'uses WebAssembly; only src/wasm.ts does';
+    return undefined;
+  });
+  const crossings = outside
+    .flatMap(importsOf)
+    .filter(({ target }) => target.startsWith('build/') || /^assembly\/(?!layout\.ts$)/.test(target))
+    .map(({ from, specifier }) => `${from} imports ${specifier}; only src/wasm.ts does`);
+  return [...uses, ...crossings];
+};
+
+const mayImportNode = /^src\/(local\.ts|backend\/(local|lock)(-\w+)?\.ts|cli\/.*)$/;
+const builtins =
+  /^(node:.*|bun(:.*)?|assert|buffer|child_process|crypto|fs|os|path|process|stream|url|util|worker_threads|zlib)(\/|$)/;
+
+/** Only the local backend, its lock and the command line import what a browser lacks. */
+export const nodeStaysLocal: Rule = (files) =>
+  files
+    .filter((file) => under('src', 'assembly')(file) && !mayImportNode.test(file.path))
+    .flatMap(importsOf)
+    .filter(({ specifier }) => builtins.test(specifier))
+    .map(({ from, specifier }) => `${from} imports ${specifier}`);
+
+const mayTouchSurroundings = /^src\/(local\.ts|backend\/(host|(local|lock)(-\w+)?)\.ts|cli\/.*)$/;
+const surroundings = new Set(
+  ['Date', 'performance', 'setTimeout', 'setInterval', 'setImmediate', 'process', 'crypto'].concat([
+    'navigator',
+    'localStorage',
+    'window',
+    'document',
+    'console',
+    'Deno',
+    'Bun',
+    'require',
+    'fetch',
+  ]),
+);
+
+/** No clock, randomness, timer or environment but through the backend's host. */
+export const nothingFromOutside: Rule = (files) =>
+  search(
+    files.filter((file) => under('src', 'assembly')(file) && !mayTouchSurroundings.test(file.path)),
+    (node) => {
+      if (isFreeName(node) && surroundings.has(node.text)) return `uses ${node.text}`;
+      if (!ts.isPropertyAccessExpression(node) || !ts.isIdentifier(node.expression)) return undefined;
+      const name = `${node.expression.text}.${node.name.text}`;
+      if (name === 'Math.random' || name === 'Math.seedRandom') return `uses ${name}`;
+      if (node.expression.text === 'globalThis' && surroundings.has(node.name.text)) return `uses ${name}`;
+      return undefined;
+    },
+  );
+
+/** Height of each room of the house; an arrow between rooms goes from a higher to a lower one. */
+const rooms: readonly (readonly [RegExp, string, number])[] = [
+  [/^assembly\/layout\.ts$/, 'layout', 0],
+  [/^src\/errors\.ts$/, 'errors', 0],
+  [/^src\/wasm(-\w+)?\.ts$/, 'wasm', 1],
+  [/^src\/backend\//, 'backend', 2],
+  [/^src\/codec\//, 'codec', 3],
+  [/^src\/config\.ts$/, 'config', 4],
+  [/^src\/store\//, 'store', 5],
+  [/^src\/wal\//, 'wal', 5],
+  [/^src\/upkeep\//, 'upkeep', 6],
+  [/^src\/txn\//, 'txn', 7],
+  [/^src\/testing\//, 'testing', 9],
+  [/^src\/(index|local)\.ts$/, 'entry', 9],
+  [/^src\/cli\//, 'cli', 10],
+  [/^src\/[^/]+\.ts$/, 'faces', 8],
+];
+
+function roomOf(path: string): readonly [RegExp, string, number] | undefined {
+  return rooms.find(([pattern]) => pattern.test(path));
+}
+
+/** Arrows between rooms point down only; rooms of the same height do not know each other. */
+export const arrowsPointDown: Rule = (files) => {
+  const findings: string[] = [];
+  for (const { from, target } of files.filter(under('src')).flatMap(importsOf)) {
+    const [source, goal] = [roomOf(from), roomOf(target)];
+    if (source === undefined) findings.push(`${from} lies in no room of the house`);
+    if (source === undefined || goal === undefined || source[1] === goal[1]) continue;
+    if (goal[2] >= source[2]) findings.push(`${from} (${source[1]}) imports ${target} (${goal[1]})`);
+  }
+  return findings;
+};
+
+/** No file reaches itself through its imports, types included. */
+export const noCircles: Rule = (files) => {
+  const graph = new Map(
+    files
+      .filter(under('src', 'assembly'))
+      .map((file) => [file.path, importsOf(file).map(({ target }) => target)]),
+  );
+  const done = new Set<string>();
+  const findings: string[] = [];
+  const visit = (path: string, trail: readonly string[]): void => {
+    const start = trail.indexOf(path);
+    if (start >= 0) findings.push([...trail.slice(start), path].join(' -> '));
+    if (start >= 0 || done.has(path)) return;
+    for (const target of graph.get(path) ?? []) visit(target, [...trail, path]);
+    done.add(path);
+  };
+  for (const path of graph.keys()) visit(path, []);
+  return findings;
+};
+
+/** The core imports nothing but itself, so that asc alone can build it. */
+export const coreStandsAlone: Rule = (files) =>
+  files
+    .filter(under('assembly'))
+    .flatMap(importsOf)
+    .filter(({ target }) => !target.startsWith('assembly/'))
+    .map(({ from, specifier }) => `${from} imports ${specifier}`);
+
+/** No `any`, default export, enum or namespace. */
+export const plainLanguage: Rule = (files) =>
+  search(files, (node, file) => {
+    if (node.kind === ts.SyntaxKind.AnyKeyword) return 'says any';
+    if (ts.isEnumDeclaration(node)) return 'declares an enum';
+    if (ts.isModuleDeclaration(node)) return 'declares a namespace';
+    if (!under('src', 'assembly')(file)) return undefined; // tools ask for default exports in their own files
+    if (ts.isExportSpecifier(node) && node.name.text === 'default') return 'exports a default';
+    if (ts.isExportAssignment(node) || node.kind === ts.SyntaxKind.DefaultKeyword) {
+      return ts.isDefaultClause(node.parent) || ts.isDefaultClause(node) ? undefined : 'exports a default';
+    }
+    return undefined;
+  });
+
+const operand = '(?:[A-Z][A-Z0-9_]*|0x[0-9a-f]+|[0-9]+)';
+const layoutLine = new RegExp(
+  `^export const [A-Z][A-Z0-9_]* = \\(?${operand}(?: (?:\\+|-|\\*|<<|\\|) \\(?${operand}\\)?)*;(?: //.*)?$`,
+);
+
+/** assembly/layout.ts stays in the few words that asc and tsc understand alike. */
+export const layoutIsNarrow: Rule = (files) => {
+  const findings: string[] = [];
+  for (const file of files.filter(({ path }) => path === 'assembly/layout.ts')) {
+    const lines = file.text
+      .replace(/^\/\*[\s\S]*?\*\//, (comment) => comment.replace(/[^\n]/g, ''))
+      .split('\n');
+    for (const [index, line] of lines.entries()) {
+      if (line === '' || line.startsWith('//')) continue;
+      const numbers = [...line.replace(/\/\/.*/, '').matchAll(/\b(0x[0-9a-f]+|[0-9]+)\b/g)].map(([text]) =>
+        Number(text),
+      );
+      if (!layoutLine.test(line)) findings.push(`${file.path}:${index + 1} is not a plain constant: ${line}`);
+      else if (numbers.some((number) => number >= 2 ** 31))
+        findings.push(`${file.path}:${index + 1} is 2^31 or more`);
+    }
+  }
+  return findings;
+};
+
+/** Files stay short enough to be read in one sitting. */
+export const shortFiles: Rule = (files) =>
+  files
+    .filter(under('src', 'assembly'))
+    .map((file) => [file.path, file.text.trimEnd().split('\n').length] as const)
+    .filter(([, lines]) => lines > 400)
+    .map(([path, lines]) => `${path} has ${lines} lines`);
+
+/** Every module says first what it is for. */
+export const headerFirst: Rule = (files) =>
+  files
+    .filter((file) => under('src', 'assembly')(file) && !/^(#!.*\n)?\/\*/.test(file.text))
+    .map(({ path }) => `${path} does not open with a comment that says what it is for`);
+
+/** Work left undone is an issue, not a comment. */
+export const nothingLeftUndone: Rule = (files) =>
+  files.flatMap((file) =>
+    [
+      ...file.text.matchAll(
+        new RegExp(`\\b(${['TO' + 'DO', 'FIX' + 'ME', 'XX' + 'X', 'HA' + 'CK'].join('|')})\\b`, 'g'),
+      ),
+    ].map(([word]) => `${file.path} says ${word}`),
+  );
+
+/** Nothing names a place of one machine, nor a registry, nor a folder beside the project. */
+export const noForeignPlaces: Rule = (files) => {
+  const places = [
+    /(?<![\w.])\/(work|root|home|Users)\/\w/,
+    /shared\/desig[n]/,
+    /\bissues sho[w]/,
+    /"resolved": "(?=http)(?!https:\/\/registry\.npmjs\.org\/)/,
+  ];
+  return files.flatMap((file) =>
+    places.flatMap((place) => {
+      const found = place.exec(file.text);
+      return found === null ? [] : [`${file.path} names ${found[0]}`];
+    }),
+  );
+};
+
+// --- rules for tests -------------------------------------------------------------------------------------------
+
+/** What a test file calls to define a test: `test(…)`, `it(…)`, `test.each(…)(…)` and the like. */
+function testCall(node: ts.Node): { words: string[]; name: ts.Expression; body: ts.Expression } | undefined {
+  if (!ts.isCallExpression(node)) return undefined;
+  const words: string[] = [];
+  let callee: ts.Expression = node.expression;
+  while (!ts.isIdentifier(callee)) {
+    if (ts.isPropertyAccessExpression(callee)) words.push(callee.name.text);
+    else if (!ts.isCallExpression(callee) && !ts.isTaggedTemplateExpression(callee)) return undefined;
+    callee = ts.isTaggedTemplateExpression(callee) ? callee.tag : callee.expression;
+  }
+  const [name] = node.arguments;
+  const body = node.arguments.find(
+    (argument) => ts.isArrowFunction(argument) || ts.isFunctionExpression(argument),
+  );
+  if (!['test', 'it'].includes(callee.text) || name === undefined || body === undefined) return undefined;
+  return { words, name, body };
+}
+
+/** No test is switched off or alone; what a machine cannot run is skipped with `skipIf` or `context.skip(reason)`. */
+export const everyTestRuns: Rule = (files) =>
+  search(files.filter(isTest), (node) => {
+    if (!ts.isPropertyAccessExpression(node) || !ts.isIdentifier(node.expression)) return undefined;
+    if (!['test', 'it', 'describe', 'suite'].includes(node.expression.text)) return undefined;
+    return ['skip', 'only', 'todo', 'fails'].includes(node.name.text) ? `has ${node.getText()}` : undefined;
+  });
+
+function isTest(file: SourceFile): boolean {
+  return /^test\/.*\.test\.ts$/.test(file.path);
+}
+
+const asserting = /^(expect|assert|require)/;
+
+function callsOneOf(node: ts.Node, names: ReadonlySet<string>): boolean {
+  let found = false;
+  walk(node, (inner) => {
+    if (!ts.isCallExpression(inner)) return;
+    const { expression } = inner;
+    const name = ts.isPropertyAccessExpression(expression) ? expression.name : expression;
+    if (ts.isIdentifier(name) && (asserting.test(name.text) || names.has(name.text))) found = true;
+  });
+  return found;
+}
+
+/** Functions of a file that assert, directly or through one another. */
+function assertingFunctions(file: SourceFile): Set<string> {
+  const functions: [string, ts.Node][] = [];
+  walk(parse(file), (node) => {
+    const named =
+      ts.isFunctionDeclaration(node) || ts.isVariableDeclaration(node) || ts.isMethodDeclaration(node);
+    if (named && node.name !== undefined && ts.isIdentifier(node.name))
+      functions.push([node.name.text, node]);
+  });
+  const names = new Set<string>();
+  for (let before = -1; before !== names.size; ) {
+    before = names.size;
+    for (const [name, node] of functions) if (callsOneOf(node, names)) names.add(name);
+  }
+  return names;
+}
+
+/** Every test asserts something: itself, or through a function of its file, or one named expect…, assert…, require…. */
+export const everyTestAsserts: Rule = (files) =>
+  files.filter(isTest).flatMap((file) => {
+    const names = assertingFunctions(file);
+    return search([file], (node) => {
+      const call = testCall(node);
+      return call === undefined || callsOneOf(call.body, names)
+        ? undefined
+        : `asserts nothing: ${call.name.getText()}`;
+    });
+  });
+
+/** A test's name is its module, then the fact. */
+export const testsAreNamed: Rule = (files) =>
+  search(files.filter(isTest), (node) => {
+    const name = testCall(node)?.name;
+    if (name === undefined || !(ts.isStringLiteralLike(name) || ts.isTemplateExpression(name)))
+      return undefined;
+    return /^['`"][\w$][^:]*: \S/.test(name.getText())
+      ? undefined
+      : `is not "module: fact": ${name.getText()}`;
+  });
