@@ -48,6 +48,7 @@ import { LEVEL_ANY, LEVEL_OVERFLOW, frameAdmit, frameGive, framePin, frameTake }
 import {
   BLOCK_SUM,
   DAMAGE,
+  DEBUG,
   MISS_HIGH,
   MISS_LEVEL,
   MISS_LOW,
@@ -67,6 +68,7 @@ import {
   keyAddress,
   keyLength,
   pageAppendCell,
+  pageAudit,
   pageCount,
   pageDataUsed,
   pageFree,
@@ -126,7 +128,16 @@ function pageSerialise(page: usize, target: usize): u32 {
 }
 
 /** Seals the payload that lies behind the header's place: header, checksum, padding. Answers the bytes to write. */
-function seal(target: usize, kind: u32, codec: u32, low: u32, high: u32, epoch: u64, raw: u32, stored: u32): u32 {
+function seal(
+  target: usize,
+  kind: u32,
+  codec: u32,
+  low: u32,
+  high: u32,
+  epoch: u64,
+  raw: u32,
+  stored: u32,
+): u32 {
   store<u32>(target, BLOCK_MAGIC);
   store<u8>(target, kind as u8, 4);
   store<u8>(target, codec as u8, 5);
@@ -170,17 +181,42 @@ export function blockSealPage(frame: u32, codec: u32, target: usize): u32 {
   const payload = codec == CODEC_NONE ? target + BLOCK_HEADER_SIZE : pageSpare();
   const raw = pageSerialise(page, payload);
   const stored = storePayload(payload, raw, codec, target);
-  return seal(target, BLOCK_PAGE, stored >> 24, load<u32>(page), 0, load<u64>(page, 8), raw, stored & 0xffffff);
+  return seal(
+    target,
+    BLOCK_PAGE,
+    stored >> 24,
+    load<u32>(page),
+    0,
+    load<u64>(page, 8),
+    raw,
+    stored & 0xffffff,
+  );
 }
 
 /** Writes any payload of up to 64 KiB as a block. */
-export function blockSeal(kind: u32, low: u32, high: u32, payload: usize, raw: u32, codec: u32, target: usize): u32 {
+export function blockSeal(
+  kind: u32,
+  low: u32,
+  high: u32,
+  payload: usize,
+  raw: u32,
+  codec: u32,
+  target: usize,
+): u32 {
   const stored = storePayload(payload, raw, codec, target);
   return seal(target, kind, stored >> 24, low, high, 0, raw, stored & 0xffffff);
 }
 
 /** Checks a block's header and checksum against what its reference says. */
-function blockVerify(block: usize, available: u32, kind: u32, low: u32, high: u32, sumLow: u32, sumHigh: u32): i32 {
+function blockVerify(
+  block: usize,
+  available: u32,
+  kind: u32,
+  low: u32,
+  high: u32,
+  sumLow: u32,
+  sumHigh: u32,
+): i32 {
   if (available < (BLOCK_HEADER_SIZE as u32)) return damaged(low, DAMAGE_SIZE);
   if (load<u32>(block) != BLOCK_MAGIC) return damaged(low, DAMAGE_MAGIC);
   const stored = load<u32>(block, 28);
@@ -269,6 +305,7 @@ export function pageLoad(
     frameGive(frame);
     return damaged(number, fault);
   }
+  if (DEBUG) pageAudit(page);
   frameAdmit(frame, false, end as u64);
   framePin(frame);
   return OK;
@@ -283,9 +320,10 @@ function pageBuild(page: usize, number: u32, epoch: u64, payload: usize, length:
   const count = load<u32>(payload, 4);
   pageInit(page, number, kind, level, epoch);
   if (kind == PAGE_OVERFLOW) return overflowBuild(page, number, payload, length);
-  if (kind == PAGE_LEAF ? level != 0 : kind != PAGE_INNER || level == 0 || level > LEVEL_MAX) return DAMAGE_KIND;
+  if (kind == PAGE_LEAF ? level != 0 : kind != PAGE_INNER || level == 0 || level > LEVEL_MAX)
+    return DAMAGE_KIND;
   if (kind == PAGE_INNER && count == 0) return DAMAGE_SIZE;
-  const keyMax = ((pageSize >> 3) as u32);
+  const keyMax = (pageSize >> 3) as u32;
   const end = payload + length;
   let at = payload + TREE_PAYLOAD_HEADER;
   for (let i: u32 = 0; i < count; ++i) {
@@ -306,7 +344,8 @@ function pageBuild(page: usize, number: u32, epoch: u64, payload: usize, length:
     if (((end - key) as u32) < keyBytes + stored) return DAMAGE_SIZE;
     if (pageFree(page) < SLOT_SIZE + 4 + keyBytes + stored) return DAMAGE_SIZE;
     if (i > 0) {
-      if (bytesCompare(keyAddress(page, i - 1), keyLength(page, i - 1), key, keyBytes) >= 0) return DAMAGE_ORDER;
+      if (bytesCompare(keyAddress(page, i - 1), keyLength(page, i - 1), key, keyBytes) >= 0)
+        return DAMAGE_ORDER;
     }
     pageAppendCell(page, key, keyBytes, word, key + keyBytes, stored);
     if (kind == PAGE_LEAF && word & META_CHAINED && numberFault(load<u32>(valueAt(page, i)), number)) {
@@ -324,7 +363,8 @@ function overflowBuild(page: usize, number: u32, payload: usize, length: u32): u
   const used = load<u32>(payload, 4);
   const next = load<u32>(payload, 8);
   const remaining = load<u32>(payload, 12);
-  if (used > chainPageCapacity() || used != length - OVERFLOW_PAYLOAD_HEADER || used > remaining) return DAMAGE_SIZE;
+  if (used > chainPageCapacity() || used != length - OVERFLOW_PAYLOAD_HEADER || used > remaining)
+    return DAMAGE_SIZE;
   if (next != 0 && numberFault(next, number)) return DAMAGE_REFERENCE;
   pageSetOverflow(page, next, used, remaining);
   memory.copy(page + PAGE_HEADER_SIZE, payload + OVERFLOW_PAYLOAD_HEADER, used);
@@ -342,7 +382,12 @@ function wordFault(word: u32, keyBytes: u32, number: u32): u32 {
 /** A page number that a page with that number cannot refer to. */
 function numberFault(number: u32, from: u32): bool {
   const plain = number & ~PRIVATE_PAGE;
-  return plain == 0 || plain > (PAGE_NUMBER_MAX as u32) || ((number ^ from) & PRIVATE_PAGE) != 0 || number >= 0x80000000;
+  return (
+    plain == 0 ||
+    plain > (PAGE_NUMBER_MAX as u32) ||
+    ((number ^ from) & PRIVATE_PAGE) != 0 ||
+    number >= 0x80000000
+  );
 }
 
 /** Compares a page with what its parent (or chain) expects; answers what is wrong, or 0. */
@@ -356,7 +401,10 @@ function pageExpect(page: usize): u32 {
   const count = pageCount(page);
   if (count <= first) return 0;
   const low = load<u32>(MISS_LOW);
-  if (low != NO_BOUND && bytesCompare(keyAddress(page, first), keyLength(page, first), FENCE_LOW_AREA, low) < 0) {
+  if (
+    low != NO_BOUND &&
+    bytesCompare(keyAddress(page, first), keyLength(page, first), FENCE_LOW_AREA, low) < 0
+  ) {
     return DAMAGE_ORDER;
   }
   const high = load<u32>(MISS_HIGH);

@@ -9,7 +9,16 @@
  * meta u32, key, value}, padded to 4 bytes; meta is a value's length with the bits of a leaf cell, and the value of a
  * chained one is its first page's number.
  */
-import { BOUND_AREA, DAMAGE_KIND, KEY_AREA, OK, OUT_AREA, OUT_AREA_SIZE, PAGE_INNER, PAGE_LEAF } from './layout';
+import {
+  BOUND_AREA,
+  DAMAGE_KIND,
+  KEY_AREA,
+  OK,
+  OUT_AREA,
+  OUT_AREA_SIZE,
+  PAGE_INNER,
+  PAGE_LEAF,
+} from './layout';
 import { LEVEL_ANY, frameAt, frameTouch } from './frames';
 import { NO_BOUND, SCAN_BYTES, SCAN_COUNT, SCAN_DONE, damaged, frameAddress } from './memory';
 import {
@@ -44,7 +53,6 @@ export const RANGE_START_INCLUSIVE: u32 = 2;
 export const RANGE_END_INCLUSIVE: u32 = 4;
 export const RANGE_KEYS_ONLY: u32 = 8;
 export const RANGE_COUNT_ONLY: u32 = 16;
-
 
 const SEEK_LEAF: usize = 0x10440; // address of the leaf a seek came to; read at once, never kept across a call
 
@@ -101,7 +109,14 @@ function endSlot(page: usize, endLength: u32, reverse: bool, inclusive: bool): u
  * much, scanDone() whether the range is exhausted. After a MISS that came midway the records so far are answered
  * with OK and the next call misses again.
  */
-export function rangeRead(root: u32, epoch: u64, startLength: u32, endLength: u32, flags: u32, limit: u32): i32 {
+export function rangeRead(
+  root: u32,
+  epoch: u64,
+  startLength: u32,
+  endLength: u32,
+  flags: u32,
+  limit: u32,
+): i32 {
   const reverse = (flags & RANGE_REVERSE) != 0;
   const endInclusive = (flags & RANGE_END_INCLUSIVE) != 0;
   let inclusive = (flags & RANGE_START_INCLUSIVE) != 0;
@@ -134,7 +149,8 @@ export function rangeRead(root: u32, epoch: u64, startLength: u32, endLength: u3
       }
     }
     // The range ends in this leaf when its far bound does, or when there is no next leaf.
-    if (reverse ? to > 0 || !walkHasLow() : to < pageCount(page) || !walkHasHigh()) return finish(count, out, true);
+    if (reverse ? to > 0 || !walkHasLow() : to < pageCount(page) || !walkHasHigh())
+      return finish(count, out, true);
     if (reverse) {
       start = walkLowLength();
       memory.copy(KEY_AREA, walkLowAddress(), start);

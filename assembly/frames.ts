@@ -20,7 +20,15 @@
  * Frame table entry: 0 next in hash chain or free list | 4 younger | 8 older | 12 flags | 16 end epoch u64 |
  * 24 next pinned | 28 unused.
  */
-import { MISS, VICTIM_AREA, VICTIM_CAPACITY, FENCE_HIGH_AREA, FENCE_LOW_AREA, PRIVATE_PAGE, KEY_SIZE_MAX } from './layout';
+import {
+  MISS,
+  VICTIM_AREA,
+  VICTIM_CAPACITY,
+  FENCE_HIGH_AREA,
+  FENCE_LOW_AREA,
+  PRIVATE_PAGE,
+  KEY_SIZE_MAX,
+} from './layout';
 import {
   BUCKETS,
   BUCKET_MASK,
@@ -117,7 +125,15 @@ export function frameTouch(frame: u32): void {
 }
 
 /** Notes what is missing and what its parent expects of it; answers MISS. */
-export function missPage(page: u32, epoch: u64, level: u32, low: usize, lowLength: u32, high: usize, highLength: u32): i32 {
+export function missPage(
+  page: u32,
+  epoch: u64,
+  level: u32,
+  low: usize,
+  lowLength: u32,
+  high: usize,
+  highLength: u32,
+): i32 {
   store<u32>(MISS_PAGE, page);
   store<u64>(MISS_EPOCH, epoch);
   store<u32>(MISS_LEVEL, level);

@@ -252,7 +252,15 @@ function pageCompact(page: usize): void {
 }
 
 /** Inserts a cell before the slot at `index`; the caller has seen that it fits (pageFree). */
-export function pageInsert(page: usize, index: u32, key: usize, length: u32, word: u32, value: usize, stored: u32): void {
+export function pageInsert(
+  page: usize,
+  index: u32,
+  key: usize,
+  length: u32,
+  word: u32,
+  value: usize,
+  stored: u32,
+): void {
   const size: u32 = 4 + length + stored;
   assert(size + SLOT_SIZE <= pageFree(page), 'a cell is inserted only where it fits');
   const count = pageCount(page);
@@ -320,10 +328,20 @@ export function pageAppend(target: usize, source: usize, from: u32, to: u32): vo
 }
 
 /** Appends one cell, without a head: the caller calls pageRehead. */
-export function pageAppendCell(page: usize, key: usize, length: u32, word: u32, value: usize, stored: u32): void {
+export function pageAppendCell(
+  page: usize,
+  key: usize,
+  length: u32,
+  word: u32,
+  value: usize,
+  stored: u32,
+): void {
   const heap = heapStart(page) - 4 - length - stored;
   const count = pageCount(page);
-  assert(heap >= (PAGE_HEADER_SIZE as u32) + (count + 1) * SLOT_SIZE, 'a cell is appended only where it fits');
+  assert(
+    heap >= (PAGE_HEADER_SIZE as u32) + (count + 1) * SLOT_SIZE,
+    'a cell is appended only where it fits',
+  );
   store<u32>(page + heap, word);
   memory.copy(page + heap + 4, key, length);
   if (stored) memory.copy(page + heap + 4 + length, value, stored);
@@ -369,17 +387,18 @@ export function pageAudit(page: usize): void {
     cells += cellSize(page, i);
     assert(cellAt(page, i) - page >= heapStart(page), 'cells lie in the heap');
     if (i > first) {
-      assert(
-        keyCompare(page, i - 1, keyAddress(page, i), keyLength(page, i)) < 0,
-        'keys ascend strictly',
-      );
+      assert(keyCompare(page, i - 1, keyAddress(page, i), keyLength(page, i)) < 0, 'keys ascend strictly');
     }
     if (i >= first) {
       const head = headOf(keyAddress(page, i), keyLength(page, i), pagePrefix(page));
       assert(load<u32>(slotAt(page, i)) == head, 'a head follows from its key');
       assert(
-        bytesCommon(keyAddress(page, first), keyLength(page, first), keyAddress(page, i), keyLength(page, i)) >=
-          pagePrefix(page),
+        bytesCommon(
+          keyAddress(page, first),
+          keyLength(page, first),
+          keyAddress(page, i),
+          keyLength(page, i),
+        ) >= pagePrefix(page),
         'all keys share the prefix',
       );
     }

@@ -24,7 +24,17 @@ import {
   NUMBER_CAPACITY,
   PRIVATE_PAGE,
 } from './layout';
-import { FRAME_DIRTY, frameAdmit, frameDrop, frameFlags, frameRetire, frameSoil, frameTake, pageEpoch, pageNumber } from './frames';
+import {
+  FRAME_DIRTY,
+  frameAdmit,
+  frameDrop,
+  frameFlags,
+  frameRetire,
+  frameSoil,
+  frameTake,
+  pageEpoch,
+  pageNumber,
+} from './frames';
 import {
   EPOCH,
   EPOCH_TAKEN,

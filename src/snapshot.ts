@@ -2,10 +2,10 @@
  * Snapshots: a read-only view of one committed state.
  */
 import { AegisError } from './errors.ts';
-import { Scan } from './scan.ts';
 import type { Bytes, RangeOptions } from './store/range.ts';
 import { resolveRange } from './store/range.ts';
 import type { Trees } from './store/trees.ts';
+import { Scan } from './txn/scan.ts';
 import type { Lease, Leases } from './txn/snapshot.ts';
 
 /** What a snapshot reads. */
@@ -44,7 +44,9 @@ export class Snapshot implements Disposable {
   /** Reads many keys in one go; absent ones are undefined. */
   getMany(keys: readonly Bytes[]): (Uint8Array | undefined)[] {
     const { trees, root, lease } = this.#check();
-    return trees.getMany(root, lease.epoch, keys).map((value) => (value instanceof Uint8Array ? value : undefined));
+    return trees
+      .getMany(root, lease.epoch, keys)
+      .map((value) => (value instanceof Uint8Array ? value : undefined));
   }
 
   /** Whether a key is there. */

@@ -8,8 +8,9 @@
  * A trap means that our own code broke a rule: `guardTrap` turns it into STORE_FAILED, and the store that owns the
  * instance must not use it again.
  */
-import { bytes as release } from '../build/wasm/release.js';
+
 import * as layout from '../assembly/layout.ts';
+import { bytes as release } from '../build/wasm/release.js';
 import { AegisError } from './errors.ts';
 import type { CoreExports } from './wasm-exports.ts';
 
@@ -87,12 +88,15 @@ export function memoryBytes(pageSize: number, frames: number): number {
 export function createCore(options: CoreOptions): Core {
   const frames = options.frames + WORKING_FRAMES;
   const pages = Math.ceil(memoryBytes(options.pageSize, frames) / WASM_PAGE);
-  if (pages > WASM_PAGES_MAX) throw new AegisError('TOO_LARGE', 'bufferPoolSize: must stay below 4 GB with its tables');
+  if (pages > WASM_PAGES_MAX)
+    throw new AegisError('TOO_LARGE', 'bufferPoolSize: must stay below 4 GB with its tables');
   let memory: WebAssembly.Memory;
   try {
     memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   } catch (cause) {
-    throw new AegisError('TOO_LARGE', `bufferPoolSize: this machine refuses ${pages * WASM_PAGE} bytes`, { cause });
+    throw new AegisError('TOO_LARGE', `bufferPoolSize: this machine refuses ${pages * WASM_PAGE} bytes`, {
+      cause,
+    });
   }
   const imports = {
     env: { memory, abort: abort(memory) },
@@ -116,7 +120,8 @@ export function createCore(options: CoreOptions): Core {
     pageSize: options.pageSize,
   };
   const status = core.x.memoryInit(frames, options.storeId[0], options.storeId[1]);
-  if (status !== layout.OK) throw new AegisError('STORE_FAILED', 'internal rule broken: the pool fits its memory');
+  if (status !== layout.OK)
+    throw new AegisError('STORE_FAILED', 'internal rule broken: the pool fits its memory');
   return core;
 }
 
@@ -131,14 +136,19 @@ function checkLayout(exports: Record<string, unknown>): void {
 }
 
 /** A failed assertion of the core: its message and place, read from AssemblyScript's string layout. */
-function abort(memory: WebAssembly.Memory): (message: number, file: number, line: number, column: number) => never {
+function abort(
+  memory: WebAssembly.Memory,
+): (message: number, file: number, line: number, column: number) => never {
   const text = (at: number): string => {
     if (at === 0) return '';
     const length = new Uint32Array(memory.buffer, at - 4, 1)[0] ?? 0;
     return String.fromCharCode(...new Uint16Array(memory.buffer, at, Math.min(length >> 1, 500)));
   };
   return (message, file, line, column) => {
-    throw new AegisError('STORE_FAILED', `internal rule broken: ${text(message)} (${text(file)}:${line}:${column})`);
+    throw new AegisError(
+      'STORE_FAILED',
+      `internal rule broken: ${text(message)} (${text(file)}:${line}:${column})`,
+    );
   };
 }
 

@@ -30,7 +30,6 @@ import { ask, systemError } from './local-system.ts';
 
 // Systems move at most 2 GiB in one call, and some bindings count in signed 32 bits.
 const TRANSFER_SIZE_MAX = 0x4000_0000; // bytes
-const PARTS_MAX = 1024; // IOV_MAX
 
 /** The descriptors of a file. */
 export interface LocalDescriptors {
@@ -87,7 +86,7 @@ export class LocalFile implements BackendFile {
       const count = ask('write', this.#name, () =>
         rest.length === 1
           ? writeSync(main, first!, 0, Math.min(first!.length, TRANSFER_SIZE_MAX), at)
-          : writevSync(main, rest.slice(0, PARTS_MAX), at),
+          : writevSync(main, rest, at),
       );
       at += this.#progress(count);
       rest = unwritten(rest, count);
@@ -146,7 +145,7 @@ export class LocalFile implements BackendFile {
       };
       const [first] = parts;
       const { main } = this.#descriptors;
-      if (parts.length > 1) writev(main, parts.slice(0, PARTS_MAX), position, settle);
+      if (parts.length > 1) writev(main, parts, position, settle);
       else write(main, first!, 0, Math.min(first!.length, TRANSFER_SIZE_MAX), position, settle);
     });
   }

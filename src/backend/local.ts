@@ -63,7 +63,7 @@ export class LocalBackend implements StorageBackend {
     const syncEachWrite = durableWrites && process.platform !== 'linux';
     const access = durableWrites && !syncEachWrite ? constants.O_RDWR | constants.O_DSYNC : constants.O_RDWR;
     return ask('open', file, () => {
-      if (options.create) this.#makeFolder();
+      if (options.create) makeFolder(this.directory);
       if (options.readOnly) {
         return new LocalFile(file, {
           main: openPrivate(path, constants.O_RDONLY, options.create),
@@ -121,7 +121,7 @@ export class LocalBackend implements StorageBackend {
    *   `UNSUPPORTED` where the system offers no lock to this runtime.
    */
   async lock(mode: LockMode): Promise<Lock> {
-    if (mode === 'exclusive') this.#makeFolder();
+    if (mode === 'exclusive') makeFolder(this.directory);
     const lock = await lockData(this.directory, mode, runtimeHost);
     const held = { folder: ask('lock', this.directory, () => identityOf(this.directory)) };
     this.#locks.add(held);
@@ -137,11 +137,6 @@ export class LocalBackend implements StorageBackend {
     checkFileName(file);
     this.#mustBeTheSame();
     return join(this.directory, file);
-  }
-
-  #makeFolder(): void {
-    // A folder that holds a locked store is there; were it not, a new one would be the wrong one.
-    if (this.#locks.size === 0) makeFolder(this.directory);
   }
 
   #mustBeTheSame(): void {

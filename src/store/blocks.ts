@@ -210,7 +210,8 @@ export class BlockStore {
       while (first < places.length) {
         let end = (places[first] as Place).start;
         let last = first;
-        while (last < places.length && (places[last] as Place).start === end) end += (places[last++] as Place).units;
+        while (last < places.length && (places[last] as Place).start === end)
+          end += (places[last++] as Place).units;
         const start = (places[first] as Place).start;
         const bytes = (end - start) * UNIT_SIZE;
         this.#file.write([this.#core.u8.subarray(from, from + bytes)], start * UNIT_SIZE);

@@ -124,7 +124,8 @@ export class Directory {
   /** The entries of a chunk: only for the checkpoint, recovery and verification. */
   chunk(index: number): Uint32Array {
     const words = this.#words[index];
-    if (!words) throw new AegisError('STORE_FAILED', 'internal rule broken: a chunk is asked for that is there');
+    if (!words)
+      throw new AegisError('STORE_FAILED', 'internal rule broken: a chunk is asked for that is there');
     return words;
   }
 
@@ -187,5 +188,10 @@ export function readPlace(words: Uint32Array, at: number, isChunk: boolean): Pla
   if (span === 0) return NOWHERE;
   const units = span & UNITS_PER_EXTENT_MAX;
   if (span >>> 24 !== (isChunk ? KIND_CHUNK : KIND_PAGE) || units === 0) return undefined;
-  return { start: words[at] as number, units, sumLow: words[at + 2] as number, sumHigh: words[at + 3] as number };
+  return {
+    start: words[at] as number,
+    units,
+    sumLow: words[at + 2] as number,
+    sumHigh: words[at + 3] as number,
+  };
 }

@@ -123,7 +123,8 @@ export class Pager {
     let status = first;
     try {
       for (let tries = 0; status === MISS || status === ROOM; ++tries) {
-        if (tries > TRIES_MAX) throw new AegisError('STORE_FAILED', 'internal rule broken: an operation ends');
+        if (tries > TRIES_MAX)
+          throw new AegisError('STORE_FAILED', 'internal rule broken: an operation ends');
         this.serve(status);
         status = operation();
       }
@@ -219,7 +220,8 @@ export class Pager {
     const { x } = this.core;
     if (x.numberCount(isPrivate) >= NUMBER_CAPACITY / 4) return;
     // Half a stack: the core takes from the end, so low numbers go last and stay dense.
-    while (x.numberCount(isPrivate) < NUMBER_CAPACITY / 2) x.numberPush(this.takeNumber(isPrivate), isPrivate);
+    while (x.numberCount(isPrivate) < NUMBER_CAPACITY / 2)
+      x.numberPush(this.takeNumber(isPrivate), isPrivate);
   }
 
   /** Evicts until that many frames are free. */

@@ -11,7 +11,7 @@ import { OUT_AREA } from '../../assembly/layout.ts';
 import { AegisError } from '../errors.ts';
 import { LATEST } from '../wasm.ts';
 import { RANGE_START_INCLUSIVE } from './range.ts';
-import type { Trees, TOMBSTONE } from './trees.ts';
+import type { TOMBSTONE, Trees } from './trees.ts';
 
 /** Records asked for at once when a tree is walked. */
 const WALK_BATCH = 512;

@@ -96,7 +96,8 @@ export class RangeReader {
 
   #lookUp(): Uint8Array {
     const value = this.#trees.get(this.#root, this.#epoch, this.#trees.setKey(this.key()));
-    if (!(value instanceof Uint8Array)) throw new AegisError('CORRUPTION', 'a key that a scan met is not found');
+    if (!(value instanceof Uint8Array))
+      throw new AegisError('CORRUPTION', 'a key that a scan met is not found');
     return value;
   }
 
@@ -108,7 +109,14 @@ export class RangeReader {
       (this.#end.inclusive ? RANGE_END_INCLUSIVE : 0) |
       (keysOnly ? RANGE_KEYS_ONLY : 0);
     const wanted = Math.max(1, Math.min(limit, this.#chunk));
-    const count = this.#trees.readRange(this.#root, this.#epoch, this.#start.key, this.#end.key, flags, wanted);
+    const count = this.#trees.readRange(
+      this.#root,
+      this.#epoch,
+      this.#start.key,
+      this.#end.key,
+      flags,
+      wanted,
+    );
     this.#chunk = Math.min(CHUNK_MAX, this.#chunk * 4);
     if (x.scanDone() !== 0) this.#exhausted = true;
     if (count === 0) return false;
@@ -134,4 +142,3 @@ function lastKey(words: Uint32Array, count: number, keysOnly: boolean): Uint8Arr
   // A copy: the caller owns the bytes of the chunk and may change them.
   return new Uint8Array(words.buffer, at + 8, words[at >> 2]).slice();
 }
-

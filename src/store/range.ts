@@ -75,10 +75,16 @@ export function resolveRange(trees: KeyCheck, options: RangeOptions = {}): Range
   }
   const limit = options.limit ?? Number.POSITIVE_INFINITY;
   if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit >= 0)) {
-    throw new AegisError('INVALID_ARGUMENT', `range: limit must be a whole number from 0 on, got ${String(limit)}`);
+    throw new AegisError(
+      'INVALID_ARGUMENT',
+      `range: limit must be a whole number from 0 on, got ${String(limit)}`,
+    );
   }
   if (options.reverse !== undefined && typeof options.reverse !== 'boolean') {
-    throw new AegisError('INVALID_ARGUMENT', `range: reverse must be true or false, got ${String(options.reverse)}`);
+    throw new AegisError(
+      'INVALID_ARGUMENT',
+      `range: reverse must be true or false, got ${String(options.reverse)}`,
+    );
   }
   let lower = OPEN_BOUND;
   let upper = OPEN_BOUND;

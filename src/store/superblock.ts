@@ -9,7 +9,14 @@
  *   1. A slot counts if its magic, version and checksum hold and every field is possible.
  *   2. The higher generation wins; two whole slots of one generation are the same checkpoint (the fence may differ).
  */
-import { FORMAT_VERSION, PAGE_NUMBER_MAX, PAGE_SIZE_MAX, PAGE_SIZE_MIN, STAGING_AREA, UNIT_SIZE } from '../../assembly/layout.ts';
+import {
+  FORMAT_VERSION,
+  PAGE_NUMBER_MAX,
+  PAGE_SIZE_MAX,
+  PAGE_SIZE_MIN,
+  STAGING_AREA,
+  UNIT_SIZE,
+} from '../../assembly/layout.ts';
 import type { BackendFile } from '../backend/backend.ts';
 import { AegisError } from '../errors.ts';
 import type { Core } from '../wasm.ts';
@@ -111,7 +118,8 @@ export function decodeSuperblock(core: Core, bytes: Uint8Array): SlotContent {
   if (bytes.length < UNIT_SIZE || bytes.every((byte) => byte === 0)) return { problem: 'empty' };
   const view = new DataView(bytes.buffer, bytes.byteOffset, UNIT_SIZE);
   const sum = checksum(core, bytes.subarray(0, CHECKSUM_AT));
-  const whole = sum[0] === view.getUint32(CHECKSUM_AT, true) && sum[1] === view.getUint32(CHECKSUM_AT + 4, true);
+  const whole =
+    sum[0] === view.getUint32(CHECKSUM_AT, true) && sum[1] === view.getUint32(CHECKSUM_AT + 4, true);
   if (view.getUint32(0, true) !== MAGIC) return { problem: 'foreign' };
   // A newer format may have its checksum elsewhere: its version is believed when all else fails to be ours.
   if (view.getUint32(4, true) > FORMAT_VERSION) return { problem: 'newer' };
@@ -174,7 +182,7 @@ function checksum(core: Core, bytes: Uint8Array): [number, number] {
 }
 
 function setWords(view: DataView, offset: number, words: readonly number[]): void {
-  words.forEach((word, index) => view.setUint32(offset + index * 4, word, true));
+  for (const [index, word] of words.entries()) view.setUint32(offset + index * 4, word, true);
 }
 
 function setNumber(view: DataView, offset: number, value: number): void {

@@ -187,7 +187,11 @@ export class Trees {
   }
 
   /** Looks up many keys, GROUP_SIZE at a time. */
-  getMany(root: number, epoch: number, keys: readonly Bytes[]): (Uint8Array | typeof TOMBSTONE | undefined)[] {
+  getMany(
+    root: number,
+    epoch: number,
+    keys: readonly Bytes[],
+  ): (Uint8Array | typeof TOMBSTONE | undefined)[] {
     const values: (Uint8Array | typeof TOMBSTONE | undefined)[] = [];
     const { u8, u32 } = this.pager.core;
     const most = Math.max(1, Math.min(GROUP_SIZE, Math.floor(INPUT_AREA_SIZE / (this.keyMax + 8))));
@@ -245,7 +249,14 @@ export class Trees {
     if (end) u8.set(end, BOUND_AREA);
     this.pager.run(() => {
       if (start) u8.set(start, KEY_AREA);
-      return x.treeRange(root, epoch, start ? start.length : NO_BOUND, end ? end.length : NO_BOUND, flags, limit);
+      return x.treeRange(
+        root,
+        epoch,
+        start ? start.length : NO_BOUND,
+        end ? end.length : NO_BOUND,
+        flags,
+        limit,
+      );
     });
     return x.scanCount();
   }
@@ -313,7 +324,9 @@ export class Trees {
     u8.set(key, KEY_AREA);
     const short = value.length <= INPUT_AREA_SIZE;
     if (short) u8.set(value, INPUT_AREA);
-    const status = this.pager.run(() => (short ? x.treePut(root, key.length, INPUT_AREA, value.length) : LONG));
+    const status = this.pager.run(() =>
+      short ? x.treePut(root, key.length, INPUT_AREA, value.length) : LONG,
+    );
     if (status === LONG) {
       this.beginChain(root, value.length);
       for (let at = 0; at < value.length; at += INPUT_AREA_SIZE) {
@@ -405,4 +418,3 @@ export function valueBytes(value: Bytes): Uint8Array {
   }
   return bytes;
 }
-

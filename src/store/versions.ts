@@ -206,7 +206,7 @@ export class Versions {
     } else {
       let newer = first;
       while (newer && newer.older !== record) newer = newer.older;
-      invariant(newer !== undefined, 'a record is in its page\'s list');
+      invariant(newer !== undefined, "a record is in its page's list");
       newer.older = record.older;
     }
     --this.#count;

@@ -72,8 +72,24 @@ export class Conflicts {
     this.#collect();
   }
 
+  /** Notes a sequence for the key of every record from one address to another. */
+  note(from: number, end: number, sequence: number): void {
+    const { pager } = this.#trees;
+    const { x } = pager.core;
+    for (let at = from; at < end; ) {
+      const tree = x.recordTree(at);
+      const notes = this.#notesFor(tree, sequence);
+      pager.run(() => {
+        const status = x.recordsNote(notes, tree, at, end, sequence);
+        if (x.applyAt() !== at) pager.release();
+        at = x.applyAt();
+        return status;
+      });
+    }
+  }
+
   /** The tree that notes for a tree of the store go to; `sequence` is the highest that will be noted. */
-  notesFor(tree: number, sequence: number): number {
+  #notesFor(tree: number, sequence: number): number {
     this.#current.last = Math.max(this.#current.last, sequence);
     let notes = this.#current.notes.get(tree);
     if (!notes) {
@@ -144,4 +160,3 @@ function drop(generation: Generation): void {
   generation.notes.clear();
   generation.last = 0;
 }
-

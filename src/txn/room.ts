@@ -8,8 +8,9 @@
  *      work on a full disk.
  * The estimates are upper bounds: per operation its leaf and that leaf's split, plus what its bytes can fill.
  */
-import type { Pager } from '../store/pager.ts';
+
 import { AegisError } from '../errors.ts';
+import type { Pager } from '../store/pager.ts';
 
 /** Pages above the leaves that one commit can dirty or make: paths and their splits. */
 const PATH_PAGES = 24;

@@ -15,7 +15,12 @@ export class Lease {
   readonly #onClose: (() => void) | undefined;
   #open = true;
 
-  constructor(owner: Leases, node: SnapshotNode, privateNode: SnapshotNode | undefined, onClose?: () => void) {
+  constructor(
+    owner: Leases,
+    node: SnapshotNode,
+    privateNode: SnapshotNode | undefined,
+    onClose?: () => void,
+  ) {
     this.#owner = owner;
     this.node = node;
     this.#privateNode = privateNode;
@@ -46,7 +51,9 @@ export class Leases {
   constructor(pager: Pager) {
     this.#pager = pager;
     this.#registry =
-      typeof FinalizationRegistry === 'undefined' ? undefined : new FinalizationRegistry((lease) => lease.close());
+      typeof FinalizationRegistry === 'undefined'
+        ? undefined
+        : new FinalizationRegistry((lease) => lease.close());
   }
 
   /** Leases that are open. */

@@ -7,14 +7,16 @@
  * commit order, which is the serial order.
  */
 import { AegisError } from '../errors.ts';
-import { Scan } from '../scan.ts';
 import type { Bytes, Range, RangeOptions } from '../store/range.ts';
 import { compareKeys, OPEN_BOUND, resolveRange } from '../store/range.ts';
 import type { Trees } from '../store/trees.ts';
 import { decodeString, TOMBSTONE, valueBytes } from '../store/trees.ts';
-import type { CommitPipeline, Committed, CommitResult } from './commit.ts';
+import type { Admission } from './admission.ts';
+import type { CommitPipeline } from './commit.ts';
 import type { Conflicts } from './conflicts.ts';
+import type { CommitResult, Committed } from './queue.ts';
 import { ReadSet } from './read-set.ts';
+import { Scan } from './scan.ts';
 import type { Lease, Leases } from './snapshot.ts';
 import { WriteSet } from './write-set.ts';
 import type { Attempt, Writer } from './writer.ts';
@@ -29,6 +31,7 @@ export type TransactionState = 'active' | 'committing' | 'committed' | 'aborted'
 export interface TransactionParts {
   readonly trees: Trees;
   readonly pipeline: CommitPipeline;
+  readonly admission: Admission;
   readonly writer: Writer;
   readonly conflicts: Conflicts;
   readonly leases: Leases;
@@ -60,7 +63,7 @@ class Holdings {
     this.writes = new WriteSet(parts.trees);
     this.reads = isolation === 'serializable' && !readOnly ? new ReadSet(parts.trees) : undefined;
     if (!readOnly) {
-      parts.pipeline.noteQueued();
+      parts.admission.noteQueued();
       parts.conflicts.begin(this.sequence);
     }
   }
@@ -265,7 +268,7 @@ export class Transaction implements Disposable {
 
   #begin(options: { sync?: boolean } | undefined): Attempt | undefined {
     this.#active();
-    const { pipeline, syncOnCommit } = this.#parts;
+    const { admission, syncOnCommit } = this.#parts;
     const { writes } = this.#holdings;
     if (writes.isEmpty) return undefined;
     const sync = options?.sync ?? syncOnCommit;
@@ -273,9 +276,15 @@ export class Transaction implements Disposable {
     return (done) => {
       if (this.#lease.isOpen) this.#validate();
       const commit =
-        writes.bytes <= pipeline.maxRecords
-          ? pipeline.queue((at, limit) => packWhole(writes, at, limit), writes.operations, writes.bytes, sync, done)
-          : pipeline.queueLarge(writes, sync, done);
+        writes.bytes <= admission.maxRecords
+          ? admission.queue(
+              (at, limit) => packWhole(writes, at, limit),
+              writes.operations,
+              writes.bytes,
+              sync,
+              done,
+            )
+          : admission.queueLarge(writes, sync, done);
       if (commit) {
         // From here on the snapshot serves nobody; holding it would set aside every page the commit changes.
         this.#holdings.handedOver = true;
@@ -319,14 +328,16 @@ export class Transaction implements Disposable {
   }
 
   #active(): void {
-    if (this.#state !== 'active') throw new AegisError('TRANSACTION_FINISHED', `the transaction is ${this.#state}`);
+    if (this.#state !== 'active')
+      throw new AegisError('TRANSACTION_FINISHED', `the transaction is ${this.#state}`);
     this.#parts.checkReadable();
     if (!this.#lease.isOpen) throw new AegisError('TRANSACTION_FINISHED', 'the transaction is aborted');
   }
 
   #writable(): void {
     this.#active();
-    if (this.#holdings.isReadOnly) throw new AegisError('READ_ONLY', 'the transaction was begun for reading only');
+    if (this.#holdings.isReadOnly)
+      throw new AegisError('READ_ONLY', 'the transaction was begun for reading only');
   }
 }
 

@@ -14,7 +14,13 @@ import {
   RECORD_PUT_LONG,
   RECORD_VALUE,
 } from '../../assembly/layout.ts';
-import { META_CHAINED, META_TOMBSTONE, PrivateTree, storedBytes, valueLengthOf } from '../store/private-tree.ts';
+import {
+  META_CHAINED,
+  META_TOMBSTONE,
+  PrivateTree,
+  storedBytes,
+  valueLengthOf,
+} from '../store/private-tree.ts';
 import type { Trees } from '../store/trees.ts';
 import { LATEST } from '../wasm.ts';
 

@@ -9,7 +9,9 @@ import { AegisError } from '../errors.ts';
 import type { Bytes } from '../store/range.ts';
 import type { Trees } from '../store/trees.ts';
 import { valueBytes } from '../store/trees.ts';
-import type { CommitPipeline, Committed } from './commit.ts';
+import type { Admission } from './admission.ts';
+import type { CommitPipeline } from './commit.ts';
+import type { Committed, Done } from './queue.ts';
 import { recordBytes, WriteSet } from './write-set.ts';
 
 /** One operation of a batch. */
@@ -25,14 +27,16 @@ interface Operation {
 }
 
 /** Asks the pipeline for a commit; undefined: there is no room yet. */
-export type Attempt = (done: (error: AegisError | undefined) => void) => Committed | undefined;
+export type Attempt = (done: Done) => Committed | undefined;
 
 export class Writer {
   readonly #trees: Trees;
+  readonly #admission: Admission;
   readonly #pipeline: CommitPipeline;
 
-  constructor(trees: Trees, pipeline: CommitPipeline) {
+  constructor(trees: Trees, admission: Admission, pipeline: CommitPipeline) {
     this.#trees = trees;
+    this.#admission = admission;
     this.#pipeline = pipeline;
   }
 
@@ -104,9 +108,9 @@ export class Writer {
     let writes: WriteSet | undefined;
     const size = sizeOf(operations);
     const attempt: Attempt = (done) => {
-      if (size <= this.#pipeline.maxRecords) return this.#queue(operations, size, sync, done);
+      if (size <= this.#admission.maxRecords) return this.#queue(operations, size, sync, done);
       writes ??= this.#writeSet(operations);
-      return this.#pipeline.queueLarge(writes, sync, done);
+      return this.#admission.queueLarge(writes, sync, done);
     };
     const promise = this.commit(attempt, () => {
       for (const operation of operations) {
@@ -114,30 +118,25 @@ export class Writer {
         operation.value = operation.value?.slice();
       }
     });
-    if (size <= this.#pipeline.maxRecords) return promise;
+    if (size <= this.#admission.maxRecords) return promise;
     return promise.finally(() => writes?.drop());
   }
 
   #writeSync(operations: Operation[], sync: boolean): Committed {
     const size = sizeOf(operations);
-    if (size <= this.#pipeline.maxRecords) {
+    if (size <= this.#admission.maxRecords) {
       return this.commitSync((done) => this.#queue(operations, size, sync, done));
     }
     const writes = this.#writeSet(operations);
     try {
-      return this.commitSync((done) => this.#pipeline.queueLarge(writes, sync, done));
+      return this.commitSync((done) => this.#admission.queueLarge(writes, sync, done));
     } finally {
       writes.drop();
     }
   }
 
-  #queue(
-    operations: readonly Operation[],
-    size: number,
-    sync: boolean,
-    done: (error: AegisError | undefined) => void,
-  ): Committed | undefined {
-    return this.#pipeline.queue((at) => this.#pack(operations, at), operations.length, size, sync, done);
+  #queue(operations: readonly Operation[], size: number, sync: boolean, done: Done): Committed | undefined {
+    return this.#admission.queue((at) => this.#pack(operations, at), operations.length, size, sync, done);
   }
 
   #pack(operations: readonly Operation[], from: number): number {
@@ -189,7 +188,10 @@ export class Writer {
       } else if (operation?.type === 'delete') {
         list.push({ tree, key: this.#trees.keyBytes(operation.key), value: undefined });
       } else {
-        throw new AegisError('INVALID_ARGUMENT', `batch: operation ${list.length} is neither a put nor a delete`);
+        throw new AegisError(
+          'INVALID_ARGUMENT',
+          `batch: operation ${list.length} is neither a put nor a delete`,
+        );
       }
     }
     return list;

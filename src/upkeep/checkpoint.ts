@@ -18,6 +18,8 @@
  *   3. The directory as of P is composed from versions, never from live entries alone.
  *   4. A failed sync, or a superblock that could not be written, fails the store.
  */
+
+import { VICTIM_AREA, VICTIM_CAPACITY } from '../../assembly/layout.ts';
 import type { BackendFile } from '../backend/backend.ts';
 import { AegisError, invariant } from '../errors.ts';
 import type { Place } from '../store/directory.ts';
@@ -26,9 +28,7 @@ import type { Pager } from '../store/pager.ts';
 import type { Superblock } from '../store/superblock.ts';
 import { writeSuperblock } from '../store/superblock.ts';
 import type { SnapshotNode } from '../store/versions.ts';
-import type { CommitPipeline } from '../txn/commit.ts';
-import type { Log } from '../wal/log.ts';
-import { VICTIM_AREA, VICTIM_CAPACITY } from '../../assembly/layout.ts';
+import type { Log, LogPosition } from '../wal/log.ts';
 
 /** What a finished checkpoint says of itself. */
 export interface CheckpointData {
@@ -40,11 +40,21 @@ export interface CheckpointData {
   readonly pages: number;
 }
 
+/** What a checkpoint asks of the commits. */
+export interface Commits {
+  /** Last commit that readers see. */
+  readonly applied: number;
+  /** Where the first group begins that holds an unapplied commit; else the end of the log. */
+  readonly replayPosition: LogPosition;
+  /** Fails the store. */
+  fail(cause: unknown): void;
+}
+
 /** What a checkpoint works with. */
 export interface CheckpointParts {
   readonly pager: Pager;
   readonly log: Log | undefined;
-  readonly pipeline: CommitPipeline;
+  readonly pipeline: Commits;
   /** The durable superblock and the slot it was written to last. */
   readonly superblock: Superblock;
   readonly slot: number;
@@ -198,7 +208,8 @@ export class Checkpointer {
     } catch {
       // the generator has cleaned up and thrown the same error
     }
-    this.lastFailure = error instanceof AegisError ? error : new AegisError('IO_ERROR', String(error), { cause: error });
+    this.lastFailure =
+      error instanceof AegisError ? error : new AegisError('IO_ERROR', String(error), { cause: error });
     run.reject(this.lastFailure);
     this.#parts.finished();
   }
@@ -308,7 +319,9 @@ export class Checkpointer {
       for (const [at, index] of indexes.entries()) {
         pager.drain();
         const words =
-          level === 0 ? this.#composeEntries(index, epoch, nextPage) : this.#composeAbove(level, index, below);
+          level === 0
+            ? this.#composeEntries(index, epoch, nextPage)
+            : this.#composeAbove(level, index, below);
         const place = words.some((word) => word !== 0) ? blocks.writeChunk(level, index, words) : NOWHERE;
         if (place.units > 0) fresh.push(place);
         const old = directory.level(level)[index];

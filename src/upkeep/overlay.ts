@@ -2,8 +2,9 @@
  * A file that is read and never written: what is written over it stays in memory. A read-only store replays its log
  * through one, so that everything above works as if the store could be written.
  */
-import type { BackendFile } from '../backend/backend.ts';
+
 import { UNIT_SIZE } from '../../assembly/layout.ts';
+import type { BackendFile } from '../backend/backend.ts';
 
 export class OverlayFile implements BackendFile {
   readonly #below: BackendFile;

@@ -20,6 +20,7 @@ import { PART_FIRST, PART_HEADER_SIZE, UNIT_SIZE } from '../../assembly/layout.t
 import type { BackendFile, BackendHost, StorageBackend } from '../backend/backend.ts';
 import type { ResolvedConfig } from '../config.ts';
 import { AegisError } from '../errors.ts';
+import { Applier } from '../store/apply.ts';
 import { BlockStore, DATA_FILE } from '../store/blocks.ts';
 import type { Place } from '../store/directory.ts';
 import { Directory, ENTRY_WORDS, NOWHERE, readPlace } from '../store/directory.ts';
@@ -29,7 +30,6 @@ import type { Superblock } from '../store/superblock.ts';
 import { FIRST_DATA_UNIT, readSlot, writeSuperblock } from '../store/superblock.ts';
 import { Trees } from '../store/trees.ts';
 import type { SnapshotNode } from '../store/versions.ts';
-import { Applier } from '../txn/apply.ts';
 import type { Log } from '../wal/log.ts';
 import type { LogScan } from '../wal/scan.ts';
 import { scanLog } from '../wal/scan.ts';
@@ -111,14 +111,20 @@ function notThere(config: ResolvedConfig): AegisError {
 function refuseStrangers(names: readonly string[]): void {
   const stranger = names.find((name) => !OWN_NAME.test(name));
   if (stranger !== undefined) {
-    throw new AegisError('NOT_A_STORE', `no store is there, but another file is: ${stranger}`, { file: stranger });
+    throw new AegisError('NOT_A_STORE', `no store is there, but another file is: ${stranger}`, {
+      file: stranger,
+    });
   }
 }
 
 // --- the superblock -------------------------------------------------------------------------------------------
 
 /** The checkpoint to start from; undefined when the store's creation never finished. */
-function findSuperblock(options: OpenOptions, file: BackendFile, names: readonly string[]): Found | undefined {
+function findSuperblock(
+  options: OpenOptions,
+  file: BackendFile,
+  names: readonly string[],
+): Found | undefined {
   // The page size is not known yet: any core can check a slot.
   const probe = createCore({ pageSize: 4096, frames: 1, storeId: [0, 0] });
   const slots = [readSlot(probe, file, 0), readSlot(probe, file, 1)];
@@ -138,12 +144,16 @@ function findSuperblock(options: OpenOptions, file: BackendFile, names: readonly
     return { ...best, damaged: problems.some((problem) => problem !== undefined) };
   }
   if (best || (file.size() <= UNIT_SIZE && problems.every((problem) => problem === 'empty'))) {
-    if (names.some((name) => LOG_NAME.test(name)) && file.size() > 0) throw noSuperblock('a log but no superblock');
+    if (names.some((name) => LOG_NAME.test(name)) && file.size() > 0)
+      throw noSuperblock('a log but no superblock');
     if (names.some((name) => LOG_NAME.test(name))) throw noSuperblock('a log but an empty data file');
     if (!options.config.readOnly) refuseStrangers(names);
     return undefined;
   }
-  if (problems.every((problem) => problem === 'foreign' || problem === 'empty') && problems.includes('foreign')) {
+  if (
+    problems.every((problem) => problem === 'foreign' || problem === 'empty') &&
+    problems.includes('foreign')
+  ) {
     throw new AegisError('NOT_A_STORE', 'the data file is not one of ours', { file: DATA_FILE, offset: 0 });
   }
   throw noSuperblock('no whole superblock');
@@ -188,7 +198,9 @@ async function create(options: OpenOptions, file: BackendFile): Promise<OpenedSt
   parts.pager.blocks.extents.setFilled(FIRST_DATA_UNIT);
   parts.pager.run(() => parts.core.x.treeCreate(MAIN_ROOT));
   const durable = parts.pager.versions.startDurable(0);
-  const log = config.walEnabled ? await openLog(options, parts.core, superblock, superblock.fence, undefined) : undefined;
+  const log = config.walEnabled
+    ? await openLog(options, parts.core, superblock, superblock.fence, undefined)
+    : undefined;
   return {
     ...parts,
     log,
@@ -282,7 +294,12 @@ function scanFrom(options: OpenOptions, core: Core, superblock: Superblock): Pro
     core,
     backend: options.backend,
     storeId: superblock.storeId,
-    start: { lsn: superblock.lsn, link: superblock.link, sequence: superblock.sequence, mark: superblock.mark },
+    start: {
+      lsn: superblock.lsn,
+      link: superblock.link,
+      sequence: superblock.sequence,
+      mark: superblock.mark,
+    },
     readOnly: options.config.readOnly,
   });
 }
@@ -345,14 +362,16 @@ function loadDirectory(pager: Pager, superblock: Superblock, fileUnits: number):
         claim(place, `directory chunk ${index} of level ${level}`);
         blocks.readChunk(level, index, place, words);
       }
-      if (level > 0) readPlaces(directory.level(level - 1), words, index * fanout, counts[level - 1] as number);
+      if (level > 0)
+        readPlaces(directory.level(level - 1), words, index * fanout, counts[level - 1] as number);
     }
   }
   const free: number[] = [];
   for (let page = superblock.nextPage - 1; page > 0; --page) {
     const words = page < directory.capacity ? directory.chunk(Math.floor(page / fanout)) : undefined;
     const place = words ? readPlace(words, (page % fanout) * ENTRY_WORDS, false) : NOWHERE;
-    if (!place) throw new AegisError('CORRUPTION', `the directory entry of page ${page} is impossible`, { page });
+    if (!place)
+      throw new AegisError('CORRUPTION', `the directory entry of page ${page} is impossible`, { page });
     if (place.units > 0) claim(place, `page ${page}`);
     else free.push(page);
   }
@@ -387,7 +406,10 @@ function replay(options: OpenOptions, parts: Assembled, superblock: Superblock, 
         const expected = flags & PART_FIRST ? last + 1 : last;
         if (flags & PART_FIRST) last = sequence;
         if (sequence !== expected) {
-          throw new AegisError('CORRUPTION', `the log goes from commit ${expected - 1} to commit ${sequence}`);
+          throw new AegisError(
+            'CORRUPTION',
+            `the log goes from commit ${expected - 1} to commit ${sequence}`,
+          );
         }
         const from = at + PART_HEADER_SIZE;
         applier.apply(from, x.recordsEnd(from, x.partRecords(at)));

@@ -3,7 +3,9 @@
  * were given, and syncs that fail once and then claim that all is well.
  */
 import type * as Fs from 'node:fs';
-import { beforeEach, expect, test, vi } from 'vitest';
+import * as fs from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { LocalBackend } from '../../src/backend/local.ts';
 import { temporaryFolder } from '../support/place.ts';
 
@@ -15,6 +17,8 @@ const faults = vi.hoisted(() => ({
   syncs: [] as string[],
   syncCalls: [] as string[],
   running: 0,
+  /** Folders that were synced. */
+  folders: [] as string[],
 }));
 
 vi.mock('node:fs', async (importOriginal) => {
@@ -47,6 +51,12 @@ vi.mock('node:fs', async (importOriginal) => {
     ) => fs.write(fd, source, offset, Math.min(length, faults.step), position, settle),
     writev: (fd: number, parts: Uint8Array[], position: number, settle: Settle) =>
       fs.writev(fd, cut(parts), position, settle),
+    fsyncSync: (fd: number) => {
+      faults.folders.push(fs.readlinkSync(`/proc/self/fd/${fd}`));
+      const errno = faults.syncs.shift();
+      if (errno !== undefined) throw systemError(errno);
+      fs.fsyncSync(fd);
+    },
     fdatasyncSync: (fd: number) => {
       faults.syncCalls.push(`sync ${fd}`);
       const errno = faults.syncs.shift();
@@ -67,7 +77,17 @@ vi.mock('node:fs', async (importOriginal) => {
 });
 
 beforeEach(() => {
-  Object.assign(faults, { step: Number.POSITIVE_INFINITY, syncs: [], syncCalls: [], running: 0 });
+  Object.assign(faults, {
+    step: Number.POSITIVE_INFINITY,
+    syncs: [],
+    syncCalls: [],
+    running: 0,
+    folders: [],
+  });
+});
+
+afterEach(() => {
+  vi.restoreAllMocks();
 });
 
 function openFile() {
@@ -76,6 +96,17 @@ function openFile() {
 
 function error(code: string, more: object = {}): unknown {
   return expect.objectContaining({ name: 'AegisError', code, ...more });
+}
+
+/** The descriptors this process has of a file. */
+function descriptorsOf(path: string): string[] {
+  return fs.readdirSync('/proc/self/fd').filter((descriptor) => {
+    try {
+      return fs.readlinkSync(`/proc/self/fd/${descriptor}`) === path;
+    } catch {
+      return false; // the one that listed the folder
+    }
+  });
 }
 
 const parts = Array.from({ length: 50 }, (_, index) => new Uint8Array(index).map((_, at) => index + at));
@@ -135,4 +166,54 @@ test('local file: asynchronous syncs queue, each after what was written before i
   await Promise.all([file.sync(), file.sync(), file.sync()]);
   expect(faults.syncCalls.length).toBe(3);
   expect(new Set(faults.syncCalls).size).toBe(1);
+});
+
+test('local: a folder made here is made durable in the one above, and syncDirectory syncs the folder', async () => {
+  const above = temporaryFolder();
+  const folder = join(above, 'a', 'b');
+  const backend = new LocalBackend(folder);
+  backend.open('data', { create: true });
+  expect(faults.folders).toEqual([above, join(above, 'a')]);
+  backend.open('data', { create: true });
+  expect(faults.folders.length).toBe(2);
+  backend.syncDirectory();
+  expect(faults.folders.slice(2)).toEqual([folder]);
+});
+
+test('local: a folder that cannot be synced is IO_ERROR with the operation sync', () => {
+  const above = temporaryFolder();
+  const backend = new LocalBackend(join(above, 'store'));
+  faults.syncs = ['EIO'];
+  expect(() => backend.open('data', { create: true })).toThrow(
+    error('IO_ERROR', { errno: 'EIO', operation: 'sync' }),
+  );
+  faults.syncs = ['ENOSPC'];
+  expect(() => backend.syncDirectory()).toThrow(error('IO_ERROR', { errno: 'ENOSPC', operation: 'sync' }));
+});
+
+test('local file: durable writes are on the disk without a sync of their own on Linux', async () => {
+  const folder = temporaryFolder();
+  const file = new LocalBackend(folder).open('data', { create: true, durableWrites: true });
+  const flags = descriptorsOf(join(folder, 'data')).map((descriptor) => {
+    const info = fs.readFileSync(`/proc/self/fdinfo/${descriptor}`, 'utf8');
+    return Number.parseInt(/flags:\s+(\d+)/.exec(info)![1]!, 8);
+  });
+  expect(flags.filter((flag) => (flag & fs.constants.O_DSYNC) !== 0).length).toBe(1);
+  // Close-on-exec, so that no program started here keeps a file or a lock open.
+  expect(flags.filter((flag) => (flag & 0o2000000) !== 0).length).toBe(2);
+  file.write([whole], 0);
+  await file.writeAsync([whole], 0);
+  expect(faults.syncCalls).toEqual([]);
+});
+
+test('local file: where the system has no such writes each is followed by a sync', async () => {
+  vi.spyOn(process, 'platform', 'get').mockReturnValue('darwin');
+  const file = new LocalBackend(temporaryFolder()).open('data', { create: true, durableWrites: true });
+  file.write([whole], 0);
+  expect(faults.syncCalls.map((call) => call.split(' ')[0])).toEqual(['sync']);
+  await file.writeAsync([whole], 0);
+  expect(faults.syncCalls.map((call) => call.split(' ')[0])).toEqual(['sync', 'async']);
+  faults.syncs = ['EIO'];
+  await expect(file.writeAsync([whole], 0)).rejects.toEqual(error('IO_ERROR', { operation: 'sync' }));
+  expect(() => file.write([whole], 0)).toThrow(error('IO_ERROR', { operation: 'sync' }));
 });

@@ -487,6 +487,15 @@ export class CoreDriver {
     this.written++;
   }
 
+  /** Takes over another driver's disk. */
+  adopt(disk: ReadonlyMap<number, Block>): void {
+    for (const [page, block] of disk) {
+      this.disk.set(page, block);
+      this.taken.add(page);
+    }
+    this.#next.shared = Math.max(...disk.keys()) + 1;
+  }
+
   /** Writes every dirty shared page that an epoch sees. */
   flush(epoch = LATEST): void {
     this.drain();

@@ -6,7 +6,7 @@
  */
 import { LONG, OK, RECORD_HEADER_SIZE, RECORD_PUT, RECORD_PUT_LONG } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../errors.ts';
-import type { Trees } from '../store/trees.ts';
+import type { Trees } from './trees.ts';
 
 /** A long value whose pieces are still coming. */
 interface LongValue {
@@ -68,7 +68,8 @@ export class Applier {
 
   #root(tree: number): number {
     const root = this.#rootOf(tree);
-    if (root === undefined) throw new AegisError('CORRUPTION', `the log names tree ${tree}, which does not exist`);
+    if (root === undefined)
+      throw new AegisError('CORRUPTION', `the log names tree ${tree}, which does not exist`);
     return root;
   }
 
@@ -89,7 +90,8 @@ export class Applier {
       this.#long = { root, key: u8.slice(keyAt, keyAt + keyLength), total: length, left: length };
     } else {
       const long = this.#long;
-      if (!long || length > long.left) throw new AegisError('CORRUPTION', 'the log holds a piece of no value');
+      if (!long || length > long.left)
+        throw new AegisError('CORRUPTION', 'the log holds a piece of no value');
       this.#trees.extendChain(keyAt, length);
       long.left -= length;
       if (long.left === 0) {

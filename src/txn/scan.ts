@@ -1,12 +1,12 @@
 /**
  * Scans: the records of a range in order, as of one snapshot, with a transaction's own writes merged in.
  */
-import { AegisError } from './errors.ts';
-import type { Range } from './store/range.ts';
-import { compareKeys } from './store/range.ts';
-import { RangeReader } from './store/range-reader.ts';
-import type { Trees } from './store/trees.ts';
-import type { Lease } from './txn/snapshot.ts';
+import { AegisError } from '../errors.ts';
+import type { Range } from '../store/range.ts';
+import { compareKeys } from '../store/range.ts';
+import { RangeReader } from '../store/range-reader.ts';
+import type { Trees } from '../store/trees.ts';
+import type { Lease } from './snapshot.ts';
 
 /** A key and its value; the caller's own copies (records of one scan may share a buffer). */
 export type Entry = [key: Uint8Array, value: Uint8Array];
@@ -61,7 +61,10 @@ export class Scan implements IterableIterator<Entry>, Disposable {
   /** Up to `n` records at once: the fastest way through a range. Fewer than `n` mean that the range is exhausted. */
   nextMany(n: number): Entry[] {
     if (!Number.isSafeInteger(n) || n < 1) {
-      throw new AegisError('INVALID_ARGUMENT', `nextMany: a whole number from 1 on is needed, got ${String(n)}`);
+      throw new AegisError(
+        'INVALID_ARGUMENT',
+        `nextMany: a whole number from 1 on is needed, got ${String(n)}`,
+      );
     }
     const entries: Entry[] = [];
     while (entries.length < n) {

@@ -1,0 +1,243 @@
+/**
+ * The machine behind an engine: all the parts of an open store, put together, and the few decisions that need more
+ * than one of them: when a checkpoint is due, when writers must wait for it, and when nothing can be trusted any more.
+ *
+ * Invariants
+ *   1. A checkpoint starts when the log has grown by `checkpointWalSize`; writers wait when it has grown by twice
+ *      that, and are refused when the last checkpoint found no space.
+ *   2. After a trap or a broken rule nothing is read from memory and nothing is written to the store.
+ */
+
+import { UNIT_SIZE } from '../assembly/layout.ts';
+import type { BackendHost, Lock, StorageBackend } from './backend/backend.ts';
+import { hostOf, pauseOf } from './backend/host.ts';
+import { MemoryBackend } from './backend/memory.ts';
+import type { ResolvedConfig } from './config.ts';
+import { AegisError } from './errors.ts';
+import type { StorageStats } from './stats.ts';
+import { Admission } from './txn/admission.ts';
+import { CommitPipeline } from './txn/commit.ts';
+import { Conflicts } from './txn/conflicts.ts';
+import { Room } from './txn/room.ts';
+import { Leases } from './txn/snapshot.ts';
+import type { TransactionParts } from './txn/transaction.ts';
+import { Writer } from './txn/writer.ts';
+import { Checkpointer } from './upkeep/checkpoint.ts';
+import type { OpenedStore } from './upkeep/recovery.ts';
+import { MAIN_TREE } from './upkeep/recovery.ts';
+import { guardTrap } from './wasm.ts';
+
+export class Machine {
+  readonly config: ResolvedConfig;
+  readonly store: OpenedStore;
+  readonly host: BackendHost;
+  readonly root: number;
+  readonly pipeline: CommitPipeline;
+  readonly writer: Writer;
+  readonly leases: Leases;
+  readonly checkpointer: Checkpointer;
+  /** What transactions work with. */
+  readonly transactions: TransactionParts;
+  /** Lets other work run. */
+  readonly pause: () => Promise<void>;
+  /** Transactions run again after a conflict. */
+  conflicts = 0;
+  activeTransactions = 0;
+  readonly #backend: StorageBackend;
+  readonly #lock: Lock;
+  #unloggedBytes = 0;
+  #defect: AegisError | undefined;
+
+  constructor(config: ResolvedConfig, backend: StorageBackend, lock: Lock, store: OpenedStore) {
+    this.config = config;
+    this.store = store;
+    this.#backend = backend;
+    this.#lock = lock;
+    this.host = hostOf(backend);
+    this.pause = pauseOf(backend);
+    this.root = store.superblock.mainRoot;
+    const { trees, pager, log, applier } = store;
+    const conflicts = new Conflicts(trees);
+    this.leases = new Leases(pager);
+    this.pipeline = new CommitPipeline({
+      log,
+      applier,
+      host: this.host,
+      flushInterval: config.walFlushInterval,
+      sequence: store.sequence,
+      logged: (bytes) => this.#logged(bytes),
+      unhold: () => this.#unhold(),
+    });
+    const admission = new Admission({
+      trees,
+      log,
+      applier,
+      conflicts,
+      room: new Room(pager, log !== undefined, () => void this.checkpointer.runBlocking()),
+      pipeline: this.pipeline,
+      held: () => this.#held(),
+    });
+    this.writer = new Writer(trees, admission, this.pipeline);
+    this.checkpointer = new Checkpointer({
+      pager,
+      log,
+      pipeline: this.pipeline,
+      superblock: store.superblock,
+      slot: store.slot,
+      durable: store.durable,
+      pause: this.pause,
+      onProgress: (done, total) => config.onProgress?.({ phase: 'checkpoint', done, total }),
+      finished: () => this.#checkpointed(),
+    });
+    this.transactions = {
+      trees,
+      pipeline: this.pipeline,
+      admission,
+      writer: this.writer,
+      conflicts,
+      leases: this.leases,
+      mainTree: MAIN_TREE,
+      mainRoot: this.root,
+      syncOnCommit: config.syncOnCommit,
+      checkReadable: () => this.checkReadable(),
+      ended: () => void --this.activeTransactions,
+    };
+  }
+
+  /** Finishes a new store, and what recovery leaves to be done after it. */
+  async start(): Promise<void> {
+    if (this.config.readOnly) return;
+    const { created, staleLog, replayed } = this.store;
+    if (created || staleLog.length > 0) await this.checkpointer.start();
+    else if (replayed > 0) void this.checkpointer.start();
+    for (const name of staleLog) await this.#backend.remove(name);
+    if (staleLog.length > 0) await this.#backend.syncDirectory();
+  }
+
+  /** Waits for queued commits, aborts what is open, writes a checkpoint if one is owed. */
+  async finish(): Promise<void> {
+    await this.pipeline.drained();
+    this.leases.closeAll();
+    if (this.config.readOnly || this.pipeline.failure) return;
+    const { superblock, running } = this.checkpointer;
+    const owed = this.pipeline.applied !== superblock.sequence || superblock.generation === 0;
+    if (owed || running) await this.checkpointer.checkpoint();
+    this.store.pager.blocks.cutTail();
+  }
+
+  /** Gives files and lock back. */
+  async release(): Promise<void> {
+    this.store.log?.close();
+    this.store.pager.blocks.file.close();
+    await this.#lock.release();
+  }
+
+  // --- checks ---------------------------------------------------------------------------------------------------
+
+  /** Throws when nothing can be read from memory. */
+  checkReadable(): void {
+    const failure = this.#defect ?? this.pipeline.unreadable;
+    if (failure) throw failure;
+  }
+
+  /** Throws when nothing can be written. */
+  checkWritable(): void {
+    this.checkReadable();
+    if (this.config.readOnly) throw new AegisError('READ_ONLY', 'the store was opened for reading only');
+    if (this.pipeline.failure) throw this.pipeline.failure;
+  }
+
+  /** What to throw for an error met while working on pages: a trap or a broken rule ends the work on this memory. */
+  guard(error: unknown): unknown {
+    const mended = guardTrap(error);
+    if (mended instanceof AegisError && mended.code === 'STORE_FAILED' && mended !== this.pipeline.failure) {
+      this.#defect ??= mended;
+      this.pipeline.fail(mended);
+    }
+    return mended;
+  }
+
+  // --- the log's limit ------------------------------------------------------------------------------------------
+
+  get #sinceCheckpoint(): number {
+    const { log } = this.store;
+    return log ? log.end - this.checkpointer.superblock.lsn : this.#unloggedBytes;
+  }
+
+  #logged(bytes: number): void {
+    if (!this.store.log) this.#unloggedBytes += bytes;
+    // In memory with the log off nothing is gained by a checkpoint before `close`.
+    if (!this.store.log && this.#backend instanceof MemoryBackend) return;
+    if (this.#sinceCheckpoint > this.config.checkpointWalSize && !this.checkpointer.running) {
+      void this.checkpointer.start();
+    }
+  }
+
+  get #overgrown(): boolean {
+    return this.store.log !== undefined && this.#sinceCheckpoint > 2 * this.config.checkpointWalSize;
+  }
+
+  #held(): boolean {
+    if (!this.#overgrown) return false;
+    const failure = this.checkpointer.lastFailure;
+    if (!this.checkpointer.running) void this.checkpointer.start();
+    if (failure?.code === 'OUT_OF_SPACE') {
+      throw new AegisError('OUT_OF_SPACE', `the log cannot be shortened: ${failure.message}`, {
+        cause: failure,
+      });
+    }
+    return true;
+  }
+
+  #unhold(): void {
+    if (this.#overgrown) this.checkpointer.runBlocking();
+  }
+
+  #checkpointed(): void {
+    this.#unloggedBytes = 0;
+    this.pipeline.resume();
+  }
+
+  // --- telling --------------------------------------------------------------------------------------------------
+
+  stats(): StorageStats {
+    const { core, pager, log } = this.store;
+    const { x } = core;
+    const { extents, counters, file } = pager.blocks;
+    const { commits, groups, syncs } = this.pipeline.counters;
+    return {
+      pool: {
+        frames: core.frames,
+        freeFrames: x.freeCount(),
+        dirtyFrames: x.dirtyCount(),
+        hits: Math.max(0, x.touchCount() - pager.misses),
+        misses: pager.misses,
+        evictions: pager.evictions,
+      },
+      pages: { size: core.pageSize, count: pager.pageCount },
+      versions: {
+        count: pager.versions.count + pager.privateVersions.count,
+        openSnapshots: this.leases.count,
+      },
+      data: {
+        fileSize: file.size(),
+        usedSize: extents.used * UNIT_SIZE,
+        freeSize: extents.holeUnits * UNIT_SIZE,
+        blocksRead: counters.blocksRead,
+        blocksWritten: counters.blocksWritten,
+        bytesWritten: counters.bytesWritten,
+        compressionRatio: counters.bytesWritten === 0 ? 1 : counters.bytesRaw / counters.bytesWritten,
+      },
+      log: {
+        enabled: log !== undefined,
+        diskSize: log?.diskSize ?? 0,
+        sinceCheckpoint: this.#sinceCheckpoint,
+        groups,
+        syncs,
+      },
+      transactions: { commits, active: this.activeTransactions, conflicts: this.conflicts },
+      checkpoints: this.checkpointer.count,
+      sequence: this.pipeline.applied,
+    };
+  }
+}

@@ -1,0 +1,132 @@
+/**
+ * Admission: the first half of the commit pipeline. A commit is let in when there is room for all of it: in the log
+ * buffer, in the log, in the pool and in the data file. Then it has its sequence, and its records lie in the buffer.
+ *
+ * Invariants
+ *   1. A commit for which there is no room is refused, or waits, before it has a sequence; nothing was changed.
+ *   2. From validation to sequence nothing else runs: callers validate in the same turn.
+ *   3. The pages a commit will change have been read before it is logged, as far as they fit in the pool: damage
+ *      refuses the commit instead of stopping the apply of one that is durable.
+ */
+import { GROUP_HEADER_SIZE, PART_FIRST, PART_HEADER_SIZE, PART_LAST } from '../../assembly/layout.ts';
+import type { Applier } from '../store/apply.ts';
+import type { Trees } from '../store/trees.ts';
+import type { Log } from '../wal/log.ts';
+import type { CommitPipeline } from './commit.ts';
+import type { Conflicts } from './conflicts.ts';
+import type { Commit, Committed, Done, Half, Packer } from './queue.ts';
+import { packPieces, recordsOf } from './queue.ts';
+import type { Room } from './room.ts';
+import type { WriteSet } from './write-set.ts';
+
+/** What admission works with. */
+export interface AdmissionParts {
+  readonly trees: Trees;
+  readonly log: Log | undefined;
+  readonly applier: Applier;
+  readonly conflicts: Conflicts;
+  readonly room: Room;
+  readonly pipeline: CommitPipeline;
+  /** Whether writers must wait for a checkpoint (the log has outgrown its limit); throws when that is hopeless. */
+  readonly held: () => boolean;
+}
+
+export class Admission {
+  readonly #parts: AdmissionParts;
+
+  constructor(parts: AdmissionParts) {
+    this.#parts = parts;
+  }
+
+  /** Most bytes of records of a commit that fits in a half. */
+  get maxRecords(): number {
+    return this.#parts.pipeline.maxPayload - PART_HEADER_SIZE - 8;
+  }
+
+  /**
+   * Queues a commit that fits in a half, now; undefined when it has to wait for room. `operations` and `bytes` are
+   * upper bounds. @throws AegisError `OUT_OF_SPACE`, `CORRUPTION` (a page it would change is damaged), `STORE_FAILED`
+   */
+  queue(pack: Packer, operations: number, bytes: number, sync: boolean, done: Done): Committed | undefined {
+    const { log, room, trees, applier, pipeline, held } = this.#parts;
+    if (pipeline.failure) throw pipeline.failure;
+    const { x } = trees.pager.core;
+    const { queue } = pipeline;
+    const half = queue.filling;
+    const limit = half.base + GROUP_HEADER_SIZE + pipeline.maxPayload - 8;
+    const from = half.at + PART_HEADER_SIZE;
+    if (from + bytes > limit || held()) return undefined;
+    const to = pack(from, limit);
+    if (to === 0) return undefined;
+    if (!trees.pager.allResident) applier.touch(from, to);
+    const pages = room.pagesFor(operations, bytes);
+    room.ensure(pages + queue.pages);
+    if (log?.prepare(to - half.base, queue.unwritten + 1) !== undefined) return undefined;
+    const commit = this.#commit(half, { from, to, pages, sync, done });
+    half.at = x.partSeal(half.at, to, PART_FIRST | PART_LAST, commit.sequence, x.recordsCount(from, to));
+    queue.push(commit);
+    this.#noteIfNeeded(commit);
+    return commit;
+  }
+
+  /** Queues a commit from a write set too large for a half: it must be alone, and is written at once. */
+  queueLarge(writes: WriteSet, sync: boolean, done: Done): Committed | undefined {
+    const { log, room, trees, applier, pipeline, held } = this.#parts;
+    if (pipeline.failure) throw pipeline.failure;
+    if (!pipeline.isIdle || held()) return undefined;
+    const { x } = trees.pager.core;
+    const half = pipeline.queue.filling;
+    const pages = room.pagesFor(writes.operations, writes.bytes);
+    let groups = 0;
+    packPieces(writes, half, pipeline.maxPayload, (from, end) => {
+      ++groups;
+      applier.touch(from, end);
+    });
+    room.ensure(pages);
+    if (log?.prepare(writes.bytes + groups * (PART_HEADER_SIZE + 8), groups) !== undefined) return undefined;
+    const commit = this.#commit(half, { from: 0, to: 0, pages, sync, done, writes });
+    pipeline.writeLarge(commit, (write) => {
+      let flags = PART_FIRST;
+      packPieces(writes, half, pipeline.maxPayload, (from, end, records, last) => {
+        const part = from - PART_HEADER_SIZE;
+        const to = x.partSeal(part, end, flags | (last ? PART_LAST : 0), commit.sequence, records);
+        flags = 0;
+        write(to - part, last);
+      });
+    });
+    this.#noteIfNeeded(commit);
+    return commit;
+  }
+
+  #commit(
+    half: Half,
+    given: { from: number; to: number; pages: number; sync: boolean; done: Done; writes?: WriteSet },
+  ): Commit {
+    return {
+      writes: undefined,
+      ...given,
+      sync: given.sync && this.#parts.log !== undefined,
+      sequence: this.#parts.pipeline.takeSequence(),
+      half,
+      end: 0,
+      written: false,
+      noted: false,
+      deleted: 0,
+    };
+  }
+
+  /** Notes queued commits for a transaction that begins now (conflicts.ts, invariant 1). */
+  noteQueued(): void {
+    for (const commit of this.#parts.pipeline.queue) if (!commit.noted) this.#note(commit);
+  }
+
+  #noteIfNeeded(commit: Commit): void {
+    if (this.#parts.conflicts.needed) this.#note(commit);
+  }
+
+  #note(commit: Commit): void {
+    const { conflicts, pipeline } = this.#parts;
+    commit.noted = true;
+    recordsOf(commit, pipeline.maxPayload, (from, end) => conflicts.note(from, end, commit.sequence));
+  }
+}

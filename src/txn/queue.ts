@@ -1,0 +1,206 @@
+/**
+ * The queue of commits between their sequence and their answer, and the log buffer their records lie in.
+ *
+ * The buffer has two halves: commits are packed into one while the other, written to the log, waits for its sync;
+ * then they change places. What was logged is what is applied, from the same bytes.
+ *
+ * Invariants
+ *   1. The queue is in the order of sequences; written commits come before unwritten ones.
+ *   2. A half is free when no commit in it is unapplied; only then is it filled again.
+ */
+import { GROUP_HEADER_SIZE, LOG_AREA, LOG_HALF_SIZE, PART_HEADER_SIZE } from '../../assembly/layout.ts';
+import type { AegisError } from '../errors.ts';
+import type { WriteSet } from './write-set.ts';
+
+/** What a commit became. */
+export interface CommitResult {
+  /** Log position after the commit; 0 while the log is off, or when there was nothing to commit. */
+  readonly lsn: number;
+  /** Number of the commit, gap-free. */
+  readonly sequence: number;
+}
+
+/** What a caller learns of its commit; complete when the commit is applied. */
+export interface Committed {
+  readonly sequence: number;
+  /** Log position after it; 0: not written yet, or the log is off. */
+  readonly end: number;
+  /** Keys it removed. */
+  readonly deleted: number;
+}
+
+/** Hears how a commit ended. */
+export type Done = (error: AegisError | undefined) => void;
+
+/** Packs the records of a commit at an address, up to a limit; answers the end, or 0 when they do not fit. */
+export type Packer = (at: number, limit: number) => number;
+
+/** A half of the log buffer. */
+export interface Half {
+  readonly base: number;
+  /** Where the next part goes. */
+  at: number;
+  /** Commits in it that are not applied. */
+  pending: number;
+}
+
+/** A commit between its sequence and its answer. */
+export interface Commit extends Committed {
+  /** Whether it waits for the log to be durable. */
+  readonly sync: boolean;
+  readonly half: Half;
+  /** Its records in the half; unused when it has a write set. */
+  readonly from: number;
+  readonly to: number;
+  /** The write set of a commit too large for a half. */
+  readonly writes: WriteSet | undefined;
+  /** Pages it can dirty, at the most. */
+  readonly pages: number;
+  end: number;
+  written: boolean;
+  /** Whether its keys are noted for open transactions. */
+  noted: boolean;
+  deleted: number;
+  readonly done: Done;
+}
+
+export class CommitQueue {
+  readonly #halves: readonly [Half, Half];
+  #filling: Half;
+  #commits: Commit[] = [];
+  #head = 0;
+  #written = 0;
+  #pages = 0;
+
+  constructor() {
+    const half = (index: number): Half => {
+      const base = LOG_AREA + index * LOG_HALF_SIZE;
+      return { base, at: base + GROUP_HEADER_SIZE, pending: 0 };
+    };
+    this.#halves = [half(0), half(1)];
+    this.#filling = this.#halves[0];
+  }
+
+  /** The half that takes new commits. */
+  get filling(): Half {
+    return this.#filling;
+  }
+
+  /** Whether the half that does not take new commits is free. */
+  get otherIsFree(): boolean {
+    return this.#other().pending === 0;
+  }
+
+  get length(): number {
+    return this.#commits.length - this.#head;
+  }
+
+  /** Commits that are not in the log yet. */
+  get unwritten(): number {
+    return this.#commits.length - this.#written;
+  }
+
+  /** Pages that the queued commits can dirty. */
+  get pages(): number {
+    return this.#pages;
+  }
+
+  /** The oldest commit. */
+  get first(): Commit | undefined {
+    return this.#commits[this.#head];
+  }
+
+  /** Whether a written commit waits for a sync. */
+  get awaitsSync(): boolean {
+    for (let i = this.#head; i < this.#written; ++i) if ((this.#commits[i] as Commit).sync) return true;
+    return false;
+  }
+
+  push(commit: Commit): void {
+    ++commit.half.pending;
+    this.#pages += commit.pages;
+    this.#commits.push(commit);
+    if (commit.written) this.#written = this.#commits.length;
+  }
+
+  /** The filling half is in the log up to a position: its commits are written and the halves change places. */
+  markWritten(end: number): void {
+    for (; this.#written < this.#commits.length; ++this.#written) {
+      const commit = this.#commits[this.#written] as Commit;
+      commit.written = true;
+      commit.end = end;
+    }
+    this.swap();
+  }
+
+  /** The halves change places. */
+  swap(): void {
+    this.#filling = this.#other();
+  }
+
+  /** Takes the oldest commit out, applied. */
+  shift(): void {
+    const commit = this.#commits[this.#head++] as Commit;
+    this.#pages -= commit.pages;
+    const { half } = commit;
+    if (--half.pending === 0) half.at = half.base + GROUP_HEADER_SIZE;
+    if (this.#head === this.#commits.length) {
+      this.#commits = [];
+      this.#head = 0;
+      this.#written = 0;
+    }
+  }
+
+  /** Takes all unwritten commits out: their half could not be written. */
+  takeBack(): Commit[] {
+    const refused = this.#commits.splice(this.#written);
+    const half = this.#filling;
+    half.at = half.base + GROUP_HEADER_SIZE;
+    for (const commit of refused) {
+      --half.pending;
+      this.#pages -= commit.pages;
+    }
+    return refused;
+  }
+
+  /** Takes everything out: the store has failed. */
+  clear(): Commit[] {
+    const rest = this.#commits.slice(this.#head);
+    this.#commits = [];
+    this.#head = 0;
+    this.#written = 0;
+    this.#pages = 0;
+    return rest;
+  }
+
+  /** All commits, oldest first. */
+  *[Symbol.iterator](): IterableIterator<Commit> {
+    for (let i = this.#head; i < this.#commits.length; ++i) yield this.#commits[i] as Commit;
+  }
+
+  #other(): Half {
+    return this.#filling === this.#halves[0] ? this.#halves[1] : this.#halves[0];
+  }
+}
+
+/** Packs a write set into a half piece by piece, each as large as a group may be. */
+export function packPieces(
+  writes: WriteSet,
+  half: Half,
+  maxPayload: number,
+  visit: (from: number, end: number, records: number, last: boolean) => void,
+): void {
+  const start = half.base + GROUP_HEADER_SIZE + PART_HEADER_SIZE;
+  const limit = half.base + GROUP_HEADER_SIZE + maxPayload - 8;
+  writes.pack(start, limit, (end, records, last) => visit(start, end, records, last));
+}
+
+/** Visits the records of a commit: where they lie, or packed again from its write set. */
+export function recordsOf(
+  commit: Commit,
+  maxPayload: number,
+  visit: (from: number, end: number) => void,
+): void {
+  if (commit.writes) packPieces(commit.writes, commit.half, maxPayload, visit);
+  else visit(commit.from, commit.to);
+}
