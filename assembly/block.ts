@@ -87,7 +87,8 @@ import {
 import { chainPageCapacity } from './overflow';
 
 const BLOCK_MAGIC: u32 = 0x42474541; // "AEGB"
-const LEVEL_MAX: u32 = 60;
+/** Deepest tree that any store has. */
+export const LEVEL_MAX: u32 = 60;
 
 /** Header sizes of a payload: tree pages, overflow pages. */
 const TREE_PAYLOAD_HEADER: u32 = 8;
@@ -99,7 +100,7 @@ function unitsOf(bytes: u32): u32 {
 }
 
 /** Writes a page as a payload; answers its length. */
-function pageSerialise(page: usize, target: usize): u32 {
+export function pageSerialise(page: usize, target: usize): u32 {
   const kind = pageKind(page);
   store<u8>(target, kind as u8);
   store<u8>(target, pageLevel(page) as u8, 1);
@@ -208,7 +209,7 @@ export function blockSeal(
 }
 
 /** Checks a block's header and checksum against what its reference says. */
-function blockVerify(
+export function blockVerify(
   block: usize,
   available: u32,
   kind: u32,
@@ -233,7 +234,7 @@ function blockVerify(
 }
 
 /** Brings a block's payload to `target`, which holds `most` bytes; answers its length, or 0 when it is damaged. */
-function payloadOpen(block: usize, target: usize, most: u32, low: u32): u32 {
+export function payloadOpen(block: usize, target: usize, most: u32, low: u32): u32 {
   const raw = load<u32>(block, 24);
   const stored = load<u32>(block, 28);
   const codec = load<u8>(block, 5);
@@ -312,7 +313,7 @@ export function pageLoad(
 }
 
 /** Builds a page from a payload; answers what is wrong with it, or 0. */
-function pageBuild(page: usize, number: u32, epoch: u64, payload: usize, length: u32): u32 {
+export function pageBuild(page: usize, number: u32, epoch: u64, payload: usize, length: u32): u32 {
   if (length < TREE_PAYLOAD_HEADER) return DAMAGE_SIZE;
   const kind = load<u8>(payload) as u32;
   const level = load<u8>(payload, 1) as u32;
@@ -372,7 +373,7 @@ function overflowBuild(page: usize, number: u32, payload: usize, length: u32): u
 }
 
 /** A leaf cell's meta word that no writer makes. */
-function wordFault(word: u32, keyBytes: u32, number: u32): u32 {
+export function wordFault(word: u32, keyBytes: u32, number: u32): u32 {
   const length = word & ~(META_CHAINED | META_TOMBSTONE);
   if (word & META_TOMBSTONE) return number & PRIVATE_PAGE && word == META_TOMBSTONE ? 0 : DAMAGE_SIZE;
   if (word & META_CHAINED) return length > 0 ? 0 : DAMAGE_SIZE;
@@ -380,7 +381,7 @@ function wordFault(word: u32, keyBytes: u32, number: u32): u32 {
 }
 
 /** A page number that a page with that number cannot refer to. */
-function numberFault(number: u32, from: u32): bool {
+export function numberFault(number: u32, from: u32): bool {
   const plain = number & ~PRIVATE_PAGE;
   return (
     plain == 0 ||

@@ -422,6 +422,10 @@ function mergeTowards(root: u32, key: usize, length: u32): i32 {
           walkDown(frame, page, other);
           return walkMiss(cellWord(page, other), LATEST, pageLevel(page) - 1);
         }
+        // Unlike the child, the sibling was not on the way down: it is checked here.
+        if (pageKind(frameAddress(sibling)) != pageKind(frameAddress(child)) || sibling == child) {
+          return damaged(cellWord(page, other), DAMAGE_KIND);
+        }
         if (pageLevel(frameAddress(sibling)) + 1 != pageLevel(page)) {
           return damaged(cellWord(page, other), DAMAGE_KIND);
         }

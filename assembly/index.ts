@@ -38,6 +38,21 @@ export {
   treePutChain,
 } from './operations';
 export { blockOpen, blockSeal, blockSealPage, pageLoad } from './block';
+export {
+  blockPadded,
+  inspectBlock,
+  inspectBuilt,
+  inspectChain,
+  inspectChained,
+  inspectChild,
+  inspectEpoch,
+  inspectFences,
+  inspectKey,
+  inspectKeyBytes,
+  inspectPage,
+  inspectSame,
+  inspectShape,
+} from './inspect';
 export { checksumOf } from './checksum';
 export { lz4Compress, lz4Decompress } from './lz4';
 export {

@@ -64,6 +64,7 @@ export const STORE_ID: usize = STATE_AREA + 200; // u64
 export const BLOCK_SUM: usize = STATE_AREA + 208; // u64: checksum of the block just sealed
 export const PIN_HEAD: usize = STATE_AREA + 216;
 export const VERSION_RESIDENT: usize = STATE_AREA + 220; // old versions in frames
+export const INSPECTED_BYTES: usize = STATE_AREA + 224; // payload of the block inspected last
 
 /** "No bound" where a length is expected. */
 export const NO_BOUND: u32 = 0xffffffff;

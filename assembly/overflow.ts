@@ -100,7 +100,8 @@ export function chainRead(number: u32, epoch: u64, expected: u32): i32 {
   return OK;
 }
 
-function chainPageSound(page: usize, expected: u32): bool {
+/** Whether a page can be the one of a chain where `expected` bytes are left. */
+export function chainPageSound(page: usize, expected: u32): bool {
   if (pageKind(page) != PAGE_OVERFLOW || pageRemaining(page) != expected) return false;
   const used = pageDataUsed(page);
   if (used == 0 || used > expected || used > chainPageCapacity()) return false;

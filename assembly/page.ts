@@ -56,8 +56,13 @@ export function pageRemaining(page: usize): u32 {
   return load<u32>(page, 36);
 }
 
-function heapStart(page: usize): u32 {
+/** Where the cells begin. */
+export function heapStart(page: usize): u32 {
   return load<u32>(page, 20);
+}
+/** Bytes behind that which no cell uses. */
+export function pageGarbage(page: usize): u32 {
+  return load<u32>(page, 24);
 }
 
 /** Writes an empty page's header. */
@@ -88,6 +93,14 @@ function slotAt(page: usize, index: u32): usize {
 
 function cellAt(page: usize, index: u32): usize {
   return page + load<u16>(slotAt(page, index), 4);
+}
+
+export function slotHead(page: usize, index: u32): u32 {
+  return load<u32>(slotAt(page, index));
+}
+
+export function slotOffset(page: usize, index: u32): u32 {
+  return load<u16>(slotAt(page, index), 4);
 }
 
 export function keyLength(page: usize, index: u32): u32 {
@@ -149,7 +162,7 @@ export function valueFits(keyBytes: u32, valueBytes: u32): bool {
   return valueBytes <= (VALUE_SIZE_MAX as u32) && SLOT_SIZE + 4 + keyBytes + valueBytes <= cellMax();
 }
 
-function headOf(key: usize, length: u32, prefix: u32): u32 {
+export function headOf(key: usize, length: u32, prefix: u32): u32 {
   if (length <= prefix) return 0;
   const rest = length - prefix;
   const head = bswap(load<u32>(key + prefix));

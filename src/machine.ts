@@ -65,6 +65,7 @@ export class Machine {
       host: this.host,
       flushInterval: config.walFlushInterval,
       sequence: store.sequence,
+      position: store.position,
       logged: (bytes) => this.#logged(bytes),
       unhold: () => this.#unhold(),
     });
@@ -117,6 +118,7 @@ export class Machine {
   /** Waits for queued commits, aborts what is open, writes a checkpoint if one is owed. */
   async finish(): Promise<void> {
     await this.pipeline.drained();
+    this.pipeline.stop();
     this.leases.closeAll();
     if (this.config.readOnly || this.pipeline.failure) return;
     const { superblock, running } = this.checkpointer;
@@ -136,7 +138,7 @@ export class Machine {
 
   /** Throws when nothing can be read from memory. */
   checkReadable(): void {
-    const failure = this.#defect ?? this.pipeline.unreadable;
+    const failure = this.#defect ?? this.store.pager.defect ?? this.pipeline.unreadable;
     if (failure) throw failure;
   }
 

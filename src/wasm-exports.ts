@@ -134,6 +134,21 @@ export interface CoreExports {
     expecting: boolean,
   ): number;
 
+  // inspection
+  blockPadded(block: number, available: number): number;
+  inspectBlock(available: number, page: number, sumLow: number, sumHigh: number): number;
+  inspectBuilt(): number;
+  inspectSame(frame: number): number;
+  inspectPage(address: number, page: number): number;
+  inspectShape(address: number): number;
+  inspectEpoch(address: number): number;
+  inspectChild(address: number, slot: number): number;
+  inspectKey(address: number, slot: number): number;
+  inspectKeyBytes(address: number, slot: number): number;
+  inspectChained(address: number, from: number): number;
+  inspectFences(address: number, lowBytes: number, highBytes: number): number;
+  inspectChain(address: number, expected: number): number;
+
   // log groups
   groupConfigure(storeIdLow: number, storeIdHigh: number, fence: number): void;
   groupLinkSet(low: number, high: number): void;

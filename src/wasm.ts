@@ -59,6 +59,7 @@ const WASM_PAGES_MAX = 65536;
 const UNSIGNED = [
   'frameAddress',
   'valueAddress',
+  'inspectKey',
   'applyAt',
   'blockSumLow',
   'blockSumHigh',

@@ -123,14 +123,19 @@ export class LocalBackend implements StorageBackend {
   async lock(mode: LockMode): Promise<Lock> {
     if (mode === 'exclusive') makeFolder(this.directory);
     const lock = await lockData(this.directory, mode, runtimeHost);
-    const held = { folder: ask('lock', this.directory, () => identityOf(this.directory)) };
-    this.#locks.add(held);
-    return {
-      release: () => {
-        this.#locks.delete(held);
-        lock.release();
-      },
-    };
+    try {
+      const held = { folder: ask('lock', this.directory, () => identityOf(this.directory)) };
+      this.#locks.add(held);
+      return {
+        release: () => {
+          this.#locks.delete(held);
+          lock.release();
+        },
+      };
+    } catch (cause) {
+      lock.release();
+      throw cause;
+    }
   }
 
   #path(file: string): string {

@@ -11,7 +11,7 @@
  * 4. A file of this name that is no row of slots is a stranger's in a folder that holds no store yet: it is listed
  *    and left alone.
  */
-import { closeSync, constants, ftruncateSync, readFileSync, readSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, ftruncateSync, readFileSync, readSync, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
@@ -77,17 +77,23 @@ export function findHolder(directory: string): { holder: Holder; isSure: boolean
 function writeHolder(path: string, mode: LockMode, holder: Holder): () => void {
   const slot = mode === 'exclusive' ? 0 : freeSlot(path);
   const record = Buffer.from(JSON.stringify(holder).padEnd(SLOT_SIZE));
-  // A machine name of the greatest length still fits, so this is no one's record.
+  // Too long a name of the machine, or too many readers: this one stays unnamed.
   if (record.length > SLOT_SIZE || slot === SLOTS_MAX) return () => undefined;
+  const position = slot * SLOT_SIZE;
   const descriptor = openPrivate(path, constants.O_RDWR, true);
-  writeSync(descriptor, record, 0, SLOT_SIZE, slot * SLOT_SIZE);
-  if (mode === 'exclusive') ftruncateSync(descriptor, SLOT_SIZE);
+  try {
+    writeSync(descriptor, record, 0, SLOT_SIZE, position);
+    if (mode === 'exclusive') ftruncateSync(descriptor, SLOT_SIZE);
+  } catch (cause) {
+    closeSync(descriptor);
+    throw cause;
+  }
   return () => {
     try {
       const present = Buffer.alloc(SLOT_SIZE);
-      readSync(descriptor, present, 0, SLOT_SIZE, slot * SLOT_SIZE);
-      if (present.equals(record))
-        writeSync(descriptor, Buffer.alloc(SLOT_SIZE, ' '), 0, SLOT_SIZE, slot * SLOT_SIZE);
+      readSync(descriptor, present, 0, SLOT_SIZE, position);
+      const isMine = present.equals(record);
+      if (isMine) writeSync(descriptor, Buffer.alloc(SLOT_SIZE, ' '), 0, SLOT_SIZE, position);
     } catch {
       // A record that stays names a process which no longer holds the lock; the next holder writes over it.
     } finally {
@@ -106,22 +112,33 @@ function freeSlot(path: string): number {
 
 /** The slots, blank ones as undefined; an absent file has none, and undefined means that the file is a stranger's. */
 function readSlots(path: string): (Holder | undefined)[] | undefined {
-  let text: string;
+  let bytes: Buffer | undefined;
   try {
-    const { size } = statSync(path);
-    if (size > SLOTS_MAX * SLOT_SIZE) return undefined;
-    text = readFileSync(path, 'latin1');
+    bytes = readSmallFile(path);
   } catch (cause) {
     return errnoOf(cause) === 'ENOENT' ? [] : undefined;
   }
+  if (bytes === undefined) return undefined;
   const slots: (Holder | undefined)[] = [];
-  for (let begin = 0; begin < text.length; begin += SLOT_SIZE) {
-    const slot = text.slice(begin, begin + SLOT_SIZE);
+  for (let begin = 0; begin < bytes.length; begin += SLOT_SIZE) {
+    const slot = bytes.toString('utf8', begin, begin + SLOT_SIZE);
     const holder = parseHolder(slot);
     if (holder === undefined && !/^[ \0]*$/.test(slot)) return undefined;
     slots.push(holder);
   }
   return slots;
+}
+
+/** A whole regular file, unless it is larger than any of ours; never waits for a pipe. */
+function readSmallFile(path: string): Buffer | undefined {
+  const descriptor = openPrivate(path, constants.O_RDONLY, false);
+  try {
+    const bytes = Buffer.alloc(SLOTS_MAX * SLOT_SIZE + 1);
+    const length = readSync(descriptor, bytes, 0, bytes.length, 0);
+    return length < bytes.length ? bytes.subarray(0, length) : undefined;
+  } finally {
+    closeSync(descriptor);
+  }
 }
 
 function parseHolder(slot: string): Holder | undefined {

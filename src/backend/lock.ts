@@ -18,9 +18,10 @@ import { announceHolder, findHolder, type Holder } from './lock-holder.ts';
 import type { LockAnswer } from './lock-socket.ts';
 import { lockFailed, lockOpenFile } from './lock-ways.ts';
 
-// How long a refused opener waits for the winner to say who it is.
-const HOLDER_WAIT = 100; // ms
-const HOLDER_POLL = 4; // ms
+// A refused opener looks this often, for a tenth of a second in all, for the winner to say who it is. Looks are
+// counted, not time, so that on a machine short of processors both of them get their turns.
+const HOLDER_LOOKS_MAX = 20;
+const HOLDER_PAUSE = 5; // ms
 const REPLACED_TRIES_MAX = 10;
 
 /** A lock that is held: on which file, and how to give it back. */
@@ -42,7 +43,7 @@ export async function lockData(
   const data = join(directory, 'data');
   let held = await takeLock(data, mode);
   if (held === undefined) {
-    const holder = await waitForHolder(directory, host);
+    const holder = await waitForHolder(directory);
     // Nobody said a word: it may have been leaving.
     if (holder === undefined) held = await takeLock(data, mode);
     if (held === undefined) throw locked(directory, holder);
@@ -95,12 +96,11 @@ async function attempt(path: string, mode: LockMode): Promise<Held | undefined> 
 }
 
 /** Looks until somebody alive says that it holds the store; a holder on another machine is believed at the end. */
-async function waitForHolder(directory: string, host: BackendHost): Promise<Holder | undefined> {
-  const end = host.now() + HOLDER_WAIT;
-  for (;;) {
+async function waitForHolder(directory: string): Promise<Holder | undefined> {
+  for (let looks = 1; ; looks++) {
     const found = findHolder(directory);
-    if (found?.isSure || host.now() >= end) return found?.holder;
-    await sleep(HOLDER_POLL);
+    if (found?.isSure || looks > HOLDER_LOOKS_MAX) return found?.holder;
+    await sleep(HOLDER_PAUSE);
   }
 }
 

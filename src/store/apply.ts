@@ -44,7 +44,7 @@ export class Applier {
       });
       if (status === LONG) at = this.#applyLong(root, at);
       else invariant(status === OK, 'records are applied or interrupted');
-      this.#trees.freeDropped();
+      this.#trees.chains.freeDropped();
     }
     return deleted;
   }
@@ -82,20 +82,20 @@ export class Applier {
     const keyAt = at + RECORD_HEADER_SIZE;
     const next = x.recordEnd(at);
     if (kind === RECORD_PUT) {
-      this.#trees.beginChain(root, length);
-      this.#trees.extendChain(keyAt + keyLength, length);
-      this.#trees.putChain(root, u8.slice(keyAt, keyAt + keyLength), length);
+      this.#trees.chains.begin(root, length);
+      this.#trees.chains.extend(keyAt + keyLength, length);
+      this.#trees.chains.put(root, u8.slice(keyAt, keyAt + keyLength), length);
     } else if (kind === RECORD_PUT_LONG) {
-      this.#trees.beginChain(root, length);
+      this.#trees.chains.begin(root, length);
       this.#long = { root, key: u8.slice(keyAt, keyAt + keyLength), total: length, left: length };
     } else {
       const long = this.#long;
       if (!long || length > long.left)
         throw new AegisError('CORRUPTION', 'the log holds a piece of no value');
-      this.#trees.extendChain(keyAt, length);
+      this.#trees.chains.extend(keyAt, length);
       long.left -= length;
       if (long.left === 0) {
-        this.#trees.putChain(long.root, long.key, long.total);
+        this.#trees.chains.put(long.root, long.key, long.total);
         this.#long = undefined;
       }
     }

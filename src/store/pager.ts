@@ -30,7 +30,7 @@ import {
 } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../errors.ts';
 import type { Core } from '../wasm.ts';
-import { LATEST } from '../wasm.ts';
+import { guardTrap, LATEST } from '../wasm.ts';
 import type { BlockStore } from './blocks.ts';
 import type { Directory, Place } from './directory.ts';
 import { NOWHERE } from './directory.ts';
@@ -54,6 +54,8 @@ export class Pager {
   readonly privateVersions: Versions;
   misses = 0;
   evictions = 0;
+  /** Why memory is not to be trusted any more, once it is not. */
+  defect: AegisError | undefined;
 
   #nextPage: number;
   #freeNumbers: number[] = [];
@@ -112,11 +114,22 @@ export class Pager {
 
   /** Calls the core until the operation is through; answers its status. Throws CORRUPTION when it meets damage. */
   run(operation: () => number): number {
-    let status = operation();
-    if (status === MISS || status === ROOM) status = this.#again(operation, status);
-    if (this.core.x.eventCount() > 0) this.drain();
-    if (status === DAMAGED) throw this.damaged();
-    return status;
+    try {
+      let status = operation();
+      if (status === MISS || status === ROOM) status = this.#again(operation, status);
+      if (this.core.x.eventCount() > 0) this.drain();
+      if (status === DAMAGED) throw this.damaged();
+      return status;
+    } catch (error) {
+      throw this.trapped(error);
+    }
+  }
+
+  /** What to throw for an error met in the core: after a trap or a broken rule its memory is not to be trusted. */
+  trapped(error: unknown): unknown {
+    const mended = guardTrap(error);
+    if (mended instanceof AegisError && mended.code === 'STORE_FAILED') this.defect ??= mended;
+    return mended;
   }
 
   #again(operation: () => number, first: number): number {

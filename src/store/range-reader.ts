@@ -91,7 +91,7 @@ export class RangeReader {
     const meta = this.#words[at + 1] as number;
     if (!(meta & META_CHAINED)) return new Uint8Array(this.#words.buffer, offset, meta);
     const page = new DataView(this.#words.buffer).getUint32(offset, true);
-    return this.#trees.readChain(page, this.#epoch, valueLengthOf(meta));
+    return this.#trees.chains.read(page, this.#epoch, valueLengthOf(meta));
   }
 
   #lookUp(): Uint8Array {

@@ -16,13 +16,13 @@ import {
   NOT_FOUND,
   OK,
   OUT_AREA,
-  PRIVATE_PAGE,
   VALUE_CHAINED,
   VALUE_SIZE_MAX,
   VALUE_TOMBSTONE,
 } from '../../assembly/layout.ts';
 import { AegisError } from '../errors.ts';
 import { NO_BOUND } from '../wasm.ts';
+import { Chains } from './chains.ts';
 import type { Pager } from './pager.ts';
 import type { Bytes, Range } from './range.ts';
 import { isEmptyRange, RANGE_COUNT_ONLY, RANGE_END_INCLUSIVE, RANGE_START_INCLUSIVE } from './range.ts';
@@ -63,6 +63,8 @@ export function decodeString(bytes: Uint8Array): string {
 
 export class Trees {
   readonly pager: Pager;
+  /** Values too long for a leaf. */
+  readonly chains: Chains;
   /** Largest key in bytes. */
   readonly keyMax: number;
   readonly #keyView: Uint8Array;
@@ -72,6 +74,7 @@ export class Trees {
 
   constructor(pager: Pager) {
     this.pager = pager;
+    this.chains = new Chains(pager);
     this.keyMax = pager.core.pageSize / KEY_SIZE_DIVISOR;
     // One byte more than allowed: a key that fills it is too long.
     this.#keyView = pager.core.u8.subarray(KEY_AREA, KEY_AREA + this.keyMax + 1);
@@ -141,18 +144,28 @@ export class Trees {
 
   #find(root: number, epoch: number, keyLength: number): number {
     const { x } = this.pager.core;
-    let length = x.treeGet(root, epoch, keyLength);
-    if (length < GET_ABSENT && length !== GET_ELSEWHERE) {
-      try {
-        while (length === GET_MISS) {
-          this.pager.serve(MISS);
-          length = x.treeGet(root, epoch, keyLength);
-        }
-      } finally {
-        this.pager.release();
-      }
-      if (length < GET_ELSEWHERE) throw this.pager.damaged();
+    try {
+      const length = x.treeGet(root, epoch, keyLength);
+      return length >= GET_ABSENT || length === GET_ELSEWHERE
+        ? length
+        : this.#findAgain(root, epoch, keyLength);
+    } catch (error) {
+      throw this.pager.trapped(error);
     }
+  }
+
+  #findAgain(root: number, epoch: number, keyLength: number): number {
+    const { x } = this.pager.core;
+    let length = GET_MISS;
+    try {
+      while (length === GET_MISS) {
+        length = x.treeGet(root, epoch, keyLength);
+        if (length === GET_MISS) this.pager.serve(MISS);
+      }
+    } finally {
+      this.pager.release();
+    }
+    if (length < GET_ELSEWHERE) throw this.pager.damaged();
     return length;
   }
 
@@ -163,7 +176,7 @@ export class Trees {
     if (flags & VALUE_TOMBSTONE) return TOMBSTONE;
     const length = x.valueLength();
     const at = x.valueAddress();
-    if (flags & VALUE_CHAINED) return this.readChain(at, epoch, length);
+    if (flags & VALUE_CHAINED) return this.chains.read(at, epoch, length);
     const value = new Uint8Array(length);
     value.set(u8.subarray(at, at + length));
     return value;
@@ -286,38 +299,6 @@ export class Trees {
     return count + x.scanCount();
   }
 
-  /** Reads a whole overflow chain. */
-  readChain(first: number, epoch: number, length: number): Uint8Array {
-    const value = new Uint8Array(length);
-    let filled = 0;
-    this.walkChain(first, epoch, length, (address, bytes) => {
-      value.set(this.pager.core.u8.subarray(address, address + bytes), filled);
-      filled += bytes;
-    });
-    return value;
-  }
-
-  /** Visits the pieces of an overflow chain in order; an address is good until `visit` touches the pager. */
-  walkChain(
-    first: number,
-    epoch: number,
-    length: number,
-    visit: (address: number, bytes: number) => void,
-  ): void {
-    const { x } = this.pager.core;
-    let page = first;
-    let left = length;
-    while (left > 0) {
-      const number = page;
-      const expected = left;
-      this.pager.run(() => x.chainPage(number, epoch, expected));
-      const bytes = x.valueLength();
-      page = x.chainNext();
-      left -= bytes;
-      visit(x.valueAddress(), bytes);
-    }
-  }
-
   /** Puts a value under the key; answers when the tree has it. The old value's chain, if any, is freed. */
   put(root: number, key: Uint8Array, value: Uint8Array): void {
     const { x, u8 } = this.pager.core;
@@ -328,15 +309,15 @@ export class Trees {
       short ? x.treePut(root, key.length, INPUT_AREA, value.length) : LONG,
     );
     if (status === LONG) {
-      this.beginChain(root, value.length);
+      this.chains.begin(root, value.length);
       for (let at = 0; at < value.length; at += INPUT_AREA_SIZE) {
         const piece = value.subarray(at, at + INPUT_AREA_SIZE);
         u8.set(piece, INPUT_AREA);
-        this.extendChain(INPUT_AREA, piece.length);
+        this.chains.extend(INPUT_AREA, piece.length);
       }
-      this.putChain(root, key, value.length);
+      this.chains.put(root, key, value.length);
     }
-    this.freeDropped();
+    this.chains.freeDropped();
   }
 
   /** Puts a tombstone under the key, in a private tree. */
@@ -344,7 +325,7 @@ export class Trees {
     const { x, u8 } = this.pager.core;
     u8.set(key, KEY_AREA);
     this.pager.run(() => x.treeBury(root, key.length));
-    this.freeDropped();
+    this.chains.freeDropped();
   }
 
   /** Removes a key; answers whether it was there. */
@@ -352,54 +333,8 @@ export class Trees {
     const { x, u8 } = this.pager.core;
     u8.set(key, KEY_AREA);
     const status = this.pager.run(() => x.treeDelete(root, key.length));
-    this.freeDropped();
+    this.chains.freeDropped();
     return status !== NOT_FOUND;
-  }
-
-  /** Begins an overflow chain in the key space of a root. */
-  beginChain(root: number, total: number): void {
-    const isPrivate = (root & PRIVATE_PAGE) !== 0;
-    this.pager.run(() => this.pager.core.x.chainBegin(isPrivate, total));
-  }
-
-  /** Appends bytes of linear memory to the chain being built. */
-  extendChain(address: number, length: number): void {
-    const { x } = this.pager.core;
-    let taken = 0;
-    this.pager.run(() => {
-      const status = x.chainAppend(address + taken, length - taken);
-      if (x.chainTaken() > 0) this.pager.release();
-      taken += x.chainTaken();
-      return status;
-    });
-  }
-
-  /** Puts the chain just built under the key. */
-  putChain(root: number, key: Uint8Array, total: number): void {
-    const { x, u8 } = this.pager.core;
-    u8.set(key, KEY_AREA);
-    this.pager.run(() => x.treePutChain(root, key.length, total));
-  }
-
-  /**
-   * Frees the pages of a chain that the last change dropped. Damage in it is passed over: its pages stay taken, which
-   * `verify` reports, and the change that dropped it stands.
-   */
-  freeDropped(): void {
-    const { x } = this.pager.core;
-    if (x.chainDropped() === 0) return;
-    try {
-      let dropped = x.chainDropped();
-      this.pager.run(() => {
-        const status = x.chainFree();
-        if (x.chainDropped() !== dropped) this.pager.release();
-        dropped = x.chainDropped();
-        return status;
-      });
-    } catch (error) {
-      if (!(error instanceof AegisError) || error.code !== 'CORRUPTION') throw error;
-      x.chainForget();
-    }
   }
 }
 

@@ -19,6 +19,23 @@ import { packPieces, recordsOf } from './queue.ts';
 import type { Room } from './room.ts';
 import type { WriteSet } from './write-set.ts';
 
+/** How much a commit may be, at the most. */
+export interface CommitSize {
+  readonly operations: number;
+  /** Bytes of its records. */
+  readonly bytes: number;
+  /** Pages that its keys and values can fill. */
+  readonly pages: number;
+}
+
+/** How a commit is to be made. */
+export interface CommitWay {
+  /** Answer only when it is durable. */
+  readonly sync: boolean;
+  /** The caller cannot wait for a promise. */
+  readonly blocking: boolean;
+}
+
 /** What admission works with. */
 export interface AdmissionParts {
   readonly trees: Trees;
@@ -44,25 +61,24 @@ export class Admission {
   }
 
   /**
-   * Queues a commit that fits in a half, now; undefined when it has to wait for room. `operations` and `bytes` are
-   * upper bounds. @throws AegisError `OUT_OF_SPACE`, `CORRUPTION` (a page it would change is damaged), `STORE_FAILED`
+   * Queues a commit that fits in a half, now; undefined when it has to wait for room. @throws AegisError `OUT_OF_SPACE`, `CORRUPTION` (a page it would change is damaged), `STORE_FAILED`
    */
-  queue(pack: Packer, operations: number, bytes: number, sync: boolean, done: Done): Committed | undefined {
-    const { log, room, trees, applier, pipeline, held } = this.#parts;
+  queue(pack: Packer, size: CommitSize, how: CommitWay, done: Done): Committed | undefined {
+    const { room, trees, applier, pipeline, held } = this.#parts;
     if (pipeline.failure) throw pipeline.failure;
     const { x } = trees.pager.core;
     const { queue } = pipeline;
     const half = queue.filling;
     const limit = half.base + GROUP_HEADER_SIZE + pipeline.maxPayload - 8;
     const from = half.at + PART_HEADER_SIZE;
-    if (from + bytes > limit || held()) return undefined;
+    if (from + size.bytes > limit || held()) return undefined;
     const to = pack(from, limit);
     if (to === 0) return undefined;
     if (!trees.pager.allResident) applier.touch(from, to);
-    const pages = room.pagesFor(operations, bytes);
+    const pages = room.pagesFor(size);
     room.ensure(pages + queue.pages);
-    if (log?.prepare(to - half.base, queue.unwritten + 1) !== undefined) return undefined;
-    const commit = this.#commit(half, { from, to, pages, sync, done });
+    if (!this.#logRoom(to - half.base, queue.unwritten + 1, how)) return undefined;
+    const commit = this.#commit(half, { from, to, pages, sync: how.sync, done });
     half.at = x.partSeal(half.at, to, PART_FIRST | PART_LAST, commit.sequence, x.recordsCount(from, to));
     queue.push(commit);
     this.#noteIfNeeded(commit);
@@ -70,21 +86,21 @@ export class Admission {
   }
 
   /** Queues a commit from a write set too large for a half: it must be alone, and is written at once. */
-  queueLarge(writes: WriteSet, sync: boolean, done: Done): Committed | undefined {
-    const { log, room, trees, applier, pipeline, held } = this.#parts;
+  queueLarge(writes: WriteSet, how: CommitWay, done: Done): Committed | undefined {
+    const { room, trees, applier, pipeline, held } = this.#parts;
     if (pipeline.failure) throw pipeline.failure;
     if (!pipeline.isIdle || held()) return undefined;
     const { x } = trees.pager.core;
     const half = pipeline.queue.filling;
-    const pages = room.pagesFor(writes.operations, writes.bytes);
+    const pages = room.pagesFor(writes);
     let groups = 0;
     packPieces(writes, half, pipeline.maxPayload, (from, end) => {
       ++groups;
       applier.touch(from, end);
     });
     room.ensure(pages);
-    if (log?.prepare(writes.bytes + groups * (PART_HEADER_SIZE + 8), groups) !== undefined) return undefined;
-    const commit = this.#commit(half, { from: 0, to: 0, pages, sync, done, writes });
+    if (!this.#logRoom(writes.bytes + groups * (PART_HEADER_SIZE + 8), groups, how)) return undefined;
+    const commit = this.#commit(half, { from: 0, to: 0, pages, sync: how.sync, done, writes });
     pipeline.writeLarge(commit, (write) => {
       let flags = PART_FIRST;
       packPieces(writes, half, pipeline.maxPayload, (from, end, records, last) => {
@@ -113,6 +129,19 @@ export class Admission {
       noted: false,
       deleted: 0,
     };
+  }
+
+  /** Log room for a commit, in hand; false: it is on its way, and waiting callers are told when it is there. */
+  #logRoom(bytes: number, commits: number, how: CommitWay): boolean {
+    const { log, pipeline } = this.#parts;
+    if (!log) return true;
+    if (how.blocking) {
+      log.prepareSync(bytes, commits);
+      return true;
+    }
+    const promise = log.prepare(bytes, commits);
+    if (promise) pipeline.resumeAfter(promise, bytes, commits);
+    return promise === undefined;
   }
 
   /** Notes queued commits for a transaction that begins now (conflicts.ts, invariant 1). */

@@ -33,6 +33,8 @@ export interface CommitParts {
   readonly flushInterval: number;
   /** Last commit the store holds. */
   readonly sequence: number;
+  /** Where the log ends, when it is off. */
+  readonly position: LogPosition;
   /** Something was logged: the time to see whether a checkpoint is due. */
   readonly logged: (bytes: number) => void;
   /** Runs a checkpoint to its end without yielding, when writers are held. */
@@ -53,6 +55,8 @@ export class CommitPipeline {
   #scheduled = false;
   #syncing = false;
   #cancelTimer: (() => void) | undefined;
+  /** Log room that somebody waits for. */
+  #lacking: { readonly bytes: number; readonly commits: number } | undefined;
   #failure: AegisError | undefined;
   #unreadable: AegisError | undefined;
   #idle: (() => void)[] = [];
@@ -90,9 +94,12 @@ export class CommitPipeline {
     return this.#parts.log ? this.#parts.log.maxPayload : LOG_HALF_SIZE - GROUP_HEADER_SIZE - UNIT_SIZE;
   }
 
-  /** Whether nothing is on its way, so that a large commit may have the log for itself. */
+  /**
+   * Whether no commit is on its way, so that a large one may have the log buffer for itself. A sync may be, when a
+   * blocking commit has overtaken it: whoever waits for it to end in a program that never yields waits for ever.
+   */
   get isIdle(): boolean {
-    return this.#queue.length === 0 && !this.#syncing;
+    return this.#queue.length === 0;
   }
 
   /** Commits on their way. */
@@ -108,7 +115,7 @@ export class CommitPipeline {
   /** Where the log begins that a checkpoint taken now does not hold. */
   get replayPosition(): LogPosition {
     const { log } = this.#parts;
-    if (!log) return { lsn: 0, link: [0, 0] };
+    if (!log) return this.#parts.position;
     return this.#queue.first?.written && this.#position ? this.#position : log.position;
   }
 
@@ -123,23 +130,27 @@ export class CommitPipeline {
   /** Lets waiting callers try: something has changed that may give them room. */
   resume(): void {
     this.#pump();
-    if (this.#waiting.length > 0) void this.#askForRoom();
+    // What is queued must go first; nothing queued means that the log or a checkpoint will call.
+    if (this.#waiting.length > 0 && this.#queue.length > 0) this.schedule();
+  }
+
+  /**
+   * Log room is on its way: waiting callers try when the promise is kept, and the one who waits longest is told when
+   * it is broken. A program that never yields makes the room itself (`blocking`).
+   */
+  resumeAfter(room: Promise<void>, bytes: number, commits: number): void {
+    this.#lacking = { bytes, commits };
+    room.then(
+      () => this.resume(),
+      (error: unknown) => {
+        this.#waiting.failFirst(error);
+        this.resume();
+      },
+    );
   }
 
   #pump(): void {
     if (this.#waiting.pump()) this.schedule();
-  }
-
-  /** What is queued must go first; when nothing is, the log needs a segment made. */
-  async #askForRoom(): Promise<void> {
-    if (this.#queue.length > 0 || this.#syncing) return this.schedule();
-    try {
-      await this.#parts.log?.prepare(this.maxPayload, 1);
-    } catch (error) {
-      this.#waiting.failFirst(error);
-    }
-    this.#pump();
-    if (this.#waiting.length > 0 && this.#queue.length > 0) this.schedule();
   }
 
   // --- writing and syncing --------------------------------------------------------------------------------------
@@ -169,7 +180,7 @@ export class CommitPipeline {
         return;
       }
       this.#settle();
-      this.#pump();
+      this.resume();
     }
     this.#wake();
   }
@@ -181,7 +192,7 @@ export class CommitPipeline {
       () => {
         this.#syncing = false;
         this.#settle();
-        this.#pump();
+        this.resume();
         if (this.#queue.length > 0) this.schedule();
         this.#wake();
       },
@@ -288,10 +299,16 @@ export class CommitPipeline {
   /** Resolves when nothing is queued and nobody waits. */
   async drained(): Promise<void> {
     while (this.#queue.length > 0 || this.#waiting.length > 0 || this.#syncing) {
-      if (this.#waiting.length > 0) this.resume();
-      else this.schedule();
+      this.resume();
+      this.schedule();
       await new Promise<void>((resolve) => this.#idle.push(resolve));
     }
+  }
+
+  /** No more timers: the store is being closed. */
+  stop(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
   }
 
   #wake(): void {
@@ -307,7 +324,9 @@ export class CommitPipeline {
     for (let tries = 0; this.#waiting.length > 0 || !attempt(); ++tries) {
       invariant(tries < 1000, 'a blocking commit finds room');
       this.#parts.unhold();
-      if (this.#queue.length === 0) this.#parts.log?.prepareSync(this.maxPayload, 1);
+      const lacking = this.#lacking;
+      this.#lacking = undefined;
+      if (lacking) this.#parts.log?.prepareSync(lacking.bytes, lacking.commits);
       this.#flushBlocking();
       this.#waiting.pump();
     }

@@ -29,11 +29,10 @@ export class Room {
     this.#checkpoint = checkpoint;
   }
 
-  /** Most pages that a commit of so many operations and bytes can dirty. */
-  pagesFor(operations: number, bytes: number): number {
-    const usable = this.#pager.core.pageSize / 2;
-    const leaves = Math.min(operations, this.#pager.pageCount);
-    const pages = 2 * leaves + Math.ceil(bytes / usable) * 2 + PATH_PAGES;
+  /** Most pages that a commit can dirty: its leaves, a split for each, and what its bytes fill. */
+  pagesFor(size: { readonly operations: number; readonly pages: number }): number {
+    const leaves = Math.min(size.operations, this.#pager.pageCount);
+    const pages = 2 * leaves + Math.ceil(size.pages) + PATH_PAGES;
     // With a reader open every page changed may leave its old bytes behind as well.
     return this.#pager.versions.oldestReader === undefined ? pages : pages * 2;
   }

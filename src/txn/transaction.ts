@@ -232,7 +232,7 @@ export class Transaction implements Disposable {
    *   `STORE_FAILED`, `TRANSACTION_FINISHED`
    */
   async commit(options?: { sync?: boolean }): Promise<CommitResult> {
-    const attempt = this.#begin(options);
+    const attempt = this.#begin(options, false);
     if (!attempt) return this.#nothingToDo();
     try {
       return this.#finish(await this.#parts.writer.commit(attempt));
@@ -243,7 +243,7 @@ export class Transaction implements Disposable {
 
   /** As `commit`, blocking. */
   commitSync(options?: { sync?: boolean }): CommitResult {
-    const attempt = this.#begin(options);
+    const attempt = this.#begin(options, true);
     if (!attempt) return this.#nothingToDo();
     try {
       return this.#finish(this.#parts.writer.commitSync(attempt));
@@ -266,25 +266,24 @@ export class Transaction implements Disposable {
     if (this.#state === 'active') this.abort();
   }
 
-  #begin(options: { sync?: boolean } | undefined): Attempt | undefined {
+  #begin(options: { sync?: boolean } | undefined, blocking: boolean): Attempt | undefined {
     this.#active();
     const { admission, syncOnCommit } = this.#parts;
     const { writes } = this.#holdings;
     if (writes.isEmpty) return undefined;
     const sync = options?.sync ?? syncOnCommit;
+    if (typeof sync !== 'boolean') {
+      throw new AegisError('INVALID_ARGUMENT', `sync: true or false is needed, got ${String(sync)}`);
+    }
+    const how = { sync, blocking };
     this.#state = 'committing';
     return (done) => {
-      if (this.#lease.isOpen) this.#validate();
+      if (!this.#lease.isOpen) throw new AegisError('CLOSED', 'the engine was closed before the commit');
+      this.#validate();
       const commit =
         writes.bytes <= admission.maxRecords
-          ? admission.queue(
-              (at, limit) => packWhole(writes, at, limit),
-              writes.operations,
-              writes.bytes,
-              sync,
-              done,
-            )
-          : admission.queueLarge(writes, sync, done);
+          ? admission.queue((at, limit) => packWhole(writes, at, limit), writes, how, done)
+          : admission.queueLarge(writes, how, done);
       if (commit) {
         // From here on the snapshot serves nobody; holding it would set aside every page the commit changes.
         this.#holdings.handedOver = true;

@@ -32,6 +32,12 @@ export function recordBytes(keyLength: number, valueLength: number): number {
   return (RECORD_HEADER_SIZE + keyLength + valueLength + 3) & ~3;
 }
 
+/** Pages that a record can fill: a share of leaves that splits leave half full, and overflow pages of its own. */
+export function pagesFilled(keyLength: number, valueLength: number, pageSize: number): number {
+  const inLeaf = (2 * (16 + keyLength + Math.min(valueLength, pageSize / 4))) / pageSize;
+  return valueLength > pageSize / 8 ? inLeaf + Math.ceil(valueLength / (pageSize - 64)) : inLeaf;
+}
+
 export class WriteSet {
   readonly #trees: Trees;
   readonly #byTree = new Map<number, PrivateTree>();
@@ -39,6 +45,8 @@ export class WriteSet {
   operations = 0;
   /** Bytes of the records, at the most. */
   bytes = 0;
+  /** Pages they can fill, at the most. */
+  pages = 0;
 
   constructor(trees: Trees) {
     this.#trees = trees;
@@ -80,6 +88,7 @@ export class WriteSet {
     ++this.operations;
     // A long value has a record of its own for every piece; 64 covers its header and padding.
     this.bytes += recordBytes(keyLength, valueLength) + 64 * (1 + Math.ceil(valueLength / 65536));
+    this.pages += pagesFilled(keyLength, valueLength, this.#trees.pager.core.pageSize);
   }
 
   /**
@@ -112,7 +121,7 @@ export class WriteSet {
         at = x.recordSealLong(at, RECORD_PUT_LONG, tree, keyLength, total);
         ++records;
         const first = u8[value]! | (u8[value + 1]! << 8) | (u8[value + 2]! << 16) | (u8[value + 3]! << 24);
-        this.#trees.walkChain(first, LATEST, total, (address, bytes) => {
+        this.#trees.chains.walk(first, LATEST, total, (address, bytes) => {
           // Out of its frame first: what `emit` does may evict it.
           u8.copyWithin(INPUT_AREA, address, address + bytes);
           for (let done = 0; done < bytes; ) {

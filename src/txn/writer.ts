@@ -9,10 +9,10 @@ import { AegisError } from '../errors.ts';
 import type { Bytes } from '../store/range.ts';
 import type { Trees } from '../store/trees.ts';
 import { valueBytes } from '../store/trees.ts';
-import type { Admission } from './admission.ts';
+import type { Admission, CommitSize, CommitWay } from './admission.ts';
 import type { CommitPipeline } from './commit.ts';
 import type { Committed, Done } from './queue.ts';
-import { recordBytes, WriteSet } from './write-set.ts';
+import { pagesFilled, recordBytes, WriteSet } from './write-set.ts';
 
 /** One operation of a batch. */
 export type BatchOperation =
@@ -105,38 +105,45 @@ export class Writer {
   }
 
   #write(operations: Operation[], sync: boolean): Promise<Committed> {
-    let writes: WriteSet | undefined;
-    const size = sizeOf(operations);
-    const attempt: Attempt = (done) => {
-      if (size <= this.#admission.maxRecords) return this.#queue(operations, size, sync, done);
-      writes ??= this.#writeSet(operations);
-      return this.#admission.queueLarge(writes, sync, done);
-    };
-    const promise = this.commit(attempt, () => {
+    const how = { sync, blocking: false };
+    const size = this.#sizeOf(operations);
+    const beforeWaiting = (): void => {
       for (const operation of operations) {
         operation.key = operation.key.slice();
         operation.value = operation.value?.slice();
       }
-    });
-    if (size <= this.#admission.maxRecords) return promise;
-    return promise.finally(() => writes?.drop());
+    };
+    if (size.bytes <= this.#admission.maxRecords) {
+      return this.commit((done) => this.#queue(operations, size, how, done), beforeWaiting);
+    }
+    let writes: WriteSet | undefined;
+    return this.commit((done) => {
+      writes ??= this.#writeSet(operations);
+      return this.#admission.queueLarge(writes, how, done);
+    }, beforeWaiting).finally(() => writes?.drop());
   }
 
   #writeSync(operations: Operation[], sync: boolean): Committed {
-    const size = sizeOf(operations);
-    if (size <= this.#admission.maxRecords) {
-      return this.commitSync((done) => this.#queue(operations, size, sync, done));
+    const how = { sync, blocking: true };
+    const size = this.#sizeOf(operations);
+    if (size.bytes <= this.#admission.maxRecords) {
+      return this.commitSync((done) => this.#queue(operations, size, how, done));
     }
     const writes = this.#writeSet(operations);
     try {
-      return this.commitSync((done) => this.#admission.queueLarge(writes, sync, done));
+      return this.commitSync((done) => this.#admission.queueLarge(writes, how, done));
     } finally {
       writes.drop();
     }
   }
 
-  #queue(operations: readonly Operation[], size: number, sync: boolean, done: Done): Committed | undefined {
-    return this.#admission.queue((at) => this.#pack(operations, at), operations.length, size, sync, done);
+  #queue(
+    operations: readonly Operation[],
+    size: CommitSize,
+    how: CommitWay,
+    done: Done,
+  ): Committed | undefined {
+    return this.#admission.queue((at) => this.#pack(operations, at), size, how, done);
   }
 
   #pack(operations: readonly Operation[], from: number): number {
@@ -196,14 +203,17 @@ export class Writer {
     }
     return list;
   }
-}
 
-/** Bytes of operations as records. */
-function sizeOf(operations: readonly Operation[]): number {
-  let size = 0;
-  for (let i = 0; i < operations.length; ++i) {
-    const { key, value } = operations[i] as Operation;
-    size += recordBytes(key.length, value ? value.length : 0);
+  #sizeOf(operations: readonly Operation[]): CommitSize {
+    const { pageSize } = this.#trees.pager.core;
+    let bytes = 0;
+    let pages = 0;
+    for (let i = 0; i < operations.length; ++i) {
+      const { key, value } = operations[i] as Operation;
+      const length = value ? value.length : 0;
+      bytes += recordBytes(key.length, length);
+      pages += pagesFilled(key.length, length, pageSize);
+    }
+    return { operations: operations.length, bytes, pages };
   }
-  return size;
 }

@@ -22,20 +22,20 @@ import type { ResolvedConfig } from '../config.ts';
 import { AegisError } from '../errors.ts';
 import { Applier } from '../store/apply.ts';
 import { BlockStore, DATA_FILE } from '../store/blocks.ts';
-import type { Place } from '../store/directory.ts';
-import { Directory, ENTRY_WORDS, NOWHERE, readPlace } from '../store/directory.ts';
+import { Directory, NOWHERE } from '../store/directory.ts';
 import { Extents } from '../store/extents.ts';
 import { Pager } from '../store/pager.ts';
 import type { Superblock } from '../store/superblock.ts';
 import { FIRST_DATA_UNIT, readSlot, writeSuperblock } from '../store/superblock.ts';
 import { Trees } from '../store/trees.ts';
 import type { SnapshotNode } from '../store/versions.ts';
-import type { Log } from '../wal/log.ts';
+import type { Log, LogPosition } from '../wal/log.ts';
 import type { LogScan } from '../wal/scan.ts';
 import { scanLog } from '../wal/scan.ts';
 import { SegmentLog, segmentSizeFor } from '../wal/segments.ts';
 import type { Core } from '../wasm.ts';
 import { createCore } from '../wasm.ts';
+import { loadDirectory } from './directory-load.ts';
 import { OverlayFile } from './overlay.ts';
 
 /** Tree id of the default tree. */
@@ -56,6 +56,8 @@ export interface OpenedStore {
   readonly durable: SnapshotNode;
   /** Last commit the store holds. */
   readonly sequence: number;
+  /** Where the log ends. */
+  readonly position: LogPosition;
   readonly created: boolean;
   /** Bytes of log that were replayed. */
   readonly replayed: number;
@@ -208,6 +210,7 @@ async function create(options: OpenOptions, file: BackendFile): Promise<OpenedSt
     slot: 0,
     durable,
     sequence: 0,
+    position: { lsn: 0, link: [0, 0] },
     created: true,
     replayed: 0,
     slotDamaged: false,
@@ -278,6 +281,7 @@ async function recover(
       slot: found.slot,
       durable,
       sequence,
+      position: scan?.end ?? { lsn: superblock.lsn, link: superblock.link },
       created: false,
       replayed: scan?.bytes ?? 0,
       slotDamaged: found.damaged,
@@ -333,61 +337,6 @@ async function renewSlots(core: Core, file: BackendFile, found: Found, fence: nu
     await file.sync();
   }
   return renewed;
-}
-
-/** Step 2: reads every chunk; whatever two of them claim, or lies outside the file, is CORRUPTION. */
-function loadDirectory(pager: Pager, superblock: Superblock, fileUnits: number): void {
-  const { directory, blocks } = pager;
-  const { extents } = blocks;
-  extents.setFilled(fileUnits);
-  const claim = (place: Place, what: string): void => {
-    if (place.start + place.units > superblock.endUnit || !extents.claim(place.start, place.units)) {
-      throw new AegisError('CORRUPTION', `${what} claims an extent that is taken or cannot be`, {
-        file: DATA_FILE,
-        offset: place.start * UNIT_SIZE,
-      });
-    }
-  };
-  const { fanout } = directory;
-  const levels = directory.levelsFor(superblock.chunkCount);
-  const counts: number[] = [superblock.chunkCount];
-  for (let level = 1; level < levels; ++level) counts.push(Math.ceil((counts[level - 1] as number) / fanout));
-  directory.level(levels - 1)[0] = superblock.directory;
-  for (let level = levels - 1; level >= 0; --level) {
-    const places = directory.level(level);
-    for (let index = 0; index < (counts[level] as number); ++index) {
-      const words = level === 0 ? directory.addChunk() : new Uint32Array(fanout * ENTRY_WORDS);
-      const place = places[index] ?? NOWHERE;
-      if (place.units > 0) {
-        claim(place, `directory chunk ${index} of level ${level}`);
-        blocks.readChunk(level, index, place, words);
-      }
-      if (level > 0)
-        readPlaces(directory.level(level - 1), words, index * fanout, counts[level - 1] as number);
-    }
-  }
-  const free: number[] = [];
-  for (let page = superblock.nextPage - 1; page > 0; --page) {
-    const words = page < directory.capacity ? directory.chunk(Math.floor(page / fanout)) : undefined;
-    const place = words ? readPlace(words, (page % fanout) * ENTRY_WORDS, false) : NOWHERE;
-    if (!place)
-      throw new AegisError('CORRUPTION', `the directory entry of page ${page} is impossible`, { page });
-    if (place.units > 0) claim(place, `page ${page}`);
-    else free.push(page);
-  }
-  directory.recount();
-  pager.addFreeNumbers(free);
-}
-
-/** The places of the chunks below one. */
-function readPlaces(target: Place[], words: Uint32Array, first: number, count: number): void {
-  for (let i = 0; i * ENTRY_WORDS < words.length; ++i) {
-    const place = readPlace(words, i * ENTRY_WORDS, true);
-    if (!place || (first + i >= count && place.units > 0)) {
-      throw new AegisError('CORRUPTION', 'a directory chunk refers to what cannot be', { file: DATA_FILE });
-    }
-    if (first + i < count) target[first + i] = place;
-  }
 }
 
 /** Step 7: applies every commit the checkpoint does not hold, in order; answers the last one. */

@@ -210,18 +210,15 @@ function readStaleHeaders(
   return fence;
 }
 
-/** The file that holds a place behind its first group: where the log goes on when no group was found. */
+/**
+ * The file in which the log goes on when no group was found: one that holds the place behind its first group. A
+ * segment that an earlier life began and recovery gave up may claim the place as well; any of them will do.
+ */
 function holderOf(segments: readonly Segment[], lsn: number): Segment | undefined {
-  let best: Segment | undefined;
-  for (const segment of segments) {
-    const { header } = segment;
-    if (header === undefined || lsn < header.firstLsn + SEGMENT_HEADER_SIZE) continue;
-    if (lsn >= header.firstLsn + header.size) continue;
-    const newer = best?.header === undefined || header.fence > best.header.fence;
-    const later = header.fence === best?.header?.fence && header.firstLsn > best.firstLsn;
-    if (newer || later) best = segment;
-  }
-  return best;
+  return segments.find(({ header }) => {
+    const offset = lsn - (header?.firstLsn ?? lsn);
+    return offset >= SEGMENT_HEADER_SIZE && offset < header!.size;
+  });
 }
 
 function brokenBelow(mark: Mark, chain: Chain, segments: readonly Segment[]): AegisError {

@@ -40,7 +40,8 @@ export class SegmentSupply {
     this.#size = size;
     for (const segment of segments) {
       this.#highestNumber = Math.max(this.#highestNumber, segment.number);
-      if (!inUse.includes(segment)) this.#free.push(segment);
+      if (segment.foreign) segment.file.close();
+      else if (!inUse.includes(segment)) this.#free.push(segment);
     }
   }
 
@@ -176,12 +177,12 @@ export class SegmentSupply {
   }
 }
 
-function isReady({ ready, syncing, foreign }: Segment): boolean {
-  return ready && syncing === 0 && !foreign;
+function isReady({ ready, syncing }: Segment): boolean {
+  return ready && syncing === 0;
 }
 
-function isUnready({ ready, syncing, foreign }: Segment): boolean {
-  return !ready && syncing === 0 && !foreign;
+function isUnready({ ready, syncing }: Segment): boolean {
+  return !ready && syncing === 0;
 }
 
 function isPromise<T>(value: T | Promise<T>): value is Promise<T> {

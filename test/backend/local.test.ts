@@ -148,6 +148,24 @@ test("local: the list names strangers' files and folders, also one called lock, 
   expect(readFileSync(join(folder, 'lock'), 'utf8')).toBe('the key is under the mat');
 });
 
+test('local: a pipe or a link called lock makes nobody wait and is not written through', async () => {
+  const folder = temporaryFolder();
+  const [withPipe, withLink] = [join(folder, 'pipe'), join(folder, 'link')];
+  for (const store of [withPipe, withLink]) mkdirSync(store);
+  execFileSync('mkfifo', [join(withPipe, 'lock')]);
+  writeFileSync(join(folder, 'outside'), '');
+  symlinkSync(join(folder, 'outside'), join(withLink, 'lock'));
+  for (const store of [withPipe, withLink]) {
+    const backend = new LocalBackend(store);
+    expect(backend.list()).toEqual(['lock']);
+    backend.open('data', writable).write([Uint8Array.of(1)], 0);
+    const lock = await backend.lock('exclusive');
+    await expect(backend.lock('shared')).rejects.toEqual(error('LOCKED'));
+    lock.release();
+  }
+  expect(readFileSync(join(folder, 'outside'), 'utf8')).toBe('');
+});
+
 test('local: a folder moved while its store is open gets no twin at its old path', async () => {
   const folder = temporaryFolder();
   const [store, moved] = [join(folder, 'store'), join(folder, 'moved')];
@@ -234,9 +252,12 @@ test('local: a store can be locked on a full disk', async (context) => {
   expect(() => backend.open('filler', writable).write([new Uint8Array(100_000)], 0)).toThrow(
     error('OUT_OF_SPACE'),
   );
+  const count = () => readdirSync('/proc/self/fd').length;
+  const before = count();
   const lock = await backend.lock('exclusive');
   await expect(backend.lock('exclusive')).rejects.toEqual(error('LOCKED'));
   lock.release();
+  expect(count()).toBe(before);
 });
 
 test('local: a hard link of a file is the same file', () => {

@@ -262,32 +262,43 @@ test('lock: killed holders never leave anything to remove', { timeout: 120_000 }
   }
 });
 
-test('lock: of 8 processes in a race exactly one wins, and every loser names it', {
-  timeout: 1_200_000,
-}, async () => {
-  const folder = join(temporaryFolder(), 'store');
-  const racers = Array.from({ length: 8 }, () => new Program(locker));
-  await Promise.all(racers.map((racer) => racer.ask('runtime')));
-  for (let round = 0; round < (long ? 10_000 : 40); round++) {
-    const begin = Date.now() + 10;
-    const outcomes = await Promise.all(racers.map((racer) => take(racer, folder, 'exclusive', begin)));
-    const winners = racers.filter((_, index) => outcomes[index]?.locked);
-    expect(winners.length, JSON.stringify(outcomes)).toBe(1);
-    const [winner] = winners;
-    for (const { locked, code, pid } of outcomes) {
-      if (!locked)
-        expect({ code, pid }, JSON.stringify(outcomes)).toEqual({ code: 'LOCKED', pid: winner?.pid });
-    }
-    // Now and then the winner is killed, and what it wrote down must not be taken for the next winner's word.
-    if (round % 10 !== 9) {
-      await winner?.ask('release');
-      continue;
-    }
-    await winner?.kill();
-    racers[racers.indexOf(winner!)] = new Program(locker);
-    await Promise.all(racers.map((racer) => racer.ask('runtime')));
-  }
-});
+const racing: readonly (readonly [RuntimeName, readonly RuntimeName[]])[] = [
+  ['node', ['node']],
+  ['bun', runtimes.filter(hasRuntime)],
+];
+
+for (const [needed, kinds] of racing) {
+  const racersKind = `8 processes in ${kinds.join(', ')}`;
+
+  test.skipIf(!hasRuntime(needed))(
+    `lock: of ${racersKind} in a race exactly one wins, and every loser names it`,
+    { timeout: 2_400_000 },
+    async () => {
+      const folder = join(temporaryFolder(), 'store');
+      const start = (place: number) => new Program(locker, kinds[place % kinds.length]);
+      const racers = Array.from({ length: 8 }, (_, place) => start(place));
+      for (let round = 0; round < (long ? 5000 : 30); round++) {
+        await Promise.all(racers.map((racer) => racer.ask('runtime')));
+        const begin = Date.now() + 10;
+        const outcomes = await Promise.all(racers.map((racer) => take(racer, folder, 'exclusive', begin)));
+        const shown = JSON.stringify(outcomes);
+        expect(outcomes.filter((outcome) => outcome.locked).length, shown).toBe(1);
+        const won = outcomes.findIndex((outcome) => outcome.locked);
+        const winner = racers[won]!;
+        for (const [place, { code, pid }] of outcomes.entries()) {
+          if (place !== won) expect({ code, pid }, shown).toEqual({ code: 'LOCKED', pid: winner.pid });
+        }
+        // Now and then the winner is killed; what it wrote down must not be taken for the next winner's word.
+        if (round % 10 === 9) {
+          await winner.kill();
+          racers[won] = start(won);
+        } else {
+          await winner.ask('release');
+        }
+      }
+    },
+  );
+}
 
 test.each([
   ['flock', [] as string[]],

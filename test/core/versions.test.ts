@@ -44,7 +44,7 @@ class VersionWalk {
     if (shape === 0) this.open();
     else if (shape === 1) this.closeOne();
     else if (shape === 2) this.flush();
-    else if (shape < 200 || this.snapshots.length === 0) this.walk.step(6000);
+    else if (shape < 200 || this.snapshots.length === 0) this.walk.step(2500);
     else this.read(this.snapshots[this.#random(this.snapshots.length)]!, shape);
   }
 

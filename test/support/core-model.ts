@@ -206,8 +206,8 @@ export class Walk {
   readonly #random: Random;
   readonly #key: () => Uint8Array;
   readonly #value: (keyBytes: number) => Uint8Array;
-  /** Share of deletes among changes, in tenths; swings so that the tree grows and shrinks. */
-  deletes = 2;
+  /** Share of deletes among changes, in tenths. */
+  deletes = 1;
   /** Whether half of the deletes leave a tombstone, as in a transaction's own tree. */
   buries = false;
 
@@ -266,12 +266,10 @@ export class Walk {
     }
   }
 
-  #phase = 0;
-
-  /** Any operation. The tree grows, shrinks, and so on. */
-  step(period = 12_000): void {
-    if (this.#phase % period === 0) this.deletes = 1;
-    if (this.#phase++ % period === (period * 3) / 4) this.deletes = 9;
+  /** Any operation. The tree grows to so many keys, shrinks to a few, and so on. */
+  step(most = 6000): void {
+    if (this.model.keys.length > most) this.deletes = 9;
+    else if (this.model.keys.length < most / 50) this.deletes = 1;
     const shape = this.#random(20);
     if (shape < 13) this.change();
     else if (shape < 19) this.get();

@@ -53,10 +53,11 @@ export class Victim {
   }
 
   /** Kills it, if it still lives, and answers what it said, and whether the kill is what ended it. */
-  async kill(): Promise<{ lines: readonly string[]; errors: string; killed: boolean }> {
+  async kill(): Promise<{ lines: readonly string[]; errors: string; killed: boolean; status: number | null }> {
     this.#child.kill('SIGKILL');
     await this.#ended;
-    return { lines: this.#lines, errors: this.#errors, killed: this.#child.signalCode === 'SIGKILL' };
+    const { signalCode, exitCode } = this.#child;
+    return { lines: this.#lines, errors: this.#errors, killed: signalCode === 'SIGKILL', status: exitCode };
   }
 
   /** Waits until it ends by itself and answers what it said. */

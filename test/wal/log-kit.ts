@@ -1,7 +1,5 @@
 /** What the tests of the log share: a core, payloads made by hand, and a log opened the way a store opens it. */
-import { readFileSync } from 'node:fs';
 import {
-  FRAME_AREA,
   GROUP_HEADER_SIZE,
   LOG_AREA,
   PART_FIRST,
@@ -10,31 +8,24 @@ import {
   RECORD_HEADER_SIZE,
   RECORD_PUT,
 } from '../../assembly/layout.ts';
+import { bytes as debug } from '../../build/wasm/debug.js';
+import { bytes as release } from '../../build/wasm/release.js';
 import type { StorageBackend } from '../../src/backend/backend.ts';
 import type { MemoryBackend } from '../../src/backend/memory.ts';
 import type { Log, LogCore, LogStart, Word } from '../../src/wal/log.ts';
 import { type LogScan, scanLog } from '../../src/wal/scan.ts';
 import { SegmentLog } from '../../src/wal/segments.ts';
+import { createCore } from '../../src/wasm.ts';
 import type { CrashDisk } from './crash-disk.ts';
 
 export const STORE_ID: Word = [0x12345678, 0x9abcdef0];
 export const BEGINNING: LogStart = { lsn: 0, link: [0, 0], sequence: 0, mark: 0 };
 export const WHOLE = PART_FIRST | PART_LAST;
 
-/** A log core with a memory just large enough. */
+/** A core with the smallest pool; the debug build checks more. */
 export function newCore(target: 'release' | 'debug' = 'debug'): LogCore {
-  const bytes = readFileSync(`/tmp/wal/${target}.wasm`);
-  const pages = FRAME_AREA / 65_536;
-  const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
-  const abort = (message: number): never => {
-    const length = new Uint32Array(memory.buffer, message - 4, 1)[0]! / 2;
-    throw new Error(`assert: ${String.fromCharCode(...new Uint16Array(memory.buffer, message, length))}`);
-  };
-  const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), {
-    env: { memory, abort },
-    memory: { pageSize: 4096, pageShift: 12 },
-  });
-  return { u8: new Uint8Array(memory.buffer), x: instance.exports as unknown as LogCore['x'] };
+  const module = target === 'debug' ? debug : release;
+  return createCore({ pageSize: 4096, frames: 16, storeId: STORE_ID, module });
 }
 
 /** One operation of a commit. */

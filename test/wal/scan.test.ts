@@ -142,6 +142,28 @@ describe('what is durable and gone', () => {
     }
   });
 
+  test('log: the first group behind a checkpoint is CORRUPTION with its place too', async () => {
+    const backend = new MemoryBackend();
+    const { core, log } = await openLog(backend);
+    writeCommits(core, log, 1, 2);
+    const start = { ...log.position, sequence: 2, mark: 0 };
+    writeCommits(core, log, 3, 3);
+    log.syncSync();
+    writeCommits(core, log, 4, 4);
+    overwrite(backend, 'log-1', start.lsn + 100, Uint8Array.of(255, 255, 255));
+    const place = { code: 'CORRUPTION', file: 'log-1', offset: start.lsn };
+    await expect(readLog(backend, start)).rejects.toMatchObject(place);
+  });
+
+  test('log: a whole group that no writer could have made is CORRUPTION, before anything is replayed', async () => {
+    const backend = new MemoryBackend();
+    const { core, log } = await openLog(backend);
+    writeCommits(core, log, 1, 1);
+    writeGroup(core, log, [{ sequence: 2, flags: 3, records: [{ kind: 9 }] }]);
+    const scanned = scanLog({ core, backend, storeId: STORE_ID, start: BEGINNING });
+    await expect(scanned).rejects.toMatchObject({ code: 'CORRUPTION', file: 'log-1', offset: 1024 });
+  });
+
   test('log: a mark outlives the payload behind it, and the header of its segment', async () => {
     const backend = new MemoryBackend();
     const { core, log } = await openLog(backend, { segmentSize: 2048 });
@@ -473,7 +495,7 @@ describe('going on', () => {
       start: BEGINNING,
       readOnly: true,
     });
-    await expect(scan.rewriteTail()).rejects.toThrow('reading');
+    await expect(scan.rewriteTail()).rejects.toThrow('a log opened for reading is not written');
     expect(scan.highestFence).toBe(5);
   });
 

@@ -1,0 +1,125 @@
+/**
+ * What a person sees of a command: headings, lines, tables and progress, on standard output.
+ *
+ * 1. Nothing is wider than 100 columns.
+ * 2. Colours are for terminals only, and not where NO_COLOR is set; nothing is told by colour alone.
+ * 3. Without a terminal, progress is a few plain lines and no control character is written.
+ * 4. A bar hides the cursor. Whoever ends the process early calls `restore` first.
+ */
+import { styleText } from 'node:util';
+import cliProgress from 'cli-progress';
+import type { Column } from './table.ts';
+import { layOut, padText } from './table.ts';
+import { count } from './units.ts';
+
+/** The styles in use. */
+export type Style = 'bold' | 'dim' | 'green' | 'red' | 'cyan';
+
+/** How far something is. */
+export interface Progress {
+  update(done: number): void;
+  /** Takes the bar away. */
+  stop(): void;
+}
+
+const INDENT = '  ';
+const LABEL_WIDTH = 28;
+const BAR_WIDTH = 40;
+const PLAIN_STEPS = 4;
+
+export class Screen {
+  readonly #stream: NodeJS.WriteStream;
+  readonly #hasColors: boolean;
+  #bar: cliProgress.SingleBar | undefined;
+
+  constructor(stream: NodeJS.WriteStream = process.stdout) {
+    this.#stream = stream;
+    const noColor = process.env['NO_COLOR'] ?? '';
+    this.#hasColors = stream.isTTY === true && noColor === '' && stream.hasColors();
+  }
+
+  /** A text in a style, where styles can be shown. */
+  paint(style: Style, text: string): string {
+    return this.#hasColors ? styleText(style, text) : text;
+  }
+
+  /** A line as it is. */
+  line(text = ''): void {
+    this.#stream.write(`${text}\n`);
+  }
+
+  /** The first line of a part, with what it is about. */
+  heading(title: string, about = ''): void {
+    this.line();
+    this.line(`${this.paint('bold', this.paint('cyan', title.toUpperCase()))}  ${about}`.trimEnd());
+  }
+
+  /** A line of running text. */
+  say(text: string): void {
+    this.line(INDENT + text);
+  }
+
+  /** A name, its value, and what to know about it, in columns. */
+  fact(name: string, value: string, note = ''): void {
+    const text = `${padText(name, LABEL_WIDTH)}${padText(value, note === '' ? 0 : LABEL_WIDTH)}`;
+    this.say(`${text}${this.paint('dim', note)}`.trimEnd());
+  }
+
+  /** Whether something claimed turned out to be so. */
+  verdict(held: boolean, claim: string): void {
+    this.say(`${held ? this.paint('green', '✓') : this.paint('red', '✗')} ${claim}`);
+  }
+
+  /** A table with its headings, a step further in. */
+  table(columns: readonly Column[], rows: readonly (readonly string[])[]): void {
+    const { heading, lines } = layOut(columns, rows);
+    this.say(INDENT + this.paint('dim', heading));
+    for (const line of lines) this.say(INDENT + line);
+  }
+
+  /** Begins to show how far something is. */
+  progress(total: number, unit: string): Progress {
+    return this.#stream.isTTY ? this.#barOf(total, unit) : this.#linesOf(total, unit);
+  }
+
+  #barOf(total: number, unit: string): Progress {
+    const { SingleBar } = cliProgress;
+    const bar = new SingleBar({
+      format: `${INDENT}${this.paint('cyan', '{bar}')}  {percentage} %  {value} of {total} ${unit}`,
+      formatValue: (value, _, type) => (type === 'percentage' ? String(value).padStart(3) : count(value)),
+      barCompleteChar: '█',
+      barIncompleteChar: '░',
+      barsize: BAR_WIDTH,
+      fps: 20,
+      stream: this.#stream,
+      hideCursor: true,
+      clearOnComplete: true,
+    });
+    bar.start(total, 0);
+    this.#bar = bar;
+    return {
+      update: (done) => bar.update(done),
+      stop: () => this.restore(),
+    };
+  }
+
+  #linesOf(total: number, unit: string): Progress {
+    let shown = 0;
+    return {
+      update: (done) => {
+        const step = Math.floor((done / total) * PLAIN_STEPS);
+        if (step <= shown) return;
+        shown = step;
+        const share = `${Math.floor((done / total) * 100)} %`.padStart(5);
+        this.say(`${share}  ${count(done).padStart(count(total).length)} of ${count(total)} ${unit}`);
+      },
+      stop: () => undefined,
+    };
+  }
+
+  /** Leaves the terminal as it was found. */
+  restore(): void {
+    this.#bar?.stop();
+    this.#bar = undefined;
+  }
+}
