@@ -160,12 +160,15 @@ export class BlockStore {
     return this.#file.read(staging, place.start * UNIT_SIZE);
   }
 
+  /** What the core just found wrong, in words. */
+  get fault(): string {
+    return DAMAGE_TEXT[this.#core.x.damage()] ?? 'the bytes are not what was written';
+  }
+
   /** The error for what the core just found damaged. */
   damage(place: Place, what: string, page?: number): AegisError {
-    const code = this.#core.x.damage();
     const offset = place.start * UNIT_SIZE;
-    const text = DAMAGE_TEXT[code] ?? 'the bytes are not what was written';
-    return new AegisError('CORRUPTION', `${what}: ${text} (file ${DATA_FILE}, offset ${offset})`, {
+    return new AegisError('CORRUPTION', `${what}: ${this.fault} (file ${DATA_FILE}, offset ${offset})`, {
       file: DATA_FILE,
       offset,
       ...(page === undefined ? {} : { page }),

@@ -67,6 +67,11 @@ export class Extents {
     return this.#end - this.#first - this.#used;
   }
 
+  /** One bit a unit, set while it is owned: only for verification. */
+  get bitmap(): Readonly<Uint32Array> {
+    return this.#words;
+  }
+
   /** Notes that the file has been written, or cut, up to a unit. */
   setFilled(units: number): void {
     this.#filled = units;

@@ -107,6 +107,11 @@ export class Pager {
     this.#freeNumbers = numbers;
   }
 
+  /** Places of private pages that lie in extents: only for verification. */
+  get privatePlaces(): ReadonlyMap<number, Place> {
+    return this.#privatePlaces;
+  }
+
   /** Whether every page of the store is in a frame: then no read can fail. */
   get allResident(): boolean {
     return this.core.x.sharedResident() === this.pageCount;

@@ -165,6 +165,13 @@ export class Versions {
     return record;
   }
 
+  /** Every record kept: only for verification. */
+  *records(): Generator<VersionRecord> {
+    for (const newest of this.#records.values()) {
+      for (let record: VersionRecord | undefined = newest; record; record = record.older) yield record;
+    }
+  }
+
   #node(epoch: number): SnapshotNode {
     const newest = this.#newest;
     if (newest && newest.epoch === epoch) return newest;

@@ -92,6 +92,7 @@ export class Checkpointer {
   #durable: SnapshotNode;
   #run: Run | undefined;
   #next: Promise<CheckpointData> | undefined;
+  #unsettled: Place[] | undefined;
   /** Why the last run failed, if it did. */
   lastFailure: AegisError | undefined;
   count = 0;
@@ -106,6 +107,11 @@ export class Checkpointer {
   /** The superblock of the last durable checkpoint. */
   get superblock(): Superblock {
     return this.#superblock;
+  }
+
+  /** Blocks of the directory written by a run that is under way, or that failed so that nobody knows what is durable. */
+  get unsettled(): readonly Place[] | undefined {
+    return this.#unsettled;
   }
 
   get running(): boolean {
@@ -223,6 +229,7 @@ export class Checkpointer {
     const nextPage = pager.nextPage;
     const changed = directory.takeChanged();
     const fresh: Place[] = [];
+    this.#unsettled = fresh;
     // From the first sync on a failure says that what is on the disk is not known.
     let unsure = false;
     try {
@@ -252,6 +259,7 @@ export class Checkpointer {
       }
       pager.drain();
       this.#superblock = superblock;
+      this.#unsettled = undefined;
       for (const { level, index, place } of plan.places) directory.level(level)[index] = place;
       directory.endTaken(false);
       for (const place of retired) blocks.extents.free(place.start, place.units);
@@ -270,6 +278,7 @@ export class Checkpointer {
         throw error;
       }
       for (const place of fresh) blocks.extents.free(place.start, place.units);
+      this.#unsettled = undefined;
       directory.endTaken(true);
       pager.versions.release(snapshot);
       throw error;

@@ -138,7 +138,8 @@ export class LogScan {
 
   /**
    * Hands every accepted group's payload to a function, in order: address, length, and the LSN after the group. The
-   * payload lies in the log area until the function returns.
+   * payload lies in the log area until the function returns. Not beside a `SegmentLog` that goes on: both use the
+   * core's link.
    */
   replay(visit: (address: number, length: number, end: number) => void): void {
     const { x } = this.#core;

@@ -537,7 +537,6 @@ export class ModelRun {
       };
       if (verdict === 'commit') {
         const sequence = wrote ? this.#model.commit(writes) : 0;
-        if (kind < 5 && wrote) commit.then(() => undefined, () => undefined);
         await this.#answered(commit, sequence, sync && wrote, (answer) => check(answer, sequence));
       } else {
         await this.#mayConflict(open, commit, sync, verdict === 'conflict', check);

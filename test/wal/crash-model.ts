@@ -47,12 +47,11 @@ export interface Tally {
   givenUp: number;
   recoveriesCut: number;
   tornTails: number;
-  bytes: number;
 }
 
 export function newTally(): Tally {
   const zero = { lives: 0, commits: 0, cuts: 0, kills: 0, failedSyncs: 0, givenUp: 0 };
-  return { ...zero, recoveriesCut: 0, tornTails: 0, bytes: 0 };
+  return { ...zero, recoveriesCut: 0, tornTails: 0 };
 }
 
 /** One store from its birth through many lives. */

@@ -1,0 +1,43 @@
+/**
+ * What a verification has found wrong: a list with a limit, so that a store in ruins costs no more than one with a
+ * few faults; the count goes on behind the limit.
+ */
+import { AegisError } from '../errors.ts';
+
+/** Something that is not as it must be. */
+export interface VerifyProblem {
+  readonly message: string;
+  /** Page number, when one page is meant. */
+  readonly page?: number;
+  /** File that holds the damage, and where in it; absent when it is in memory only. */
+  readonly file?: string;
+  readonly offset?: number;
+}
+
+/** Where a problem is. */
+export type Whereabouts = Omit<VerifyProblem, 'message'>;
+
+/** Problems listed; more are only counted. */
+const LIST_MAX = 1000;
+
+export class Findings {
+  readonly problems: VerifyProblem[] = [];
+  /** Problems found, listed or not. */
+  count = 0;
+
+  add(message: string, where: Whereabouts = {}): void {
+    ++this.count;
+    if (this.problems.length < LIST_MAX) this.problems.push({ message, ...where });
+  }
+
+  /** Takes in what a read or check has thrown; what is neither damage nor an unreadable file is thrown on. */
+  addError(error: unknown): void {
+    if (!(error instanceof AegisError) || (error.code !== 'CORRUPTION' && error.code !== 'IO_ERROR')) throw error;
+    const { page, file, offset } = error;
+    this.add(error.message, {
+      ...(page === undefined ? {} : { page }),
+      ...(file === undefined ? {} : { file }),
+      ...(offset === undefined ? {} : { offset }),
+    });
+  }
+}

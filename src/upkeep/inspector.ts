@@ -1,0 +1,118 @@
+/**
+ * The inspector: finds the version of a page that an epoch sees and checks it wherever it lies, in its block, in a
+ * frame, or in both. Blocks are read into the staging area and built in a spare place: nothing becomes resident and
+ * nothing is evicted, so that a walk over the whole store leaves the pool as it was.
+ *
+ * Invariants
+ *   1. A block is read from the file even when its page is in a frame: what is wrong on the disk shows now.
+ *   2. A page in a frame and its block say the same, or one of them is damage.
+ *   3. A version lies in an extent, in a frame, or in both; a page that an epoch does not see lies nowhere for it.
+ */
+import { OK, UNIT_SIZE } from '../../assembly/layout.ts';
+import { DATA_FILE } from '../store/blocks.ts';
+import type { Place } from '../store/directory.ts';
+import type { Pager } from '../store/pager.ts';
+import type { Findings, Whereabouts } from './findings.ts';
+
+/** Where the version of a page lies that an epoch sees. */
+export interface Sight {
+  /** Its extent; `units` 0: none. */
+  readonly place: Place;
+  /** Epoch it began with; 0: at or before the last checkpoint of an earlier opening. */
+  readonly from: number;
+  /** Its frame; 0: none. */
+  readonly frame: number;
+}
+
+/** Where an epoch sees a page; undefined when the page did not exist then. Events must have been drained. */
+export function sightOf(pager: Pager, page: number, epoch: number): Sight | undefined {
+  const { x } = pager.core;
+  const { directory } = pager;
+  const old = pager.versions.find(page, epoch);
+  if (old) return { place: old.place, from: old.from, frame: x.oldFrame(page, epoch) };
+  const frame = x.frameNewest(page);
+  const place = directory.place(page);
+  if (frame === 0 && place.units === 0) return undefined;
+  const from = frame === 0 ? directory.from(page) : x.frameFrom(frame);
+  return from <= epoch ? { place, from, frame } : undefined;
+}
+
+export class Inspector {
+  readonly #pager: Pager;
+  readonly #epoch: number;
+  readonly #findings: Findings;
+  /** Where the page opened last lies, for what is found in it. */
+  where: Whereabouts = {};
+
+  constructor(pager: Pager, epoch: number, findings: Findings) {
+    this.#pager = pager;
+    this.#epoch = epoch;
+    this.#findings = findings;
+  }
+
+  /**
+   * Checks a page that `referrer` names, and answers the address of sound bytes of it, good until the next call; 0
+   * when there are none. A damaged block does not hide what lies below while a frame holds the page.
+   */
+  open(page: number, referrer: string): number {
+    const pager = this.#pager;
+    const { x } = pager.core;
+    pager.drain();
+    this.where = { page };
+    const sight = sightOf(pager, page, this.#epoch);
+    if (!sight) {
+      this.#findings.add(`page ${page} does not exist, but ${referrer} refers to it`, { page });
+      return 0;
+    }
+    const { place, frame } = sight;
+    if (place.units > 0) this.where = { page, file: DATA_FILE, offset: place.start * UNIT_SIZE };
+    else if (frame === 0) this.#findings.add(`page ${page} lies neither in memory nor in the file`, { page });
+    const whole = place.units > 0 && this.#openBlock(page, sight);
+    if (frame === 0) return whole ? x.inspectBuilt() : 0;
+    const address = x.frameAddress(frame);
+    if (x.inspectPage(address, page) !== OK) {
+      this.#findings.add(`page ${page} in memory: ${pager.blocks.fault}`, { page });
+      return whole ? x.inspectBuilt() : 0;
+    }
+    if (whole && !x.inspectSame(frame)) {
+      this.#findings.add(`page ${page} is in memory not what its block says`, this.where);
+    }
+    return address;
+  }
+
+  /** Notes what the core just found wrong with the page opened last. */
+  fault(): void {
+    const { page, offset } = this.where;
+    const at = offset === undefined ? 'in memory' : `file ${DATA_FILE}, offset ${offset}`;
+    this.#findings.add(`page ${page}: ${this.#pager.blocks.fault} (${at})`, this.where);
+  }
+
+  /** Notes something else about the page opened last. */
+  note(message: string): void {
+    this.#findings.add(message, this.where);
+  }
+
+  /** Reads a page's block, whatever the pool holds; whether it is sound and the version it should be. */
+  #openBlock(page: number, { place, from }: Sight): boolean {
+    const { core, blocks } = this.#pager;
+    if (place.units > blocks.pageUnits) {
+      this.note(`page ${page} has an extent longer than a page can be`);
+      return false;
+    }
+    let available: number;
+    try {
+      available = blocks.read(place);
+    } catch (error) {
+      this.#findings.addError(error);
+      return false;
+    }
+    if (core.x.inspectBlock(available, page, place.sumLow, place.sumHigh) !== OK) {
+      this.fault();
+      return false;
+    }
+    const epoch = core.x.inspectEpoch(core.x.inspectBuilt());
+    if (from === 0 ? epoch <= this.#epoch : epoch === from) return true;
+    this.note(`page ${page}: its block is of epoch ${epoch}, not of the version that is meant`);
+    return false;
+  }
+}
