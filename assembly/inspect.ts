@@ -21,7 +21,6 @@ import {
   DAMAGE_IDENTITY,
   DAMAGE_KIND,
   DAMAGE_ORDER,
-  DAMAGE_PADDING,
   DAMAGE_REFERENCE,
   DAMAGE_SIZE,
   KEY_AREA,
@@ -105,7 +104,7 @@ export function inspectBlock(available: u32, number: u32, sumLow: u32, sumHigh: 
   const fault = pageBuild(BUILT, number, load<u64>(STAGING_AREA, 16), PAYLOAD, length);
   if (fault != 0) return damaged(number, fault);
   store<u32>(INSPECTED_BYTES, length);
-  return blockPadded(STAGING_AREA, available) ? OK : damaged(number, DAMAGE_PADDING);
+  return OK;
 }
 
 /** Address of the page that inspectBlock() built. */

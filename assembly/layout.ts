@@ -61,7 +61,6 @@ export const DAMAGE_KIND = 7; // page kind or level is not what the parent expec
 export const DAMAGE_ORDER = 8; // keys out of order or outside the parent's bounds
 export const DAMAGE_REFERENCE = 9; // a child or chain page number that cannot be
 export const DAMAGE_CHAIN = 10; // an overflow chain of the wrong length
-export const DAMAGE_PADDING = 11; // bytes behind a block that are not zero, or more units than it needs
 
 // --- flags of a value as found (valueFlags()) -----------------------------------------------------------------
 export const VALUE_CHAINED = 1; // the value lies in overflow pages: valueAddress() is the first page's number

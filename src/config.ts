@@ -11,7 +11,7 @@
  */
 import type { StorageBackend } from './backend/backend.ts';
 import type { Codec, CompressionType } from './codec/codec.ts';
-import { AegisError } from './errors.ts';
+import { AegisError, shown } from './errors.ts';
 
 /** Where a long operation stands. */
 export interface Progress {
@@ -239,15 +239,6 @@ function size(key: Key, given: unknown, least: number, leastShown = `${least}`):
   if (bytes !== undefined && bytes >= least) return bytes;
   const allowed = `whole bytes, at least ${leastShown}, as a number or as text like '64MB' (B, KB, MB, GB)`;
   return refuse(key, given, allowed);
-}
-
-/** A value as a message shows it: short, on one line, and never a reason to fail. */
-function shown(given: unknown): string {
-  if (typeof given === 'string') return `'${given.slice(0, 60)}'`;
-  if (typeof given === 'bigint') return `${given}n`;
-  if (typeof given === 'function') return 'a function';
-  if (Array.isArray(given)) return 'an array';
-  return typeof given === 'object' && given !== null ? 'an object' : String(given);
 }
 
 /** The known key that a wrong one was probably meant to be; underscores and case make no difference. */

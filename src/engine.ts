@@ -10,7 +10,7 @@ import { hostOf } from './backend/host.ts';
 import { MemoryBackend } from './backend/memory.ts';
 import type { ResolvedConfig, StorageConfig } from './config.ts';
 import { resolveConfig } from './config.ts';
-import { AegisError } from './errors.ts';
+import { AegisError, checkOptions, invalid } from './errors.ts';
 import { Machine } from './machine.ts';
 import { Snapshot } from './snapshot.ts';
 import type { StorageStats } from './stats.ts';
@@ -197,12 +197,13 @@ export class StorageEngine implements AsyncDisposable {
 
   /** Begins a transaction on the present state. */
   beginTransaction(options: TransactionOptions = {}): Transaction {
-    const readOnly = options.readOnly ?? false;
+    checkOptions('beginTransaction', options, ['isolation', 'readOnly']);
+    const { readOnly = false } = options;
     if (typeof readOnly !== 'boolean') {
-      throw new AegisError('INVALID_ARGUMENT', `readOnly: true or false is needed, got ${String(readOnly)}`);
+      throw invalid('beginTransaction: readOnly', readOnly, 'true or false');
     }
-    const machine = readOnly ? this.#readable() : this.#writable();
     const isolation = isolationOf(options.isolation);
+    const machine = readOnly ? this.#readable() : this.#writable();
     ++machine.activeTransactions;
     return new Transaction(machine.transactions, ++this.#lastTransaction, isolation, readOnly);
   }
@@ -212,25 +213,25 @@ export class StorageEngine implements AsyncDisposable {
    * Resolves to what `work` answered. When `work` throws, the transaction is aborted and the error passed on.
    */
   async transaction<T>(work: (tx: Transaction) => T | Promise<T>, options: RetryOptions = {}): Promise<T> {
-    const retries = options.maxRetries ?? RETRIES_DEFAULT;
-    if (!Number.isSafeInteger(retries) || retries < 0) {
-      throw new AegisError(
-        'INVALID_ARGUMENT',
-        `maxRetries: a whole number from 0 on is needed, got ${String(retries)}`,
-      );
+    if (typeof work !== 'function') throw invalid('transaction', work, 'a function');
+    checkOptions('transaction', options, ['isolation', 'maxRetries', 'signal']);
+    const { isolation, maxRetries = RETRIES_DEFAULT, signal } = options;
+    if (!Number.isSafeInteger(maxRetries) || maxRetries < 0) {
+      throw invalid('transaction: maxRetries', maxRetries, 'a whole number from 0 on');
+    }
+    if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
+      throw invalid('transaction: signal', signal, 'an AbortSignal');
     }
     for (let attempt = 0; ; ++attempt) {
-      options.signal?.throwIfAborted();
-      const tx = this.beginTransaction(
-        options.isolation === undefined ? {} : { isolation: options.isolation },
-      );
+      signal?.throwIfAborted();
+      const tx = this.beginTransaction(isolation === undefined ? {} : { isolation });
       try {
         const result = await work(tx);
         if (tx.state === 'active') await tx.commit();
         return result;
       } catch (error) {
         if (tx.state === 'active') tx.abort();
-        if (!(error instanceof AegisError) || !error.retryable || attempt >= retries) throw error;
+        if (!(error instanceof AegisError) || !error.retryable || attempt >= maxRetries) throw error;
         ++this.#machine.conflicts;
       }
       await this.#backOff(attempt);
@@ -255,17 +256,23 @@ export class StorageEngine implements AsyncDisposable {
 
   /** Reads every page and checks every checksum and structural rule; lists damage and changes nothing. */
   async verify(): Promise<VerifyReport> {
-    const { root, store, leases, pause, transactions, config } = this.#readable();
+    const machine = this.#readable();
+    const { root, store, leases, pause, config } = machine;
     const lease = leases.take();
     try {
       return await verifyStore({
-        trees: store.trees,
+        pager: store.pager,
         roots: [root],
-        lease,
+        epoch: lease.epoch,
+        release: () => lease.close(),
+        durable: machine.checkpointer,
+        readOnly: config.readOnly,
         pause,
-        check: transactions.checkReadable,
+        check: () => void this.#readable(),
         onProgress: (done, total) => config.onProgress?.({ phase: 'verify', done, total }),
       });
+    } catch (error) {
+      throw machine.guard(error);
     } finally {
       lease.close();
     }
@@ -368,10 +375,7 @@ async function backendOf(config: ResolvedConfig): Promise<StorageBackend> {
 function isolationOf(given: unknown): IsolationLevel {
   if (given === undefined) return 'snapshot';
   if (given === 'snapshot' || given === 'serializable') return given;
-  throw new AegisError(
-    'INVALID_ARGUMENT',
-    `isolation: 'snapshot' or 'serializable' is needed, got ${String(given)}`,
-  );
+  throw invalid('isolation', given, "'snapshot' or 'serializable'");
 }
 
 /** Deletions are marked in transactions' own trees only. */

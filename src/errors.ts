@@ -74,3 +74,29 @@ export class AegisError extends Error {
 export function invariant(condition: boolean, rule: string): asserts condition {
   if (!condition) throw new AegisError('STORE_FAILED', `internal rule broken: ${rule}`);
 }
+
+/** The error for an argument that cannot be. */
+export function invalid(what: string, given: unknown, allowed: string): AegisError {
+  return new AegisError('INVALID_ARGUMENT', `${what}: ${allowed} is needed, got ${shown(given)}`);
+}
+
+/** Refuses options that are no object, and names nobody knows: a misspelt one would be silently without effect. */
+export function checkOptions(what: string, given: unknown, known: readonly string[]): void {
+  if (typeof given !== 'object' || given === null) throw invalid(what, given, 'an object');
+  for (const name of Object.keys(given)) {
+    if (known.includes(name)) continue;
+    throw new AegisError(
+      'INVALID_ARGUMENT',
+      `${what}: unknown option ${name}; known are ${known.join(', ')}`,
+    );
+  }
+}
+
+/** A value as a message shows it: short, on one line, and never a reason to fail. */
+export function shown(given: unknown): string {
+  if (typeof given === 'string') return `'${given.slice(0, 60)}'`;
+  if (typeof given === 'bigint') return `${given}n`;
+  if (typeof given === 'function') return 'a function';
+  if (Array.isArray(given)) return 'an array';
+  return typeof given === 'object' && given !== null ? 'an object' : String(given);
+}

@@ -57,7 +57,7 @@ export class Machine {
     this.pause = pauseOf(backend);
     this.root = store.superblock.mainRoot;
     const { trees, pager, log, applier } = store;
-    const conflicts = new Conflicts(trees);
+    const conflicts = new Conflicts(trees, () => this.pipeline.applied);
     this.leases = new Leases(pager);
     this.pipeline = new CommitPipeline({
       log,

@@ -6,7 +6,7 @@
  * 1. A lock counts only if `data` still leads to the locked file afterwards; else somebody replaced it in between.
  * 2. Whoever is refused learns who holds the store: the winner writes that down as soon as it has the lock, so a
  *    loser of a race looks again for a moment. If nobody says a word in that time, the holder may have been leaving,
- *    and the lock is tried once more.
+ *    and the lock is tried again; only after most of a second is the holder given up as one that keeps silent.
  */
 import { closeSync, constants, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,10 +18,12 @@ import { announceHolder, findHolder, type Holder } from './lock-holder.ts';
 import type { LockAnswer } from './lock-socket.ts';
 import { lockFailed, lockOpenFile } from './lock-ways.ts';
 
-// A refused opener looks this often, for a tenth of a second in all, for the winner to say who it is. Looks are
-// counted, not time, so that on a machine short of processors both of them get their turns.
+// A refused opener looks this often, for a tenth of a second, for the winner to say who it is, and then tries again.
+// Nearly always the first look does. The winner of a race may have to wait long for a processor before it can say
+// anything, though: a third of a second was seen, with 8 openers on 2 processors that had other work.
 const HOLDER_LOOKS_MAX = 20;
 const HOLDER_PAUSE = 5; // ms
+const TRIES_MAX = 8;
 const REPLACED_TRIES_MAX = 10;
 
 /** A lock that is held: on which file, and how to give it back. */
@@ -41,16 +43,9 @@ export async function lockData(
   host: BackendHost,
 ): Promise<{ release(): void }> {
   const data = join(directory, 'data');
-  let held = await takeLock(data, mode);
-  if (held === undefined) {
-    const holder = await waitForHolder(directory);
-    // Nobody said a word: it may have been leaving.
-    if (holder === undefined) held = await takeLock(data, mode);
-    if (held === undefined) throw locked(directory, holder);
-  }
+  const { free } = await takeOrRefuse(directory, data, mode);
   const isFresh = currentSize(data) === 0;
   const withdraw = announceHolder(directory, mode, host.now(), isFresh);
-  const { free } = held;
   let released = false;
   return {
     release: () => {
@@ -60,6 +55,15 @@ export async function lockData(
       free();
     },
   };
+}
+
+async function takeOrRefuse(directory: string, data: string, mode: LockMode): Promise<Held> {
+  for (let tries = 1; ; tries++) {
+    const held = await takeLock(data, mode);
+    if (held !== undefined) return held;
+    const holder = await waitForHolder(directory);
+    if (holder !== undefined || tries === TRIES_MAX) throw locked(directory, holder);
+  }
 }
 
 /** Tries once; undefined when somebody else holds the lock. */

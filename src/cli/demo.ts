@@ -4,10 +4,10 @@
  * every claim held. The acts are in `demo/`; this file is their order, and what is there before and after them.
  *
  * 1. The store is a new one: in a temporary folder, which goes away at the end, or in the folder that was named, which
- *    stays. A temporary store is kept when asked for, and when a proof failed.
+ *    stays. A temporary store is kept when asked for, and when something failed, as evidence.
  * 2. However it ends, no child process and no temporary folder is left behind.
  */
-import { StorageEngine } from '../index.ts';
+import { AegisError, StorageEngine } from '../index.ts';
 import type { Cities } from './demo/cities.ts';
 import { readCities } from './demo/cities.ts';
 import { conflict } from './demo/conflicts.ts';
@@ -51,18 +51,29 @@ export async function runDemo({ directory: named, records, kills, keep }: DemoOp
     showOutcome(stage, performance.now() - begin);
     if (remains) screen.say(`The store is in ${directory}`);
     return stage.proofs.failed.length === 0 ? EXIT_OK : EXIT_NO;
-  } finally {
+  } catch (error) {
     screen.restore();
+    if (isOurs && !isDiskFull(error)) {
+      remains = true;
+      screen.say(`The store stays for inspection: ${directory}`);
+    }
+    throw error;
+  } finally {
     if (!remains) removeFolder(directory);
   }
+}
+
+function isDiskFull(error: unknown): boolean {
+  return error instanceof AegisError && error.code === 'OUT_OF_SPACE';
 }
 
 function introduce({ screen, directory }: Stage, { records, source }: Cities): void {
   screen.line();
   screen.line(screen.paint('bold', 'One store, end to end'));
   screen.line();
-  screen.say(`${count(records.length)} cities of the world (npm package ${source}) go into a new store in`);
-  screen.say(`${directory}: local files, lz4, every commit on disk before it counts.`);
+  screen.fact('data', `${count(records.length)} cities of the world, from the npm package ${source}`);
+  screen.fact('store', 'new, local files, lz4, every commit on disk before it counts');
+  screen.fact('folder', directory);
 }
 
 async function play(stage: Stage, kills: number): Promise<Figures> {

@@ -18,8 +18,11 @@ const program = new Command('aegis')
   .version(version)
   .option('-d, --directory <folder>', 'folder of the store')
   .showSuggestionAfterError()
+  .configureHelp({ showGlobalOptions: true })
   .exitOverride()
-  .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'aegis: ')) });
+  .configureOutput({
+    outputError: (text, write) => write(text.replace(/^error: /, 'aegis: ').replace(/\n(?=.)/g, ' ')),
+  });
 
 program
   .command('demo')
@@ -27,19 +30,25 @@ program
     'load a public data set, read it, kill a writer in mid-commit, and prove that nothing was lost',
   )
   .option('-r, --records <number>', 'how many of the records to load (default: all)', wholeNumber(1000))
-  .option('-k, --kills <number>', 'how often to kill the writer', wholeNumber(0, 1000), 5)
+  .option('-k, --kills <number>', 'how often to kill the writer', wholeNumber(1, 1000), 5)
   .option('--keep', 'keep the temporary store and say where it is')
+  .addHelpText(
+    'after',
+    '\nWithout --directory the store is in a temporary folder, which is removed at the end.',
+  )
   .action(async (_, command: Command) => {
     const { runDemo } = await import('./demo.ts');
     process.exitCode = await runDemo(command.optsWithGlobals());
   });
 
 program
-  .command('demo-writer <first>', { hidden: true })
+  .command('demo-writer', { hidden: true })
   .description('the process that the demo kills')
-  .action(async (first: string, _, command: Command) => {
+  .argument('<folder>', 'where the store is')
+  .argument('<first>', 'number of the first transaction', wholeNumber(1))
+  .action(async (folder: string, first: number) => {
     const { runWriter } = await import('./demo/writer.ts');
-    await runWriter(command.optsWithGlobals<{ directory: string }>().directory, Number(first));
+    await runWriter(folder, first);
   });
 
 try {

@@ -21,7 +21,6 @@ import {
   DAMAGE_KIND,
   DAMAGE_MAGIC,
   DAMAGE_ORDER,
-  DAMAGE_PADDING,
   DAMAGE_REFERENCE,
   DAMAGE_SIZE,
   OK,
@@ -53,7 +52,6 @@ const DAMAGE_TEXT: Record<number, string> = {
   [DAMAGE_ORDER]: 'keys are out of order or outside the bounds of the page',
   [DAMAGE_REFERENCE]: 'a reference to a page that cannot be',
   [DAMAGE_CHAIN]: 'an overflow chain of the wrong length',
-  [DAMAGE_PADDING]: 'more than the block lies in its extent',
 };
 
 /** Counters for `stats()`. */

@@ -24,7 +24,7 @@ export const NOWHERE: Place = { start: 0, units: 0, sumLow: 0, sumHigh: 0 };
 
 /** Words of an entry as it lies in a chunk: start, units | kind << 24, checksum. */
 export const ENTRY_WORDS = 4;
-const KIND_PAGE = 1;
+export const KIND_PAGE = 1;
 const KIND_CHUNK = 2;
 /** Longest extent an entry can name. */
 export const UNITS_PER_EXTENT_MAX = 0xffffff;
@@ -159,6 +159,11 @@ export class Directory {
   level(level: number): Place[] {
     while (this.#chunks.length <= level) this.#chunks.push([]);
     return this.#chunks[level] as Place[];
+  }
+
+  /** Places of all chunks of the durable checkpoint: only for verification. */
+  *chunkPlaces(): Generator<Place> {
+    for (const places of this.#chunks) for (const place of places) if (place && place.units > 0) yield place;
   }
 
   /** Levels that a directory of so many chunks of page entries has. */

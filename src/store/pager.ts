@@ -61,7 +61,8 @@ export class Pager {
   #freeNumbers: number[] = [];
   #nextPrivate = PRIVATE_PAGE + 1;
   #freePrivate: number[] = [];
-  readonly #privatePlaces = new Map<number, Place>();
+  /** Where private pages lie that are not dirty, and the epoch their version began with. */
+  readonly #privatePlaces = new Map<number, { readonly place: Place; readonly from: number }>();
   /** Pages of the private tree that is being worked on. */
   #owned: Set<number> | undefined;
 
@@ -108,7 +109,7 @@ export class Pager {
   }
 
   /** Places of private pages that lie in extents: only for verification. */
-  get privatePlaces(): ReadonlyMap<number, Place> {
+  get privatePlaces(): ReadonlyMap<number, { readonly place: Place }> {
     return this.#privatePlaces;
   }
 
@@ -221,7 +222,7 @@ export class Pager {
         x.pageEnd(frame);
         this.drain();
       } else {
-        this.#freePage(page, x.epochCurrent(), x.epochCurrent());
+        this.#endPrivatePage(page);
       }
     }
   }
@@ -316,10 +317,15 @@ export class Pager {
     this.#owned = pages;
   }
 
-  #freePage(page: number, from: number, to: number): void {
-    const place = this.#placeOf(page);
-    if (place.units > 0) this.#clearPlace(page);
-    this.#versionsOf(page).add(page, from, to, place);
+  /** As `pageEnd` in the core, for a private page that is in no frame: a scan may still see it. */
+  #endPrivatePage(page: number): void {
+    const last = this.#privatePlaces.get(page);
+    if (last) {
+      this.#privatePlaces.delete(page);
+      const epoch = this.core.x.epochCurrent();
+      const isSeen = this.privateVersions.newestEpoch === epoch;
+      this.privateVersions.add(page, last.from, isSeen ? epoch + 1 : epoch, last.place);
+    }
     this.#giveNumber(page);
   }
 
@@ -337,11 +343,13 @@ export class Pager {
   }
 
   #placeOf(page: number): Place {
-    return page & PRIVATE_PAGE ? (this.#privatePlaces.get(page) ?? NOWHERE) : this.directory.place(page);
+    return page & PRIVATE_PAGE
+      ? (this.#privatePlaces.get(page)?.place ?? NOWHERE)
+      : this.directory.place(page);
   }
 
   #setPlace(page: number, place: Place, from: number): void {
-    if (page & PRIVATE_PAGE) this.#privatePlaces.set(page, place);
+    if (page & PRIVATE_PAGE) this.#privatePlaces.set(page, { place, from });
     else this.directory.setPlace(page, place, from);
   }
 

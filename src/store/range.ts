@@ -2,7 +2,7 @@
  * Ranges: what a caller asks for (`RangeOptions`), made into two checked bounds and a direction, and the flags of the
  * core's range call.
  */
-import { AegisError } from '../errors.ts';
+import { checkOptions, invalid } from '../errors.ts';
 
 /** What a key or value may be: a string stands for its UTF-8 bytes. */
 export type Bytes = string | Uint8Array;
@@ -53,7 +53,7 @@ export interface Range {
 
 export const OPEN_BOUND: Bound = { key: undefined, inclusive: false };
 
-const KNOWN = new Set(['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit']);
+const KNOWN = ['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit'];
 
 /** Unsigned byte order, shorter first. */
 export function compareKeys(a: Uint8Array, b: Uint8Array): number {
@@ -67,25 +67,12 @@ export function compareKeys(a: Uint8Array, b: Uint8Array): number {
 
 /** Checks what a caller asked for. Throws INVALID_ARGUMENT, TOO_LARGE. */
 export function resolveRange(trees: KeyCheck, options: RangeOptions = {}): Range {
-  if (typeof options !== 'object' || options === null) {
-    throw new AegisError('INVALID_ARGUMENT', `range: an object is needed, got ${String(options)}`);
-  }
-  for (const name of Object.keys(options)) {
-    if (!KNOWN.has(name)) throw new AegisError('INVALID_ARGUMENT', `range: unknown option ${name}`);
-  }
-  const limit = options.limit ?? Number.POSITIVE_INFINITY;
+  checkOptions('range', options, KNOWN);
+  const { limit = Number.POSITIVE_INFINITY, reverse = false } = options;
   if (limit !== Number.POSITIVE_INFINITY && !(Number.isSafeInteger(limit) && limit >= 0)) {
-    throw new AegisError(
-      'INVALID_ARGUMENT',
-      `range: limit must be a whole number from 0 on, got ${String(limit)}`,
-    );
+    throw invalid('range: limit', limit, 'a whole number from 0 on');
   }
-  if (options.reverse !== undefined && typeof options.reverse !== 'boolean') {
-    throw new AegisError(
-      'INVALID_ARGUMENT',
-      `range: reverse must be true or false, got ${String(options.reverse)}`,
-    );
-  }
+  if (typeof reverse !== 'boolean') throw invalid('range: reverse', reverse, 'true or false');
   let lower = OPEN_BOUND;
   let upper = OPEN_BOUND;
   const { gt, gte, lt, lte, prefix } = options;
@@ -98,7 +85,7 @@ export function resolveRange(trees: KeyCheck, options: RangeOptions = {}): Range
     lower = higher(lower, { key: first, inclusive: true });
     upper = lowerOf(upper, { key: afterPrefix(first), inclusive: false });
   }
-  return { lower, upper, reverse: options.reverse === true, limit };
+  return { lower, upper, reverse, limit };
 }
 
 /** Whether no key can be in a range. */

@@ -20,7 +20,7 @@ import {
   VALUE_SIZE_MAX,
   VALUE_TOMBSTONE,
 } from '../../assembly/layout.ts';
-import { AegisError } from '../errors.ts';
+import { AegisError, invalid } from '../errors.ts';
 import { NO_BOUND } from '../wasm.ts';
 import { Chains } from './chains.ts';
 import type { Pager } from './pager.ts';
@@ -205,6 +205,7 @@ export class Trees {
     epoch: number,
     keys: readonly Bytes[],
   ): (Uint8Array | typeof TOMBSTONE | undefined)[] {
+    checkKeyList(keys);
     const values: (Uint8Array | typeof TOMBSTONE | undefined)[] = [];
     const { u8, u32 } = this.pager.core;
     const most = Math.max(1, Math.min(GROUP_SIZE, Math.floor(INPUT_AREA_SIZE / (this.keyMax + 8))));
@@ -342,6 +343,11 @@ export class Trees {
 export function notBytes(what: string, given: unknown): AegisError {
   const kind = given === null ? 'null' : Array.isArray(given) ? 'an array' : typeof given;
   return new AegisError('INVALID_ARGUMENT', `${what}: a string or Uint8Array is needed, got ${kind}`);
+}
+
+/** Refuses what is no list of keys; the keys themselves are checked one by one. */
+export function checkKeyList(keys: unknown): void {
+  if (!Array.isArray(keys)) throw invalid('getMany', keys, 'a list of keys');
 }
 
 /** A value as bytes, checked. */

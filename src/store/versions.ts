@@ -68,6 +68,7 @@ export class Versions {
   readonly #records = new Map<number, VersionRecord>();
   #newest: SnapshotNode | undefined;
   #count = 0;
+  #hasReader = false;
 
   constructor(owner: VersionOwner) {
     this.#owner = owner;
@@ -78,11 +79,14 @@ export class Versions {
     return this.#count;
   }
 
-  /** Oldest live epoch with a reader, for reports; undefined when nobody reads. */
-  get oldestReader(): number | undefined {
-    let found: number | undefined;
-    for (let node = this.#newest; node; node = node.older) if (node.readers > 0) found = node.epoch;
-    return found;
+  /** Newest live epoch; undefined when there is none. */
+  get newestEpoch(): number | undefined {
+    return this.#newest?.epoch;
+  }
+
+  /** Whether anybody reads. */
+  get hasReader(): boolean {
+    return this.#hasReader;
   }
 
   /** Adds a reader at the current epoch (`epoch` as the core gave it), or the durable checkpoint at an older one. */
@@ -225,6 +229,7 @@ export class Versions {
   #publish(): void {
     let node = this.#newest;
     while (node && node.readers === 0) node = node.older;
+    this.#hasReader = node !== undefined;
     this.#owner.readerEpoch(node ? node.epoch : 0);
   }
 }

@@ -181,6 +181,8 @@ export class CommitPipeline {
       }
       this.#settle();
       this.resume();
+      // What came while the other half was in use: nobody else will write it.
+      if (this.#queue.length > 0) this.schedule();
     }
     this.#wake();
   }
@@ -226,12 +228,13 @@ export class CommitPipeline {
   writeLarge(commit: Commit, pieces: (write: (payload: number, last: boolean) => void) => void): void {
     const { log } = this.#parts;
     const { half } = commit;
+    let bytes = 0;
     this.#position = log?.position;
     try {
       pieces((payload, last) => {
         if (log) commit.end = log.write(half.base, payload, last);
         ++this.counters.groups;
-        this.#parts.logged(payload);
+        bytes += payload;
       });
     } catch (error) {
       --this.#sequence;
@@ -240,6 +243,8 @@ export class CommitPipeline {
     commit.written = true;
     this.#queue.push(commit);
     this.#queue.swap();
+    // Not before: a checkpoint that begins between two groups would have recovery begin inside the commit.
+    this.#parts.logged(bytes);
   }
 
   #takeBack(cause: unknown): void {

@@ -40,9 +40,12 @@ export class Conflicts {
   #older: Generation = { notes: new Map(), last: 0 };
   /** Snapshot sequences of open transactions that may write, with how many have each. */
   readonly #open = new Map<number, number>();
+  readonly #applied: () => number;
 
-  constructor(trees: Trees) {
+  /** @param applied the commit that a transaction begun now has as its snapshot. */
+  constructor(trees: Trees, applied: () => number) {
     this.#trees = trees;
+    this.#applied = applied;
   }
 
   /** Whether a commit must be noted when it is queued. */
@@ -143,14 +146,15 @@ export class Conflicts {
   }
 
   #collect(): void {
-    let oldest = Number.POSITIVE_INFINITY;
+    // A commit that is noted and still queued is news to a transaction that begins before it is applied.
+    let oldest = this.#applied();
     for (const sequence of this.#open.keys()) oldest = Math.min(oldest, sequence);
     if (this.#older.last <= oldest) {
       drop(this.#older);
       // The current generation ages only when there is something in it; it is dropped in its turn.
       this.#older = this.#current;
       this.#current = { notes: new Map(), last: 0 };
-      if (this.#open.size === 0) drop(this.#older);
+      if (this.#older.last <= oldest) drop(this.#older);
     }
   }
 }

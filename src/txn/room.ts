@@ -34,7 +34,7 @@ export class Room {
     const leaves = Math.min(size.operations, this.#pager.pageCount);
     const pages = 2 * leaves + Math.ceil(size.pages) + PATH_PAGES;
     // With a reader open every page changed may leave its old bytes behind as well.
-    return this.#pager.versions.oldestReader === undefined ? pages : pages * 2;
+    return this.#pager.versions.hasReader ? pages * 2 : pages;
   }
 
   /** Makes sure of room for `pages` more dirty pages. Throws OUT_OF_SPACE; then nothing was changed. */

@@ -1,7 +1,7 @@
 /**
  * Scans: the records of a range in order, as of one snapshot, with a transaction's own writes merged in.
  */
-import { AegisError } from '../errors.ts';
+import { AegisError, invalid } from '../errors.ts';
 import type { Range } from '../store/range.ts';
 import { compareKeys } from '../store/range.ts';
 import { RangeReader } from '../store/range-reader.ts';
@@ -61,10 +61,7 @@ export class Scan implements IterableIterator<Entry>, Disposable {
   /** Up to `n` records at once: the fastest way through a range. Fewer than `n` mean that the range is exhausted. */
   nextMany(n: number): Entry[] {
     if (!Number.isSafeInteger(n) || n < 1) {
-      throw new AegisError(
-        'INVALID_ARGUMENT',
-        `nextMany: a whole number from 1 on is needed, got ${String(n)}`,
-      );
+      throw invalid('nextMany', n, 'a whole number from 1 on');
     }
     const entries: Entry[] = [];
     while (entries.length < n) {

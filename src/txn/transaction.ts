@@ -6,11 +6,11 @@
  * keys and ranges it read. A transaction that wrote nothing is not validated: its snapshot is a state of the store in
  * commit order, which is the serial order.
  */
-import { AegisError } from '../errors.ts';
+import { AegisError, checkOptions, invalid } from '../errors.ts';
 import type { Bytes, Range, RangeOptions } from '../store/range.ts';
 import { compareKeys, OPEN_BOUND, resolveRange } from '../store/range.ts';
 import type { Trees } from '../store/trees.ts';
-import { decodeString, TOMBSTONE, valueBytes } from '../store/trees.ts';
+import { checkKeyList, decodeString, TOMBSTONE, valueBytes } from '../store/trees.ts';
 import type { Admission } from './admission.ts';
 import type { CommitPipeline } from './commit.ts';
 import type { Conflicts } from './conflicts.ts';
@@ -127,6 +127,7 @@ export class Transaction implements Disposable {
 
   /** Reads many keys; absent ones are undefined. */
   getMany(keys: readonly Bytes[]): (Uint8Array | undefined)[] {
+    checkKeyList(keys);
     return keys.map((key) => this.get(key));
   }
 
@@ -231,7 +232,7 @@ export class Transaction implements Disposable {
    * @throws AegisError `CONFLICT` (nothing was changed; run the transaction again), `OUT_OF_SPACE`, `COMMIT_UNKNOWN`,
    *   `STORE_FAILED`, `TRANSACTION_FINISHED`
    */
-  async commit(options?: { sync?: boolean }): Promise<CommitResult> {
+  async commit(options: { sync?: boolean } = {}): Promise<CommitResult> {
     const attempt = this.#begin(options, false);
     if (!attempt) return this.#nothingToDo();
     try {
@@ -242,7 +243,7 @@ export class Transaction implements Disposable {
   }
 
   /** As `commit`, blocking. */
-  commitSync(options?: { sync?: boolean }): CommitResult {
+  commitSync(options: { sync?: boolean } = {}): CommitResult {
     const attempt = this.#begin(options, true);
     if (!attempt) return this.#nothingToDo();
     try {
@@ -266,15 +267,14 @@ export class Transaction implements Disposable {
     if (this.#state === 'active') this.abort();
   }
 
-  #begin(options: { sync?: boolean } | undefined, blocking: boolean): Attempt | undefined {
+  #begin(options: { sync?: boolean }, blocking: boolean): Attempt | undefined {
     this.#active();
     const { admission, syncOnCommit } = this.#parts;
     const { writes } = this.#holdings;
+    checkOptions('commit', options, ['sync']);
+    const { sync = syncOnCommit } = options;
+    if (typeof sync !== 'boolean') throw invalid('commit: sync', sync, 'true or false');
     if (writes.isEmpty) return undefined;
-    const sync = options?.sync ?? syncOnCommit;
-    if (typeof sync !== 'boolean') {
-      throw new AegisError('INVALID_ARGUMENT', `sync: true or false is needed, got ${String(sync)}`);
-    }
     const how = { sync, blocking };
     this.#state = 'committing';
     return (done) => {

@@ -41,19 +41,19 @@ export class Writer {
   }
 
   put(tree: number, key: Bytes, value: Bytes, sync: boolean): Promise<Committed> {
-    return this.#write([this.#operation(tree, key, value)], sync);
+    return this.#write([this.#put(tree, key, value)], sync);
   }
 
   putSync(tree: number, key: Bytes, value: Bytes, sync: boolean): Committed {
-    return this.#writeSync([this.#operation(tree, key, value)], sync);
+    return this.#writeSync([this.#put(tree, key, value)], sync);
   }
 
   delete(tree: number, key: Bytes, sync: boolean): Promise<Committed> {
-    return this.#write([this.#operation(tree, key, undefined)], sync);
+    return this.#write([this.#deletion(tree, key)], sync);
   }
 
   deleteSync(tree: number, key: Bytes, sync: boolean): Committed {
-    return this.#writeSync([this.#operation(tree, key, undefined)], sync);
+    return this.#writeSync([this.#deletion(tree, key)], sync);
   }
 
   /** All operations of a batch in one commit; the answer is undefined when there are none. */
@@ -176,12 +176,12 @@ export class Writer {
     return writes;
   }
 
-  #operation(tree: number, key: Bytes, value: Bytes | undefined): Operation {
-    return {
-      tree,
-      key: this.#trees.keyBytes(key),
-      value: value === undefined ? undefined : valueBytes(value),
-    };
+  #put(tree: number, key: Bytes, value: Bytes): Operation {
+    return { tree, key: this.#trees.keyBytes(key), value: valueBytes(value) };
+  }
+
+  #deletion(tree: number, key: Bytes): Operation {
+    return { tree, key: this.#trees.keyBytes(key), value: undefined };
   }
 
   #operations(tree: number, operations: Iterable<BatchOperation>): Operation[] {
@@ -191,9 +191,9 @@ export class Writer {
     const list: Operation[] = [];
     for (const operation of operations) {
       if (operation?.type === 'put') {
-        list.push({ tree, key: this.#trees.keyBytes(operation.key), value: valueBytes(operation.value) });
+        list.push(this.#put(tree, operation.key, operation.value));
       } else if (operation?.type === 'delete') {
-        list.push({ tree, key: this.#trees.keyBytes(operation.key), value: undefined });
+        list.push(this.#deletion(tree, operation.key));
       } else {
         throw new AegisError(
           'INVALID_ARGUMENT',

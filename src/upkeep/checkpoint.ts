@@ -267,7 +267,8 @@ export class Checkpointer {
       this.#durable = snapshot;
       pager.versions.setDurable(snapshot);
       pager.versions.release(snapshot);
-      pager.versions.releaseDurable(before);
+      // With no change in between both are one epoch, and one node.
+      if (before !== snapshot) pager.versions.releaseDurable(before);
       log?.release(lsn);
       return { sequence, lsn, pages };
     } catch (error) {

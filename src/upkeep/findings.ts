@@ -32,7 +32,8 @@ export class Findings {
 
   /** Takes in what a read or check has thrown; what is neither damage nor an unreadable file is thrown on. */
   addError(error: unknown): void {
-    if (!(error instanceof AegisError) || (error.code !== 'CORRUPTION' && error.code !== 'IO_ERROR')) throw error;
+    if (!(error instanceof AegisError) || (error.code !== 'CORRUPTION' && error.code !== 'IO_ERROR'))
+      throw error;
     const { page, file, offset } = error;
     this.add(error.message, {
       ...(page === undefined ? {} : { page }),

@@ -8,7 +8,7 @@
  *   2. A page in a frame and its block say the same, or one of them is damage.
  *   3. A version lies in an extent, in a frame, or in both; a page that an epoch does not see lies nowhere for it.
  */
-import { OK, UNIT_SIZE } from '../../assembly/layout.ts';
+import { OK, STAGING_AREA, UNIT_SIZE } from '../../assembly/layout.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { Place } from '../store/directory.ts';
 import type { Pager } from '../store/pager.ts';
@@ -109,6 +109,9 @@ export class Inspector {
     if (core.x.inspectBlock(available, page, place.sumLow, place.sumHigh) !== OK) {
       this.fault();
       return false;
+    }
+    if (!core.x.blockPadded(STAGING_AREA, available)) {
+      this.note(`page ${page}: its extent holds more than its block`);
     }
     const epoch = core.x.inspectEpoch(core.x.inspectBuilt());
     if (from === 0 ? epoch <= this.#epoch : epoch === from) return true;

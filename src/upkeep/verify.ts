@@ -1,23 +1,32 @@
 /**
- * Verification: one walk over everything a snapshot sees. Every page is read from its block, checksum and all, even
- * when it is in a frame, and held against the rules of the tree; every number and every extent must be accounted for.
+ * Verification: the one integrity walk, for users, the command line and every test's teardown. It changes nothing.
+ *
+ *   1. Every page of every tree as one snapshot sees it (tree-walk.ts), read from its block even when it is in a
+ *      frame; then every page that the snapshot sees must have been reached. The snapshot ends here.
+ *   2. The durable checkpoint: superblock slots and directory chunks (checkpoint-audit.ts).
+ *   3. The books of the newest state: page numbers, old versions, units of the data file (accounts.ts).
+ *
+ * It goes in slices and lets other work run in between; whatever that changes, a sound store gives no finding. A read
+ * that the device refuses is a finding like damage; only a store that is closed or failed meanwhile ends the walk.
  */
-import type { Trees } from '../store/trees.ts';
-import type { Lease } from '../txn/snapshot.ts';
+import type { Pager } from '../store/pager.ts';
+import { countExtents, countNumbers, countVersions } from './accounts.ts';
+import type { Durable } from './checkpoint-audit.ts';
+import { auditChunks, auditSlots } from './checkpoint-audit.ts';
+import type { VerifyProblem } from './findings.ts';
+import { Findings } from './findings.ts';
+import { TreeWalk } from './tree-walk.ts';
 
-/** Something that is not as it must be. */
-export interface VerifyProblem {
-  readonly message: string;
-  readonly page?: number;
-  readonly file?: string;
-  readonly offset?: number;
-}
+export type { VerifyProblem } from './findings.ts';
 
 /** What a verification found. */
 export interface VerifyReport {
   /** Whether nothing was found. */
   readonly ok: boolean;
+  /** What was found: the first thousand. */
   readonly problems: readonly VerifyProblem[];
+  /** How many problems there are, listed or not. */
+  readonly problemCount: number;
   /** Pages checked, tree and overflow pages alike. */
   readonly pages: number;
   readonly records: number;
@@ -25,15 +34,53 @@ export interface VerifyReport {
 
 /** What a verification works with. */
 export interface VerifyParts {
-  readonly trees: Trees;
+  readonly pager: Pager;
   readonly roots: readonly number[];
-  readonly lease: Lease;
+  /** Snapshot to walk. */
+  readonly epoch: number;
+  /** Ends the snapshot. */
+  readonly release: () => void;
+  readonly durable: Durable;
+  readonly readOnly: boolean;
+  /** Lets other work run. */
   readonly pause: () => Promise<void>;
+  /** Throws when the store can be read no more. */
   readonly check: () => void;
   readonly onProgress: (done: number, total: number) => void;
 }
 
+/** Checks a whole store. */
 export async function verifyStore(parts: VerifyParts): Promise<VerifyReport> {
+  const { pager, durable, onProgress } = parts;
+  const findings = new Findings();
+  const walk = new TreeWalk(pager, parts.epoch, findings);
+  const total = pager.pageCount;
   parts.check();
-  return { ok: true, problems: [], pages: 0, records: 0 };
+  for (const _ of stepsOf(parts, walk, findings)) {
+    onProgress(Math.min(walk.pages, total), total);
+    await parts.pause();
+    parts.check();
+  }
+  countNumbers(pager, findings);
+  countVersions(pager, findings);
+  countExtents(pager, durable.unsettled ?? [], findings);
+  onProgress(total, total);
+  const { problems, count } = findings;
+  return {
+    ok: count === 0,
+    problems,
+    problemCount: count,
+    pages: walk.pages,
+    records: walk.records,
+  };
+}
+
+/** Everything that goes in slices. */
+function* stepsOf(parts: VerifyParts, walk: TreeWalk, findings: Findings): Generator<void> {
+  const { pager, durable, roots, readOnly } = parts;
+  for (const root of roots) yield* walk.walk(root);
+  yield* walk.unreached();
+  parts.release();
+  auditSlots(pager, durable, readOnly, findings);
+  yield* auditChunks(pager, durable, findings);
 }

@@ -25,7 +25,7 @@ import {
 import { AegisError, invariant } from '../errors.ts';
 import { type LogCore, type LogPosition, type LogStart, linkOf } from './log.ts';
 import type { Segment } from './segment.ts';
-import { Window } from './window.ts';
+import { LogView } from './view.ts';
 
 /** Accepted groups that lie one after the other in one file, as offsets. */
 export interface Run {
@@ -70,8 +70,8 @@ export class Chain {
   readonly #segments: readonly Segment[];
   readonly #beginning = new Map<number, Segment[]>();
   readonly #mark: Mark;
-  #near: Window;
-  #far: Window;
+  #near: LogView;
+  #far: LogView;
   #sequence: number;
   /** Sequence of a commit of which not all parts have come. */
   #open: number | undefined;
@@ -81,8 +81,8 @@ export class Chain {
     this.#start = start;
     this.#segments = segments;
     this.#mark = mark;
-    this.#near = new Window(core, LOG_AREA);
-    this.#far = new Window(core, LOG_AREA + LOG_HALF_SIZE);
+    this.#near = new LogView(core, LOG_AREA);
+    this.#far = new LogView(core, LOG_AREA + LOG_HALF_SIZE);
     this.#sequence = start.sequence;
     this.lsn = start.lsn;
     this.end = { lsn: start.lsn, link: start.link, runs: 0, offset: 0, sequence: start.sequence };
@@ -136,15 +136,15 @@ export class Chain {
     const { x } = this.#core;
     const header = segment.header;
     if (header === undefined || offset + GROUP_HEADER_SIZE > header.size) return undefined;
-    const window = segment === this.#current ? this.#near : this.#far;
-    let address = window.find(segment, offset, GROUP_HEADER_SIZE);
+    const view = segment === this.#current ? this.#near : this.#far;
+    let address = view.find(segment, offset, GROUP_HEADER_SIZE);
     if (address === 0 || x.groupHeaderCheck(address) !== DAMAGE_NONE) return undefined;
     if (x.groupLsn(address) !== header.firstLsn + offset || !x.groupFollows(address)) return undefined;
     const fence = x.groupFence(address);
     if (fence < header.fence) return undefined;
     const length = x.groupLength(address);
     if (offset + length > header.size) return undefined;
-    address = window.find(segment, offset, length);
+    address = view.find(segment, offset, length);
     if (address === 0 || !x.groupPayloadHolds(address)) return undefined;
     return { segment, offset, length, fence };
   }

@@ -24,7 +24,7 @@ import { AegisError, invariant } from '../errors.ts';
 import { Chain, type Mark, noteMark, type Run } from './chain.ts';
 import type { LogCore, LogPosition, LogStart, Word } from './log.ts';
 import { closeSegments, openSegments, type Segment } from './segment.ts';
-import { Window } from './window.ts';
+import { LogView } from './view.ts';
 
 /** What `scanLog` needs. */
 export interface ScanOptions {
@@ -112,14 +112,14 @@ export class LogScan {
   /** Writes again what no mark vouches for, and syncs it. */
   async rewriteTail(): Promise<void> {
     invariant(!this.#readOnly, 'a log opened for reading is not written');
-    const window = new Window(this.#core, LOG_AREA);
+    const view = new LogView(this.#core, LOG_AREA);
     const touched = new Set<Segment>();
     const rewrite = (segment: Segment, from: number, to: number): void => {
       for (let at = from; at < to; at += LOG_HALF_SIZE) {
         const length = Math.min(LOG_HALF_SIZE, to - at);
-        const had = window.read(segment, at, length);
+        const had = view.read(segment, at, length);
         invariant(had === length, 'accepted groups lie in their files');
-        segment.file.write([window.bytes], at);
+        segment.file.write([view.bytes], at);
       }
       touched.add(segment);
     };
@@ -143,11 +143,11 @@ export class LogScan {
    */
   replay(visit: (address: number, length: number, end: number) => void): void {
     const { x } = this.#core;
-    const window = new Window(this.#core, LOG_AREA);
+    const view = new LogView(this.#core, LOG_AREA);
     x.groupLinkSet(...this.#start.link);
     for (const { segment, from, to } of this.runs) {
       for (let offset = from; offset < to; ) {
-        const address = this.#findAgain(window, segment, offset);
+        const address = this.#findAgain(view, segment, offset);
         offset += x.groupLength(address);
         visit(address + GROUP_HEADER_SIZE, x.groupPayloadLength(address), segment.firstLsn + offset);
       }
@@ -155,12 +155,12 @@ export class LogScan {
   }
 
   /** The scan accepted this group; the device may answer otherwise the second time. */
-  #findAgain(window: Window, segment: Segment, offset: number): number {
+  #findAgain(view: LogView, segment: Segment, offset: number): number {
     const { x } = this.#core;
-    let address = window.find(segment, offset, GROUP_HEADER_SIZE);
+    let address = view.find(segment, offset, GROUP_HEADER_SIZE);
     let holds = address !== 0 && x.groupHeaderCheck(address) === DAMAGE_NONE && x.groupFollows(address) !== 0;
     if (holds) {
-      address = window.find(segment, offset, x.groupLength(address));
+      address = view.find(segment, offset, x.groupLength(address));
       holds =
         address !== 0 && x.groupPayloadHolds(address) !== 0 && x.groupStructureCheck(address) === DAMAGE_NONE;
     }
@@ -189,15 +189,15 @@ function readStaleHeaders(
   mark: Mark,
 ): number {
   const { x } = core;
-  const window = new Window(core, LOG_AREA);
+  const view = new LogView(core, LOG_AREA);
   let fence = 0;
   const search = (segment: Segment, from: number, to: number): void => {
     for (let begin = from; begin < to; begin += LOG_HALF_SIZE) {
-      const length = window.read(segment, begin, Math.min(LOG_HALF_SIZE, to - begin));
+      const length = view.read(segment, begin, Math.min(LOG_HALF_SIZE, to - begin));
       for (let at = 0; at < length; at += UNIT_SIZE) {
-        at += x.groupFind(window.address + at, length - at);
+        at += x.groupFind(view.address + at, length - at);
         if (at >= length) break;
-        const address = window.address + at;
+        const address = view.address + at;
         noteMark(mark, x.groupMark(address), segment, begin + at);
         fence = Math.max(fence, x.groupFence(address));
       }

@@ -22,7 +22,6 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, steps, most, pageSiz
     const walk = new Walk(driver, driver.create(), random);
     for (let i = 0; i < count; i++) walk.step(most);
     checkAll(driver, 1, walk.model);
-    console.log('STAT', count, walk.model.keys.length, driver.misses, driver.taken.size, driver.x.frameShape(driver.x.frameNewest(1)).toString(16));
     expect(driver.x.pinnedCount()).toBe(0);
   });
 });

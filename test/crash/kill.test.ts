@@ -103,7 +103,17 @@ async function killAgainAndAgain(program: string, syncOnCommit: boolean, cycles:
   const random = new Random(seed * 2 + Number(syncOnCommit));
   const folder = temporaryFolder();
   const notes: string[] = [];
-  const tally = { cycles: 0, checked: 0, acknowledged: 0, lost: 0, half: 0, other: 0, early: 0, openings: 0, slowest: 0 };
+  const tally = {
+    cycles: 0,
+    checked: 0,
+    acknowledged: 0,
+    lost: 0,
+    half: 0,
+    other: 0,
+    early: 0,
+    openings: 0,
+    slowest: 0,
+  };
   let store = newStore(folder, random);
   let next = new Victim(program);
   for (let cycle = 1; cycle <= cycles; cycle++) {
@@ -117,7 +127,12 @@ async function killAgainAndAgain(program: string, syncOnCommit: boolean, cycles:
     takeIn(lines, store, tally, notes);
     // Ending by itself is a failure too: with nothing left to do, it waits for a promise that nobody will settle.
     const outcome = { errors, killed, status, notes };
-    expect(outcome, `SEED=${seed}, cycle ${cycle}`).toEqual({ errors: '', killed: true, status: null, notes: [] });
+    expect(outcome, `SEED=${seed}, cycle ${cycle}`).toEqual({
+      errors: '',
+      killed: true,
+      status: null,
+      notes: [],
+    });
     if (cycle % CYCLES_PER_STORE !== 0 && cycle !== cycles) continue;
     // The last opener of a store is let live: it opens, checks, writes and closes.
     await next.ready();

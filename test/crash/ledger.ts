@@ -139,7 +139,8 @@ export function checkLedger(store: Readable, acknowledged: readonly number[]): s
 function lastChanges(lane: number, counter: number): Map<number, [n: number, change: Change]> {
   const last = new Map<number, [number, Change]>();
   for (let n = counter; n > 0 && last.size < SLOTS; n--) {
-    for (const change of planOf(lane, n).changes) if (!last.has(change.slot)) last.set(change.slot, [n, change]);
+    for (const change of planOf(lane, n).changes)
+      if (!last.has(change.slot)) last.set(change.slot, [n, change]);
   }
   return last;
 }

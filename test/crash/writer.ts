@@ -156,7 +156,8 @@ createInterface({ input: process.stdin }).once('line', (line) => {
   run(JSON.parse(line) as Order).then(
     () => process.exit(0),
     (error: unknown) => {
-      const text = error instanceof Error ? `${(error as { code?: string }).code} ${error.stack}` : String(error);
+      const text =
+        error instanceof Error ? `${(error as { code?: string }).code} ${error.stack}` : String(error);
       say(`failed ${text.replaceAll('\n', ' | ')}`);
       process.exit(1);
     },

@@ -119,8 +119,8 @@ export class ModelRun {
       [15, () => this.#settle()],
       [1.5, () => this.#checkpoint(true)],
       [1.5, () => this.#checkpoint(false)],
-      [0.4, () => this.#reopen()],
-      [0.6, () => this.#crash()],
+      [1, () => this.#reopen()],
+      [2, () => this.#crash()],
       [1, () => this.#turn()],
     ];
     for (const [weight, move] of weights) for (let i = 0; i < weight * 10; ++i) this.#moves.push(move);

@@ -53,7 +53,12 @@ export class Victim {
   }
 
   /** Kills it, if it still lives, and answers what it said, and whether the kill is what ended it. */
-  async kill(): Promise<{ lines: readonly string[]; errors: string; killed: boolean; status: number | null }> {
+  async kill(): Promise<{
+    lines: readonly string[];
+    errors: string;
+    killed: boolean;
+    status: number | null;
+  }> {
     this.#child.kill('SIGKILL');
     await this.#ended;
     const { signalCode, exitCode } = this.#child;

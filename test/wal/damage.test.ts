@@ -39,6 +39,12 @@ import { Random } from './random.ts';
 
 const core = newCore('release');
 
+/** Time this process worked, however busy the machine is. */
+function cpuMilliseconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
+}
+
 interface Sample {
   readonly backend: MemoryBackend;
   readonly parts: readonly ReplayedPart[];
@@ -200,7 +206,7 @@ test('log: whatever the files hold, the answer is what was written, or CORRUPTIO
         random.chance(0.03) ? bytes.subarray(0, random.below(bytes.length)) : bytes,
       );
     }
-    const start = performance.now();
+    const start = cpuMilliseconds();
     try {
       const { parts } = await readLog(backend, BEGINNING, core);
       if (!forged) expect(text(parts)).toEqual(whole.slice(0, parts.length));
@@ -211,7 +217,7 @@ test('log: whatever the files hold, the answer is what was written, or CORRUPTIO
       expect(['CORRUPTION', 'UNSUPPORTED_VERSION']).toContain(error.code);
       counts[forged ? 'forgedFound' : 'found']++;
     }
-    slowest = Math.max(slowest, performance.now() - start);
+    slowest = Math.max(slowest, cpuMilliseconds() - start);
   }
   expect(rest()).toEqual(before);
   expect(slowest).toBeLessThan(1000);
@@ -222,7 +228,7 @@ test('log: a thousand files that claim the same place cost one look each', async
   const { backend, parts } = await makeSample();
   const bytes = contentOf(backend, 'log-1');
   for (let number = 100; number < 1100; number++) overwrite(backend, `log-${number}`, 0, bytes);
-  const start = performance.now();
+  const start = cpuMilliseconds();
   expect(text((await readLog(backend, BEGINNING, core)).parts)).toEqual(text(parts));
-  expect(performance.now() - start).toBeLessThan(5000);
+  expect(cpuMilliseconds() - start).toBeLessThan(5000);
 });

@@ -55,14 +55,14 @@ async function sellSeats(engine: StorageEngine, { screen, proofs }: Stage): Prom
   screen.say('B again, through engine.transaction(), and again A is quicker:');
   let attempts = 0;
   await engine.transaction(async (tx) => {
-    ++attempts;
-    const free = freeSeats(tx);
-    story.right(`attempt ${attempts} reads: ${free} free`);
+    if (++attempts > 1) story.right('commits: CONFLICT, so once more');
+    story.right(`attempt ${attempts} reads: ${freeSeats(tx)} free`);
     if (attempts === 1) {
       await engine.transaction((other) => void story.left(`sells 1, commits: ${sell(other, 1)} free`));
     }
-    story.right(`sells 3, commits: ${sell(tx, 3)} free${attempts === 1 ? ' … CONFLICT' : ''}`);
+    story.right(`sells 3, writes: ${sell(tx, 3)} free`);
   });
+  story.right('commits');
   const left = engine.getString(SEATS);
   proofs.check(
     left === '4' && attempts === 2,
@@ -98,7 +98,7 @@ async function leaveTheWard(engine: StorageEngine, { screen, proofs }: Stage): P
 }
 
 function stayed(onCall: number): string {
-  return onCall === 0 ? 'nobody stays: no order of the two would allow it' : `${onCall} stays`;
+  return onCall === 0 ? 'nobody stays; no serial order allows it' : `${onCall} stays`;
 }
 
 async function bothLeave(engine: StorageEngine, isolation: IsolationLevel) {

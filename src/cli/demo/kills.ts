@@ -32,11 +32,11 @@ export interface KillFigures {
 const columns: readonly Column[] = [
   { title: 'kill', align: 'right' },
   { title: 'acknowledged', align: 'right' },
-  { title: 'lost', align: 'right' },
+  { title: 'lost', align: 'right', width: 6 },
   { title: 'in flight', align: 'right' },
-  { title: 'kept whole', align: 'right' },
-  { title: 'gone whole', align: 'right' },
-  { title: 'half', align: 'right' },
+  { title: 'kept', align: 'right', width: 6 },
+  { title: 'gone', align: 'right', width: 6 },
+  { title: 'half', align: 'right', width: 6 },
   { title: 'recovery', align: 'right', width: 9 },
 ];
 
@@ -71,6 +71,8 @@ export async function killWriters(stage: Stage, kills: number): Promise<KillFigu
     recoveryMilliseconds = Math.max(recoveryMilliseconds, milliseconds);
     screen.say(tableRow(columns, rowOf(kill, before, testimony, judgement, milliseconds)));
   }
+  const legend = 'in flight: begun, not acknowledged yet; kept or gone are both right, half is not';
+  screen.say(screen.paint('dim', legend));
   const acknowledged = testimony.acknowledged.size;
   proofs.check(
     died.every((how) => how === 'SIGKILL'),

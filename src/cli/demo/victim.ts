@@ -24,7 +24,7 @@ export class Victim {
   constructor(directory: string, first: number, testimony: Testimony, interrupts: Interrupts) {
     this.#testimony = testimony;
     const program = [...process.execArgv, process.argv[1]!];
-    const command = ['--directory', directory, 'demo-writer', String(first)];
+    const command = ['demo-writer', directory, String(first)];
     this.#child = spawn(process.execPath, [...program, ...command], { stdio: ['pipe', 'pipe', 'pipe'] });
     const forget = interrupts.add(() => void this.#child.kill('SIGKILL'));
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {

@@ -7,7 +7,7 @@ import type { LogCore } from './log.ts';
 import type { Segment } from './segment.ts';
 
 /** A piece of one file in memory. */
-export class Window {
+export class LogView {
   readonly #core: LogCore;
   readonly #address: number;
   #segment: Segment | undefined;

@@ -1,0 +1,258 @@
+/*
+ * Things used after their end: a closed engine, a closed snapshot or scan, a finished transaction. Every method of
+ * each answers with its documented code, and what goes on beside it goes on.
+ */
+import { beforeEach, expect, onTestFinished, test } from 'vitest';
+import { MemoryBackend } from '../../src/backend/memory.ts';
+import { StorageEngine } from '../../src/engine.ts';
+import type { AegisErrorCode } from '../../src/errors.ts';
+import type { Scan, Snapshot, Transaction } from '../../src/index.ts';
+import { refused, rejected } from '../support/refused.ts';
+
+let backend: MemoryBackend;
+let engine: StorageEngine;
+
+beforeEach(async () => {
+  backend = new MemoryBackend();
+  engine = await open();
+  await engine.batch(['a', 'b', 'c'].map((key) => ({ type: 'put', key, value: `value ${key}` })));
+});
+
+async function open(): Promise<StorageEngine> {
+  const opened = await StorageEngine.open({ backend, walEnabled: true });
+  onTestFinished(() => opened.close());
+  return opened;
+}
+
+/** The methods of a class; a new one has to be put into the tables below. */
+function methodsOf(object: object, ...without: string[]): string[] {
+  const names = Object.getOwnPropertyNames(Object.getPrototypeOf(object));
+  const properties = Object.getOwnPropertyDescriptors(Object.getPrototypeOf(object));
+  return names
+    .filter((name) => typeof properties[name]?.value === 'function' && !without.includes(name))
+    .sort();
+}
+
+type Calls<T> = Record<string, (it: T) => unknown>;
+
+/** Methods that answer with a promise, and so reject. */
+const PROMISES = ['put', 'delete', 'batch', 'transaction', 'checkpoint', 'verify'];
+
+const ENGINE_CALLS: Calls<StorageEngine> = {
+  get: (it) => it.get('a'),
+  getString: (it) => it.getString('a'),
+  getMany: (it) => it.getMany(['a']),
+  has: (it) => it.has('a'),
+  scan: (it) => it.scan(),
+  count: (it) => it.count(),
+  snapshot: (it) => it.snapshot(),
+  put: (it) => it.put('a', 'x'),
+  delete: (it) => it.delete('a'),
+  batch: (it) => it.batch([{ type: 'put', key: 'a', value: 'x' }]),
+  putSync: (it) => it.putSync('a', 'x'),
+  deleteSync: (it) => it.deleteSync('a'),
+  batchSync: (it) => it.batchSync([{ type: 'put', key: 'a', value: 'x' }]),
+  beginTransaction: (it) => it.beginTransaction(),
+  transaction: (it) => it.transaction((tx) => tx.put('a', 'x')),
+  checkpoint: (it) => it.checkpoint(),
+  verify: (it) => it.verify(),
+  stats: (it) => it.stats(),
+};
+
+const SNAPSHOT_CALLS: Calls<Snapshot> = {
+  get: (it) => it.get('a'),
+  getString: (it) => it.getString('a'),
+  getMany: (it) => it.getMany(['a']),
+  has: (it) => it.has('a'),
+  scan: (it) => it.scan(),
+  count: (it) => it.count(),
+};
+
+const TRANSACTION_CALLS: Calls<Transaction> = {
+  ...(SNAPSHOT_CALLS as unknown as Calls<Transaction>),
+  put: (it) => it.put('a', 'x'),
+  delete: (it) => it.delete('a'),
+  commit: (it) => it.commit(),
+  commitSync: (it) => it.commitSync(),
+};
+
+async function expectRefused<T>(calls: Calls<T>, it: T, code: AegisErrorCode): Promise<void> {
+  const promises = it instanceof StorageEngine ? PROMISES : ['commit'];
+  for (const [name, call] of Object.entries(calls)) {
+    if (promises.includes(name)) await rejected(code, () => call(it) as Promise<unknown>);
+    else await refused(code, () => call(it));
+  }
+}
+
+/** What was committed at the beginning is all there is. */
+async function expectUnchanged(): Promise<void> {
+  await engine.close();
+  const reopened = await open();
+  expect([...reopened.scan().keys()].map(String)).toEqual(['97', '98', '99']);
+  expect(reopened.getString('a')).toBe('value a');
+  await reopened.close();
+}
+
+test('finished: the tables name every method there is', () => {
+  expect(Object.keys(ENGINE_CALLS).sort()).toEqual(methodsOf(engine, 'constructor', 'close'));
+  const snapshot = engine.snapshot();
+  expect(Object.keys(SNAPSHOT_CALLS).sort()).toEqual(methodsOf(snapshot, 'constructor', 'close'));
+  const tx = engine.beginTransaction();
+  expect(Object.keys(TRANSACTION_CALLS).sort()).toEqual(methodsOf(tx, 'constructor', 'abort'));
+});
+
+test('finished: a closed engine answers CLOSED to every call, and closes again', async () => {
+  const scan = engine.scan();
+  const keys = engine.scan().keys();
+  const values = engine.scan().values();
+  const snapshot = engine.snapshot();
+  const tx = engine.beginTransaction();
+  tx.put('a', 'never');
+  const inner = tx.scan();
+  await engine.close();
+  await expectRefused(ENGINE_CALLS, engine, 'CLOSED');
+  await expectRefused(SNAPSHOT_CALLS, snapshot, 'CLOSED');
+  for (const open of [scan, inner]) {
+    await refused('CLOSED', () => open.next());
+    await refused('CLOSED', () => open.nextMany(1));
+  }
+  await refused('CLOSED', () => keys.next());
+  await refused('CLOSED', () => values.next());
+  expect(tx.state).toBe('aborted');
+  for (const [name, call] of Object.entries(TRANSACTION_CALLS)) {
+    await refused(['CLOSED', 'TRANSACTION_FINISHED'], () => call(tx));
+    expect(tx.state, name).toBe('aborted');
+  }
+  scan.close();
+  inner.close();
+  snapshot.close();
+  tx.abort();
+  await engine.close();
+  await engine[Symbol.asyncDispose]();
+  await expectUnchanged();
+});
+
+test('finished: a closing engine takes nothing more, and finishes what it took before', async () => {
+  const early = engine.put('early', 'x');
+  const closing = engine.close();
+  await expectRefused(ENGINE_CALLS, engine, 'CLOSED');
+  await Promise.all([early, closing, engine.close()]);
+  expect((await open()).getString('early')).toBe('x');
+});
+
+test('finished: a closed snapshot answers CLOSED, and its scans go on', async () => {
+  const snapshot = engine.snapshot();
+  const scan = snapshot.scan();
+  snapshot.close();
+  snapshot.close();
+  await expectRefused(SNAPSHOT_CALLS, snapshot, 'CLOSED');
+  await engine.put('a', 'changed');
+  expect(scan.nextMany(5).map(([, value]) => new TextDecoder().decode(value))).toEqual([
+    'value a',
+    'value b',
+    'value c',
+  ]);
+  expect(engine.stats().versions.openSnapshots).toBe(0);
+});
+
+test('finished: a scan that has ended or was closed has no more records', () => {
+  const ways: ((scan: Scan) => void)[] = [
+    (scan) => scan.close(),
+    (scan) => scan[Symbol.dispose](),
+    (scan) => void scan.return(),
+    (scan) => void [...scan],
+    (scan) => {
+      for (const _ of scan) break;
+    },
+    (scan) => {
+      for (const _ of scan.keys()) break;
+    },
+  ];
+  for (const end of ways) {
+    const scan = engine.scan();
+    end(scan);
+    expect(engine.stats().versions.openSnapshots, String(end)).toBe(0);
+    expect(scan.next()).toEqual({ done: true, value: undefined });
+    expect(scan.nextMany(3)).toEqual([]);
+    expect([...scan]).toEqual([]);
+    expect([...scan.keys()]).toEqual([]);
+    scan.close();
+  }
+});
+
+const ENDINGS: [what: string, end: (tx: Transaction) => unknown][] = [
+  ['committed', (tx) => tx.commit()],
+  ['committed blocking', (tx) => tx.commitSync()],
+  ['aborted', (tx) => tx.abort()],
+  ['disposed of', (tx) => tx[Symbol.dispose]()],
+];
+
+test.each(ENDINGS)('finished: a transaction that was %s takes no call', async (what, end) => {
+  const isCommitted = what.startsWith('committed');
+  for (const writes of [true, false]) {
+    const tx = engine.beginTransaction({ isolation: writes ? 'serializable' : 'snapshot' });
+    if (writes) tx.put('d', 'value d');
+    await end(tx);
+    expect(tx.state).toBe(isCommitted ? 'committed' : 'aborted');
+    await expectRefused(TRANSACTION_CALLS, tx, 'TRANSACTION_FINISHED');
+    if (isCommitted) await refused('TRANSACTION_FINISHED', () => tx.abort());
+    else tx.abort();
+    tx[Symbol.dispose]();
+    expect(tx.state).toBe(isCommitted ? 'committed' : 'aborted');
+  }
+  expect(engine.stats()).toMatchObject({ transactions: { active: 0 }, versions: { openSnapshots: 0 } });
+  expect(engine.getString('d')).toBe(isCommitted ? 'value d' : undefined);
+  await engine.delete('d');
+  await expectUnchanged();
+});
+
+test('finished: a transaction takes no call while it commits', async () => {
+  const tx = engine.beginTransaction();
+  tx.put('d', 'value d');
+  const commit = tx.commit();
+  expect(tx.state).toBe('committing');
+  await expectRefused(TRANSACTION_CALLS, tx, 'TRANSACTION_FINISHED');
+  await refused('TRANSACTION_FINISHED', () => tx.abort());
+  tx[Symbol.dispose]();
+  await commit;
+  expect(tx.state).toBe('committed');
+  expect(engine.getString('d')).toBe('value d');
+});
+
+test('finished: a transaction that lost to another one is aborted', async () => {
+  const [first, second] = [engine.beginTransaction(), engine.beginTransaction()];
+  first.put('a', 'first');
+  second.put('a', 'second');
+  await first.commit();
+  const error = await rejected('CONFLICT', () => second.commit());
+  expect(error.retryable).toBe(true);
+  expect(second.state).toBe('aborted');
+  await expectRefused(TRANSACTION_CALLS, second, 'TRANSACTION_FINISHED');
+  expect(engine.getString('a')).toBe('first');
+});
+
+test('finished: a scan of a transaction ends with it', async () => {
+  const tx = engine.beginTransaction();
+  tx.put('d', 'value d');
+  const scan = tx.scan();
+  tx.abort();
+  // It has a snapshot of its own, and saw the transaction's writes as they were.
+  expect(scan.nextMany(9).length).toBe(4);
+  expect(engine.count()).toBe(3);
+});
+
+test('finished: what throws inside transaction() comes out, and nothing of it stays', async () => {
+  const mine = new Error('mine');
+  await expect(
+    engine.transaction((tx) => {
+      tx.put('a', 'never');
+      throw mine;
+    }),
+  ).rejects.toBe(mine);
+  await engine.transaction((tx) => {
+    tx.put('a', 'never');
+    tx.abort();
+  });
+  expect(engine.stats().transactions.active).toBe(0);
+  await expectUnchanged();
+});
