@@ -25,7 +25,6 @@ import {
   FOUND,
   cellWord,
   keyAddress,
-  keyCompare,
   keyLength,
   pageChildIndex,
   pageCount,
@@ -45,7 +44,7 @@ import {
   walkLowAddress,
   walkLowLength,
   walkMiss,
-} from './btree';
+} from './walk';
 
 /** Flags of a range call. */
 export const RANGE_REVERSE: u32 = 1;

@@ -26,9 +26,9 @@ import {
   RECORD_HEADER_SIZE,
   RECORD_PUT,
   RECORD_VALUE,
-  RECORD_VALUE,
 } from './layout';
-import { treeDeleteKey, treeFind, treePutCell, walkBegin, walkMiss, walkTo } from './btree';
+import { treeDeleteKey, treeFind, treePutCell } from './btree';
+import { walkBegin, walkMiss, walkTo } from './walk';
 import { LEVEL_ANY, frameAt, frameTouch } from './frames';
 import {
   APPLY_AT,
@@ -294,7 +294,8 @@ export function treeGetGroup(root: u32, epochAsNumber: f64, count: u32): i32 {
   }
   frameTouch(top);
   let level = pageLevel(frameAddress(top));
-  for (let i: u32 = 0; i < count; ++i) store<u32>(GROUP_PAGES + ((i as usize) << 2), frameAddress(top) as u32);
+  for (let i: u32 = 0; i < count; ++i)
+    store<u32>(GROUP_PAGES + ((i as usize) << 2), frameAddress(top) as u32);
   while (level > 0) {
     --level;
     let key: usize = INPUT_AREA;

@@ -21,8 +21,8 @@
  *   2. All keys (of slot 1 on in an inner page) start with the same `prefix` bytes, and every head follows from it.
  *   3. header + slots + free + cells + garbage = page size; cells never overlap.
  */
-import { PAGE_INNER, PAGE_LEAF, PAGE_OVERFLOW, VALUE_SIZE_MAX, PAGE_AREA, PAGE_SIZE_MAX } from './layout';
-import { DEBUG, bytesCommon, bytesCompare, pageSize } from './memory';
+import { PAGE_LEAF, VALUE_SIZE_MAX, PAGE_AREA, PAGE_SIZE_MAX } from './layout';
+import { bytesCommon, bytesCompare, pageSize } from './memory';
 
 export const PAGE_HEADER_SIZE: usize = 40;
 export const SLOT_SIZE: u32 = 8;
@@ -301,7 +301,6 @@ export function pageInsert(
     if (common < prefix) setHeads(page, common);
     else store<u32>(slot, headOf(key, length, prefix));
   }
-  if (DEBUG) pageAudit(page);
 }
 
 /** Removes the cell of a slot. */
@@ -386,35 +385,4 @@ export function pageCellSize(page: usize, index: u32): u32 {
 /** The second spare page, for rebuilding a page from its own cells. */
 export function pageSpare(): usize {
   return PAGE_AREA + PAGE_SIZE_MAX;
-}
-
-/** Debug: stops when an invariant of a tree page does not hold. */
-export function pageAudit(page: usize): void {
-  const kind = pageKind(page);
-  assert(kind == PAGE_LEAF || kind == PAGE_INNER || kind == PAGE_OVERFLOW, 'a page has a known kind');
-  if (kind == PAGE_OVERFLOW) return;
-  const count = pageCount(page);
-  const first = firstKey(page);
-  let cells: u32 = 0;
-  for (let i: u32 = 0; i < count; ++i) {
-    cells += cellSize(page, i);
-    assert(cellAt(page, i) - page >= heapStart(page), 'cells lie in the heap');
-    if (i > first) {
-      assert(keyCompare(page, i - 1, keyAddress(page, i), keyLength(page, i)) < 0, 'keys ascend strictly');
-    }
-    if (i >= first) {
-      const head = headOf(keyAddress(page, i), keyLength(page, i), pagePrefix(page));
-      assert(load<u32>(slotAt(page, i)) == head, 'a head follows from its key');
-      assert(
-        bytesCommon(
-          keyAddress(page, first),
-          keyLength(page, first),
-          keyAddress(page, i),
-          keyLength(page, i),
-        ) >= pagePrefix(page),
-        'all keys share the prefix',
-      );
-    }
-  }
-  assert(heapStart(page) + cells + load<u32>(page, 24) == pageSize, 'cells and garbage fill the heap');
 }

@@ -22,6 +22,7 @@ import type { IsolationLevel } from './txn/transaction.ts';
 import { Transaction } from './txn/transaction.ts';
 import type { BatchOperation } from './txn/writer.ts';
 import type { CheckpointData } from './upkeep/checkpoint.ts';
+import { refuseForeignPlace } from './upkeep/find-store.ts';
 import { MAIN_TREE, openStore } from './upkeep/recovery.ts';
 import type { VerifyReport } from './upkeep/verify.ts';
 import { verifyStore } from './upkeep/verify.ts';
@@ -331,10 +332,7 @@ export async function openEngine(
   module: Uint8Array<ArrayBuffer> | undefined,
 ): Promise<StorageEngine> {
   const backend = await backendOf(config);
-  if (config.readOnly && (await backend.list()).length === 0) {
-    throw new AegisError('NOT_FOUND', 'there is no store');
-  }
-  await refuseForeignFolder(backend);
+  await refuseForeignPlace(backend, config);
   const lock = await backend.lock(config.readOnly ? 'shared' : 'exclusive');
   try {
     const store = await openStore({ backend, host: hostOf(backend), config, module });
@@ -352,17 +350,6 @@ export async function openEngine(
     await lock.release();
     throw guardTrap(error);
   }
-}
-
-/** Before the lock makes a file: a folder that holds other people's files stays as it is. */
-async function refuseForeignFolder(backend: StorageBackend): Promise<void> {
-  const names = await backend.list();
-  if (names.includes('data') || names.length === 0) return;
-  const stranger = names.find((name) => !/^(lock|log-\d+)$/.test(name));
-  if (stranger === undefined) return;
-  throw new AegisError('NOT_A_STORE', `no store is there, but another file is: ${stranger}`, {
-    file: stranger,
-  });
 }
 
 async function backendOf(config: ResolvedConfig): Promise<StorageBackend> {

@@ -15,6 +15,11 @@ export interface Data {
   readonly sorted: Uint32Array;
   /** Positions in the order of the reads. */
   readonly reads: Uint32Array;
+  /**
+   * Keys in the order of the reads, side by side in memory: a program that asks for a key has it at hand, and what
+   * it costs to fetch a cold one from a list of a million is not the store's.
+   */
+  readonly readKeys: readonly Buffer[];
 }
 
 const KEY_BYTES = 16;
@@ -54,7 +59,17 @@ export function makeData(count: number, seed: number, repeated: number): Data {
     Array.from({ length: count }, (_, i) => bytes.subarray(i * size, (i + 1) * size));
   const keys = cut(keyBytes, KEY_BYTES);
   const sorted = Uint32Array.from(keys.keys()).sort((a, b) => Buffer.compare(keys[a]!, keys[b]!));
-  return { count, keys, values: cut(valueBytes, VALUE_BYTES), sorted, reads: shuffled(count, next) };
+  const reads = shuffled(count, next);
+  const readBytes = Buffer.alloc(keyBytes.length);
+  for (const [at, i] of reads.entries()) keys[i]!.copy(readBytes, at * KEY_BYTES);
+  return {
+    count,
+    keys,
+    values: cut(valueBytes, VALUE_BYTES),
+    sorted,
+    reads,
+    readKeys: cut(readBytes, KEY_BYTES),
+  };
 }
 
 function shuffled(count: number, next: () => number): Uint32Array {

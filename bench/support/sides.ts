@@ -22,9 +22,9 @@ export interface Side {
   /** Writes records in batches of BATCH, each awaited before the next. */
   load(order: Order): Promise<void>;
   /** Reads key by key. */
-  get(order: Order): number;
+  get(keys: readonly Buffer[]): number;
   /** Reads BATCH keys a call. */
-  getMany(order: Order): number;
+  getMany(keys: readonly Buffer[]): number;
   /** Reads everything in key order with a loop. */
   scan(): number;
   /** As `scan`, many records a call. */
@@ -88,19 +88,18 @@ export class Aegis implements Side {
     }
   }
 
-  get(order: Order): number {
-    const { keys } = this.#data;
+  get(keys: readonly Buffer[]): number {
     let sum = 0;
-    for (const i of order) sum = foldBytes(sum, this.engine.get(keys[i]!) ?? missing());
+    for (const key of keys) sum = foldBytes(sum, this.engine.get(key) ?? missing());
     return sum;
   }
 
-  getMany(order: Order): number {
-    const { keys } = this.#data;
+  getMany(keys: readonly Buffer[]): number {
     let sum = 0;
-    for (const piece of piecesOf(order)) {
-      const wanted = Array.from(piece, (i) => keys[i]!);
-      for (const value of this.engine.getMany(wanted)) sum = foldBytes(sum, value ?? missing());
+    for (let at = 0; at < keys.length; at += BATCH) {
+      for (const value of this.engine.getMany(keys.slice(at, at + BATCH))) {
+        sum = foldBytes(sum, value ?? missing());
+      }
     }
     return sum;
   }
@@ -174,16 +173,15 @@ export class Lmdb implements Side {
     }
   }
 
-  get(order: Order): number {
-    const { keys } = this.#data;
+  get(keys: readonly Buffer[]): number {
     let sum = 0;
-    for (const i of order) sum = foldBytes(sum, this.#database.get(keys[i]!) ?? missing());
+    for (const key of keys) sum = foldBytes(sum, this.#database.get(key) ?? missing());
     return sum;
   }
 
   /** It has no synchronous call for many keys. */
-  getMany(order: Order): number {
-    return this.get(order);
+  getMany(keys: readonly Buffer[]): number {
+    return this.get(keys);
   }
 
   scan(): number {

@@ -19,7 +19,7 @@ import {
   openSync,
   statSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import process from 'node:process';
 import { AegisError, type AegisErrorCode } from '../errors.ts';
 
@@ -91,7 +91,10 @@ export function openPrivate(path: string, access: number, create: boolean): numb
 function regular(descriptor: number, path: string): number {
   if (fstatSync(descriptor).isFile()) return descriptor;
   closeSync(descriptor);
-  throw new AegisError('NOT_A_STORE', `${path} is not a regular file`, { operation: 'open' });
+  throw new AegisError('NOT_A_STORE', `${path} is not a regular file`, {
+    operation: 'open',
+    file: basename(path),
+  });
 }
 
 /** Makes a folder and its missing parents, each durable in the one above. */

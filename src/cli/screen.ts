@@ -40,7 +40,7 @@ export class Screen {
 
   /** A text in a style, where styles can be shown. */
   paint(style: Style, text: string): string {
-    return this.#hasColors && text !== '' ? styleText(style, text) : text;
+    return this.#hasColors && text !== '' ? styleText(style, text, { validateStream: false }) : text;
   }
 
   /** A line as it is. */

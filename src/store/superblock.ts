@@ -110,20 +110,28 @@ export function encodeSuperblock(core: Core, superblock: Superblock): Uint8Array
   return bytes;
 }
 
+/**
+ * Why a slot holds no superblock: nothing was ever written there; what is there never was one of ours; it was, but its
+ * bytes are not what was written; its format is newer (`newer?`: or its version is what is damaged).
+ */
+export type SlotProblem = 'empty' | 'foreign' | 'damaged' | 'newer' | 'newer?';
+
 /** What a slot holds. */
-export type SlotContent = { superblock: Superblock } | { problem: 'empty' | 'foreign' | 'damaged' | 'newer' };
+export type SlotContent = { superblock: Superblock } | { problem: SlotProblem };
 
 /** Reads the bytes of a slot. */
 export function decodeSuperblock(core: Core, bytes: Uint8Array): SlotContent {
-  if (bytes.length < UNIT_SIZE || bytes.every((byte) => byte === 0)) return { problem: 'empty' };
+  if (bytes.every((byte) => byte === 0)) return { problem: 'empty' };
+  // A file that ends within the slot: the beginning of one whose creation ran out of space, or a stranger's.
+  if (bytes.length < UNIT_SIZE) return { problem: beginsAsOurs(bytes) ? 'empty' : 'foreign' };
+  if (!beginsAsOurs(bytes)) return { problem: 'foreign' };
   const view = new DataView(bytes.buffer, bytes.byteOffset, UNIT_SIZE);
   const sum = checksum(core, bytes.subarray(0, CHECKSUM_AT));
   const whole =
     sum[0] === view.getUint32(CHECKSUM_AT, true) && sum[1] === view.getUint32(CHECKSUM_AT + 4, true);
-  if (view.getUint32(0, true) !== MAGIC) return { problem: 'foreign' };
-  // A newer format may have its checksum elsewhere: its version is believed when all else fails to be ours.
-  if (view.getUint32(4, true) > FORMAT_VERSION) return { problem: 'newer' };
-  if (!whole || view.getUint32(4, true) !== FORMAT_VERSION) return { problem: 'damaged' };
+  const version = view.getUint32(4, true);
+  if (version > FORMAT_VERSION) return { problem: whole ? 'newer' : 'newer?' };
+  if (!whole || version !== FORMAT_VERSION) return { problem: 'damaged' };
   const fields: Record<string, unknown> = {};
   for (const [name, offset, kind] of FIELDS) {
     if (kind === 'u32') fields[name] = view.getUint32(offset, true);
@@ -140,6 +148,10 @@ export function decodeSuperblock(core: Core, bytes: Uint8Array): SlotContent {
   }
   const superblock = fields as unknown as Superblock;
   return possible(superblock) ? { superblock } : { problem: 'damaged' };
+}
+
+function beginsAsOurs(bytes: Uint8Array): boolean {
+  return bytes.subarray(0, 4).every((byte, at) => byte === ((MAGIC >>> (8 * at)) & 255));
 }
 
 /** Whether every field is one a store could have: a checksum is no defence against a crafted file. */

@@ -169,6 +169,13 @@ export class Versions {
     return record;
   }
 
+  /** Epochs held as the durable checkpoint's: one. Only for verification. */
+  get durableEpochs(): number[] {
+    const epochs: number[] = [];
+    for (let node = this.#newest; node; node = node.older) if (node.durable) epochs.push(node.epoch);
+    return epochs;
+  }
+
   /** Every record kept: only for verification. */
   *records(): Generator<VersionRecord> {
     for (const newest of this.#records.values()) {

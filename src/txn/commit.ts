@@ -37,6 +37,8 @@ export interface CommitParts {
   readonly position: LogPosition;
   /** Something was logged: the time to see whether a checkpoint is due. */
   readonly logged: (bytes: number) => void;
+  /** No commit is on its way any more. */
+  readonly allApplied: () => void;
   /** Runs a checkpoint to its end without yielding, when writers are held. */
   readonly unhold: () => void;
 }
@@ -132,6 +134,7 @@ export class CommitPipeline {
     this.#pump();
     // What is queued must go first; nothing queued means that the log or a checkpoint will call.
     if (this.#waiting.length > 0 && this.#queue.length > 0) this.schedule();
+    this.#wake();
   }
 
   /**
@@ -196,11 +199,11 @@ export class CommitPipeline {
         this.#settle();
         this.resume();
         if (this.#queue.length > 0) this.schedule();
-        this.#wake();
       },
       (error: unknown) => {
         this.#syncing = false;
         this.fail(error);
+        this.#wake();
       },
     );
   }
@@ -276,6 +279,7 @@ export class CommitPipeline {
       ++this.counters.commits;
       commit.done(undefined);
     }
+    if (this.#queue.length === 0) this.#parts.allApplied();
     if (relaxed && log) this.#syncLater();
   }
 
@@ -303,11 +307,13 @@ export class CommitPipeline {
 
   /** Resolves when nothing is queued and nobody waits. */
   async drained(): Promise<void> {
-    while (this.#queue.length > 0 || this.#waiting.length > 0 || this.#syncing) {
-      this.resume();
-      this.schedule();
-      await new Promise<void>((resolve) => this.#idle.push(resolve));
-    }
+    this.resume();
+    this.schedule();
+    while (this.#isBusy) await new Promise<void>((resolve) => this.#idle.push(resolve));
+  }
+
+  get #isBusy(): boolean {
+    return this.#queue.length > 0 || this.#waiting.length > 0 || this.#syncing;
   }
 
   /** No more timers: the store is being closed. */
@@ -317,6 +323,7 @@ export class CommitPipeline {
   }
 
   #wake(): void {
+    if (this.#isBusy) return;
     const idle = this.#idle;
     this.#idle = [];
     for (const resolve of idle) resolve();

@@ -75,6 +75,11 @@ export class Conflicts {
     this.#collect();
   }
 
+  /** Everything queued is applied: with no transaction open, nobody will ask for the notes. */
+  allApplied(): void {
+    if (this.#open.size === 0 && this.#current.last + this.#older.last > 0) this.#collect();
+  }
+
   /** Notes a sequence for the key of every record from one address to another. */
   note(from: number, end: number, sequence: number): void {
     const { pager } = this.#trees;

@@ -28,10 +28,14 @@ export interface Durable {
 /** Chunks checked in one go. */
 const SLICE_CHUNKS = 8;
 
-/** Checks both superblock slots. */
+/** Checks both superblock slots, and that the checkpoint they name is held. */
 export function auditSlots(pager: Pager, durable: Durable, readOnly: boolean, findings: Findings): void {
-  const { core, blocks } = pager;
+  const { core, blocks, versions } = pager;
   const { superblock, unsettled } = durable;
+  const held = versions.durableEpochs;
+  if (held.length !== 1 || held[0] !== superblock.epoch) {
+    findings.add(`the checkpoint of epoch ${superblock.epoch} is not held, but ${held.join() || 'none'}`);
+  }
   const wanted = wordsOf(superblock);
   for (const [slot, offset] of SLOT_POSITIONS.entries()) {
     const content = readSlot(core, blocks.file, slot);

@@ -341,7 +341,10 @@ export class Checkpointer {
         if (at % SLICE_CHUNKS === SLICE_CHUNKS - 1) yield 'pause';
       }
       below = own;
-      indexes = [...new Set(indexes.map((index) => Math.floor(index / directory.fanout)))];
+      const above = new Set(indexes.map((index) => Math.floor(index / directory.fanout)));
+      // Numbers handed out can add a level although no page has changed.
+      if (directory.level(level + 1)[0] === undefined) above.add(0);
+      indexes = [...above];
     }
     const root = below.get(0) ?? directory.level(levels - 1)[0] ?? NOWHERE;
     return { root, places };

@@ -51,6 +51,12 @@ export function loadDirectory(pager: Pager, superblock: Superblock, fileUnits: n
     if (place.units > 0) claim(place, `page ${page}`);
     else free.push(page);
   }
+  for (let page = 0; page < directory.capacity; page = page === 0 ? superblock.nextPage : page + 1) {
+    if (directory.place(page).units === 0) continue;
+    throw new AegisError('CORRUPTION', `the directory has an entry for page ${page}, which was never used`, {
+      page,
+    });
+  }
   directory.recount();
   pager.addFreeNumbers(free);
 }

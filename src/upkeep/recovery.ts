@@ -26,7 +26,7 @@ import { Directory, NOWHERE } from '../store/directory.ts';
 import { Extents } from '../store/extents.ts';
 import { Pager } from '../store/pager.ts';
 import type { Superblock } from '../store/superblock.ts';
-import { FIRST_DATA_UNIT, readSlot, writeSuperblock } from '../store/superblock.ts';
+import { FIRST_DATA_UNIT, writeSuperblock } from '../store/superblock.ts';
 import { Trees } from '../store/trees.ts';
 import type { SnapshotNode } from '../store/versions.ts';
 import type { Log, LogPosition } from '../wal/log.ts';
@@ -36,6 +36,8 @@ import { SegmentLog, segmentSizeFor } from '../wal/segments.ts';
 import type { Core } from '../wasm.ts';
 import { createCore } from '../wasm.ts';
 import { loadDirectory } from './directory-load.ts';
+import type { FoundStore } from './find-store.ts';
+import { findStore, logNamesOf } from './find-store.ts';
 import { OverlayFile } from './overlay.ts';
 
 /** Tree id of the default tree. */
@@ -67,13 +69,6 @@ export interface OpenedStore {
   readonly staleLog: readonly string[];
 }
 
-/** What was found in the two slots. */
-interface Found {
-  readonly superblock: Superblock;
-  readonly slot: number;
-  readonly damaged: boolean;
-}
-
 /** Module bytes of the core; tests choose the debug build. */
 export interface OpenOptions {
   readonly backend: StorageBackend;
@@ -82,87 +77,22 @@ export interface OpenOptions {
   readonly module?: Uint8Array<ArrayBuffer> | undefined;
 }
 
-const LOG_NAME = /^log-\d+$/;
-const OWN_NAME = /^(data|lock|log-\d+)$/;
-
 /** Opens or creates the store on a locked backend. The caller closes the backend's files when this throws. */
 export async function openStore(options: OpenOptions): Promise<OpenedStore> {
   const { backend, config } = options;
   const names = await backend.list();
-  const exists = names.includes(DATA_FILE);
-  if (!exists) refuseStrangers(names);
-  if (!exists && (config.readOnly || !config.createIfMissing)) throw notThere(config);
-  const file = await backend.open(DATA_FILE, { create: !exists, readOnly: config.readOnly });
+  const file = await backend.open(DATA_FILE, {
+    create: !config.readOnly && config.createIfMissing,
+    readOnly: config.readOnly,
+  });
   try {
-    const found = findSuperblock(options, file, names);
-    if (!found && (config.readOnly || !config.createIfMissing)) throw notThere(config);
+    const found = findStore(file, names, config);
     if (found && config.errorIfExists) throw new AegisError('EXISTS', 'a store is there already');
     return found ? await recover(options, file, names, found) : await create(options, file);
   } catch (error) {
     file.close();
     throw error;
   }
-}
-
-function notThere(config: ResolvedConfig): AegisError {
-  const where = config.backend === 'local' ? ` in ${config.dataDirectory}` : '';
-  return new AegisError('NOT_FOUND', `there is no store${where}`);
-}
-
-/** A folder with other people's files is no place for a store. */
-function refuseStrangers(names: readonly string[]): void {
-  const stranger = names.find((name) => !OWN_NAME.test(name));
-  if (stranger !== undefined) {
-    throw new AegisError('NOT_A_STORE', `no store is there, but another file is: ${stranger}`, {
-      file: stranger,
-    });
-  }
-}
-
-// --- the superblock -------------------------------------------------------------------------------------------
-
-/** The checkpoint to start from; undefined when the store's creation never finished. */
-function findSuperblock(
-  options: OpenOptions,
-  file: BackendFile,
-  names: readonly string[],
-): Found | undefined {
-  // The page size is not known yet: any core can check a slot.
-  const probe = createCore({ pageSize: 4096, frames: 1, storeId: [0, 0] });
-  const slots = [readSlot(probe, file, 0), readSlot(probe, file, 1)];
-  let best: Found | undefined;
-  for (const [slot, content] of slots.entries()) {
-    if (!('superblock' in content)) continue;
-    if (best && best.superblock.generation >= content.superblock.generation) continue;
-    best = { superblock: content.superblock, slot, damaged: false };
-  }
-  const problems = slots.map((content) => ('problem' in content ? content.problem : undefined));
-  if (problems.includes('newer')) {
-    throw new AegisError('UNSUPPORTED_VERSION', 'the store was written by a newer version of aegis-storage', {
-      file: DATA_FILE,
-    });
-  }
-  if (best && best.superblock.generation > 0) {
-    return { ...best, damaged: problems.some((problem) => problem !== undefined) };
-  }
-  if (best || (file.size() <= UNIT_SIZE && problems.every((problem) => problem === 'empty'))) {
-    if (names.some((name) => LOG_NAME.test(name)) && file.size() > 0)
-      throw noSuperblock('a log but no superblock');
-    if (names.some((name) => LOG_NAME.test(name))) throw noSuperblock('a log but an empty data file');
-    if (!options.config.readOnly) refuseStrangers(names);
-    return undefined;
-  }
-  if (
-    problems.every((problem) => problem === 'foreign' || problem === 'empty') &&
-    problems.includes('foreign')
-  ) {
-    throw new AegisError('NOT_A_STORE', 'the data file is not one of ours', { file: DATA_FILE, offset: 0 });
-  }
-  throw noSuperblock('no whole superblock');
-}
-
-function noSuperblock(what: string): AegisError {
-  return new AegisError('CORRUPTION', `the store has ${what}`, { file: DATA_FILE, offset: 0 });
 }
 
 // --- a new store ----------------------------------------------------------------------------------------------
@@ -250,14 +180,14 @@ async function recover(
   options: OpenOptions,
   file: BackendFile,
   names: readonly string[],
-  found: Found,
+  found: FoundStore,
 ): Promise<OpenedStore> {
   const { config, host, backend } = options;
   const { superblock } = found;
   const data = config.readOnly ? new OverlayFile(file) : file;
   const parts = assemble(options, data, superblock);
   loadDirectory(parts.pager, superblock, Math.floor(file.size() / UNIT_SIZE));
-  const logNames = names.filter((name) => LOG_NAME.test(name));
+  const logNames = logNamesOf(names);
   const wanted = config.walEnabled && !config.readOnly;
   const scan = logNames.length > 0 || wanted ? await scanFrom(options, parts.core, superblock) : undefined;
   try {
@@ -328,7 +258,12 @@ async function openLog(
 }
 
 /** Step 6: after it both slots are whole, durable, and carry the new fence. */
-async function renewSlots(core: Core, file: BackendFile, found: Found, fence: number): Promise<Superblock> {
+async function renewSlots(
+  core: Core,
+  file: BackendFile,
+  found: FoundStore,
+  fence: number,
+): Promise<Superblock> {
   writeSuperblock(core, file, found.slot, found.superblock);
   await file.sync();
   const renewed: Superblock = { ...found.superblock, fence };

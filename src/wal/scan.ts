@@ -9,7 +9,10 @@
  *   3. What lies above the highest mark may be in the system's cache only, after a sync that failed: it is written
  *      again, same bytes to the same place, and synced (`rewriteTail`). So is the header of a segment that no mark
  *      vouches for, even when nothing but the place to go on lies in it.
- *   4. Scanning and replaying write nothing; time and memory are bounded by the size of the files.
+ *   4. What is cut stays cut: wherever the next group may be looked for, an empty unit is written and synced with the
+ *      tail. A group there that is torn in the cache may be whole on the device, if a write failed and so did the
+ *      attempt to take it back.
+ *   5. Scanning and replaying write nothing; time and memory are bounded by the size of the files.
  */
 import {
   DAMAGE_NONE,
@@ -23,7 +26,7 @@ import type { StorageBackend } from '../backend/backend.ts';
 import { AegisError, invariant } from '../errors.ts';
 import { Chain, type Mark, noteMark, type Run } from './chain.ts';
 import type { LogCore, LogPosition, LogStart, Word } from './log.ts';
-import { closeSegments, openSegments, type Segment } from './segment.ts';
+import { closeSegments, EMPTY_UNIT, openSegments, type Segment } from './segment.ts';
 import { LogView } from './view.ts';
 
 /** What `scanLog` needs. */
@@ -109,7 +112,7 @@ export class LogScan {
     return this.#rewritten;
   }
 
-  /** Writes again what no mark vouches for, and syncs it. */
+  /** Writes again what no mark vouches for, makes the end an end, and syncs both. */
   async rewriteTail(): Promise<void> {
     invariant(!this.#readOnly, 'a log opened for reading is not written');
     const view = new LogView(this.#core, LOG_AREA);
@@ -131,6 +134,14 @@ export class LogScan {
       if (segment.firstLsn >= this.highestMark) rewrite(segment, 0, SEGMENT_HEADER_SIZE);
       const begin = Math.max(from, this.highestMark - segment.firstLsn);
       if (begin < to) rewrite(segment, begin, to);
+    }
+    for (const segment of this.segments) {
+      const begins = segment.firstLsn === this.end.lsn;
+      if (!begins && segment !== this.current) continue;
+      const offset = begins ? SEGMENT_HEADER_SIZE : this.end.lsn - segment.firstLsn;
+      if (offset >= segment.limit) continue;
+      segment.file.write([EMPTY_UNIT], offset);
+      touched.add(segment);
     }
     for (const { file } of touched) await file.sync();
     this.#rewritten = true;

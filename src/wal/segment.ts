@@ -68,6 +68,9 @@ export class Segment {
   }
 }
 
+/** What is written over the header of a group that must not count. */
+export const EMPTY_UNIT = new Uint8Array(UNIT_SIZE);
+
 const NAME = /^log-([1-9][0-9]{0,8})$/;
 
 /** Opens all log files, in the order of their numbers, and reads their headers. */

@@ -23,8 +23,8 @@ import { type AegisError, invariant } from '../errors.ts';
 import { LogHealth } from './health.ts';
 import { type Log, type LogCore, type LogPosition, linkOf, type Word } from './log.ts';
 import type { LogScan } from './scan.ts';
-import { closeSegments, type Segment } from './segment.ts';
-import { EMPTY_UNIT, SegmentSupply } from './supply.ts';
+import { closeSegments, EMPTY_UNIT, type Segment } from './segment.ts';
+import { SegmentSupply } from './supply.ts';
 
 const SEGMENT_SIZE_MIN = 262_144;
 const SEGMENT_SIZE_MAX = 8_388_608;

@@ -7,16 +7,12 @@
  *   3. A sync that fails here ends the log, like any other.
  *   4. Another store's file is left alone.
  */
-import { UNIT_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
 import { AegisError } from '../errors.ts';
 import type { LogHealth } from './health.ts';
 import { Segment } from './segment.ts';
 
 const ZEROS = new Uint8Array(262_144); // never written to
-
-/** Bytes that stand for nothing: one unit. */
-export const EMPTY_UNIT = ZEROS.subarray(0, UNIT_SIZE);
 
 /** Owns the segments no group is needed in. */
 export class SegmentSupply {

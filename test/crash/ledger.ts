@@ -96,7 +96,7 @@ function blockingTwin(kind: Kind): Kind {
 }
 
 /** The value transaction n puts into a slot: no other one puts the same. */
-export function valueOf(lane: number, n: number, { slot, size = 0 }: Change): Uint8Array {
+export function valueFor(lane: number, n: number, { slot, size = 0 }: Change): Uint8Array {
   const words = new Uint32Array((size + 3) >> 2);
   let state = (Math.imul(n * LANES + lane, 2_654_435_761) ^ Math.imul(slot + 1, 40_503)) >>> 0 || 1;
   // Half of them compress.
@@ -120,7 +120,7 @@ export function checkLedger(store: Readable, acknowledged: readonly number[]): s
     if (counter < least) problems.push(`lost: lane ${lane} is at ${counter}, ${least} was acknowledged`);
     if (counter > 0) expected.set(counterKey(lane), counterValue(counter));
     for (const [slot, [n, change]] of lastChanges(lane, counter)) {
-      if (change.size !== undefined) expected.set(slotKey(lane, slot), valueOf(lane, n, change));
+      if (change.size !== undefined) expected.set(slotKey(lane, slot), valueFor(lane, n, change));
     }
   }
   const decoder = new TextDecoder();

@@ -20,7 +20,7 @@ import {
   LANES,
   planOf,
   slotKey,
-  valueOf,
+  valueFor,
 } from './ledger.ts';
 
 /** What the parent orders. */
@@ -54,7 +54,7 @@ function operationsOf(lane: number, n: number, changes: readonly Change[]) {
   const puts = changes.map((change) => {
     const key = slotKey(lane, change.slot);
     if (change.size === undefined) return { type: 'delete', key } as const;
-    return { type: 'put', key, value: valueOf(lane, n, change) } as const;
+    return { type: 'put', key, value: valueFor(lane, n, change) } as const;
   });
   // In the middle: neither the first nor the last record may vouch for the rest.
   puts.splice(puts.length >> 1, 0, { type: 'put', key: counterKey(lane), value: counterValue(n) });

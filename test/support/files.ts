@@ -29,6 +29,15 @@ export function backendOf(files: ReadonlyMap<string, Uint8Array>): MemoryBackend
   return backend;
 }
 
+/** Whether two sets of files are the same to the byte. */
+export function sameFiles(some: Files, others: Files): boolean {
+  if (some.size !== others.size) return false;
+  return [...some].every(([name, bytes]) => {
+    const other = others.get(name);
+    return other !== undefined && Buffer.compare(bytes, other) === 0;
+  });
+}
+
 /** Everything about a folder that an opener could change: names, kinds, modes, times and bytes of what is in it. */
 export function folderState(folder: string): unknown {
   return readdirSync(folder)

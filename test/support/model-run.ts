@@ -182,6 +182,12 @@ export class ModelRun {
     this.#view = new View(this.#parts, this.#db, () => this.#applied());
   }
 
+  #count(): void {
+    const { pool, transactions } = this.#db.stats();
+    this.#tally.evictions += pool.evictions;
+    this.#tally.commits += transactions.commits;
+  }
+
   #applied(): number {
     return this.#db.stats().sequence;
   }
@@ -204,7 +210,7 @@ export class ModelRun {
     this.#note('close', closing ? `with ${this.#pending.size} commits on their way` : '');
     if (!closing) await this.#settle();
     ++this.#tally.reopens;
-    this.#tally.evictions += this.#db.stats().pool.evictions;
+    this.#count();
     const db = this.#db;
     const closed = db.close();
     expect(db.close()).toBe(closed);
@@ -224,7 +230,7 @@ export class ModelRun {
     this.#note('crash', kind, this.#sure, 'of', this.#model.sequence);
     if (kind === 'power') ++this.#tally.powerCuts;
     else ++this.#tally.crashes;
-    this.#tally.evictions += this.#db.stats().pool.evictions;
+    this.#count();
     const sure = this.#sure[kind];
     this.#forgetReaders();
     this.#pending = new Set();
@@ -256,11 +262,11 @@ export class ModelRun {
     this.#view.all();
     await this.#place.settle(this.#db.checkpoint());
     const { versions, transactions, pool } = this.#db.stats();
-    expect({ versions, active: transactions.active, dirty: pool.dirtyFrames }).toEqual({
-      versions: { count: 0, openSnapshots: 0 },
-      active: 0,
-      dirty: 0,
-    });
+    const left = { ...versions, transactions: transactions.active, dirty: pool.dirtyFrames };
+    const nothing = { count: 0, openSnapshots: 0, transactions: 0, dirty: 0 };
+    if (JSON.stringify(left) !== JSON.stringify(nothing)) {
+      throw new Error(`with nothing open something is left: ${JSON.stringify(left)}`);
+    }
     await this.#verify();
     this.#forget();
     await this.#reopen();

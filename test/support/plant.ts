@@ -5,7 +5,14 @@
  *
  * Written from the format, not with the engine's own code: only the superblock is coded by it.
  */
-import { BLOCK_CHUNK, BLOCK_HEADER_SIZE, BLOCK_PAGE, FORMAT_VERSION, PAGE_OVERFLOW, UNIT_SIZE } from '../../assembly/layout.ts';
+import {
+  BLOCK_CHUNK,
+  BLOCK_HEADER_SIZE,
+  BLOCK_PAGE,
+  FORMAT_VERSION,
+  PAGE_OVERFLOW,
+  UNIT_SIZE,
+} from '../../assembly/layout.ts';
 import type { BackendFile } from '../../src/backend/backend.ts';
 import type { MemoryBackend } from '../../src/backend/memory.ts';
 import type { Place } from '../../src/store/directory.ts';
@@ -82,7 +89,10 @@ export class Plant {
   // --- reading --------------------------------------------------------------------------------------------------
 
   place(page: number): Place {
-    const [start, span, sumLow, sumHigh] = this.entries.subarray(page * 4, page * 4 + 4) as unknown as number[];
+    const [start, span, sumLow, sumHigh] = this.entries.subarray(
+      page * 4,
+      page * 4 + 4,
+    ) as unknown as number[];
     return { start: start!, units: span! & 0xffffff, sumLow: sumLow!, sumHigh: sumHigh! };
   }
 
@@ -122,7 +132,11 @@ export class Plant {
       const word = view.getUint32(at + 2, true);
       const stored = level > 0 ? 0 : word & CHAINED ? 4 : word;
       at += 6;
-      cells.push({ key: bytes.slice(at, at + keyBytes), word, value: bytes.slice(at + keyBytes, at + keyBytes + stored) });
+      cells.push({
+        key: bytes.slice(at, at + keyBytes),
+        word,
+        value: bytes.slice(at + keyBytes, at + keyBytes + stored),
+      });
       at += keyBytes + stored;
     }
     return { kind, level, cells };
@@ -146,7 +160,10 @@ export class Plant {
       const { page } = node;
       const { level, cells } = this.tree(page);
       found.push({ ...node, level });
-      if (level > 0) cells.forEach((cell, slot) => queue.push({ page: cell.word, parent: page, slot, level: level - 1 }));
+      if (level === 0) continue;
+      for (const [slot, cell] of cells.entries()) {
+        queue.push({ page: cell.word, parent: page, slot, level: level - 1 });
+      }
     }
     return found;
   }
@@ -179,7 +196,8 @@ export class Plant {
 
   setTree(page: number, { kind, level, cells }: TreePage, header: Header = {}, count = cells.length): void {
     const bytes: number[] = [kind, level, 0, 0, ...word32(count)];
-    for (const { key, word, value } of cells) bytes.push(key.length & 255, key.length >> 8, ...word32(word), ...key, ...value);
+    for (const { key, word, value } of cells)
+      bytes.push(key.length & 255, key.length >> 8, ...word32(word), ...key, ...value);
     this.setPayload(page, Uint8Array.from(bytes), header);
   }
 
@@ -279,7 +297,8 @@ export class Plant {
       this.#chunkPlaces[level] = places;
       const words = new Uint32Array(counts[level]! * this.fanout * 4);
       places.forEach((place, index) => {
-        if (place.units > 0) words.set(new Uint32Array(this.payload(place).slice().buffer), index * this.fanout * 4);
+        if (place.units > 0)
+          words.set(new Uint32Array(this.payload(place).slice().buffer), index * this.fanout * 4);
       });
       if (level === 0) return words;
       places = Array.from({ length: counts[level - 1]! }, (_, index) => {

@@ -305,7 +305,9 @@ describe('what must not come back', () => {
     writeCommits(first.core, first.log, 1, 2, 200);
     // The beginning of a long commit begins log-2; a later life cuts it and goes on in log-1.
     writeGroup(first.core, first.log, [commit(3, valueFor(3, 3000), PART_FIRST)], false);
+    const given = contentOf(backend, 'log-2');
     const second = await openLog(backend, { segmentSize: 4096 });
+    overwrite(backend, 'log-2', 0, given); // as if it had not been made an end
     writeCommits(second.core, second.log, 3, 4, 200);
     const groups = groupsIn(second.core, backend);
     expect(groups.map(({ file, fence }) => [file, fence])).toEqual([
@@ -438,10 +440,14 @@ describe('going on', () => {
           Array.from({ length: length / 512 }, (_, index) => `${file}:${position + index * 512}`),
         )
         .sort();
-    const wanted = groups.flatMap(({ file, offset, length }) => [
-      ...(offset === 512 ? [`${file}:0`] : []),
-      ...Array.from({ length: length / 512 }, (_, index) => `${file}:${offset + index * 512}`),
-    ]);
+    const last = groups.at(-1)!;
+    expect(last.offset + last.length).toBeLessThan(4096);
+    const wanted = [`${last.file}:${last.offset + last.length}`].concat(
+      groups.flatMap(({ file, offset, length }) => [
+        ...(offset === 512 ? [`${file}:0`] : []),
+        ...Array.from({ length: length / 512 }, (_, index) => `${file}:${offset + index * 512}`),
+      ]),
+    );
     expect(sectors(disk.events)).toEqual(wanted.sort());
     const synced = disk.events.filter(({ operation }) => operation === 'sync').map(({ file }) => file);
     expect(synced).toEqual([...new Set(groups.map(({ file }) => file))]);
@@ -456,7 +462,31 @@ describe('going on', () => {
     const start = { ...BEGINNING, mark: log.durable };
     const scan = await scanLog({ core, backend: disk, storeId: STORE_ID, start });
     await scan.rewriteTail();
-    expect(disk.events).toEqual([]);
+    expect(disk.events).toEqual([
+      { operation: 'write', file: 'log-1', position: log.end, length: 512 },
+      { operation: 'sync', file: 'log-1' },
+    ]);
+  });
+
+  test('log: a group that recovery cut does not come back with a later power cut', async () => {
+    for (const size of [100, 7000]) {
+      const disk = new CrashDisk(new Random(seed));
+      const { core, log } = await openLog(disk);
+      writeCommits(core, log, 1, 2, 500);
+      log.syncSync();
+      // All of the group gets through, then nothing but a few bytes of what should take it back.
+      let writes = 0;
+      log.prepareSync(size + 100);
+      disk.onWrite = (_file, _position, length) => (writes++ === 0 ? length : 20);
+      const over = expect.objectContaining({ code: 'STORE_FAILED' });
+      expect(() => writeCommits(core, log, 3, 3, size)).toThrow(over);
+      const killed = disk.kill(new Random(seed));
+      const next = await openLog(killed);
+      expect(next.scan.lastSequence).toBe(2);
+      for (let cut = 0; cut < 20; cut++) {
+        expect((await readLog(killed.cut(new Random(cut)))).sequences).toEqual([1, 2]);
+      }
+    }
   });
 
   /*

@@ -29,6 +29,11 @@ export class Proofs {
     return this.#count;
   }
 
+  /** Whether none failed. */
+  get allHeld(): boolean {
+    return this.#failed.length === 0;
+  }
+
   /** The claims that did not hold, with what was found instead. */
   get failed(): readonly string[] {
     return this.#failed;

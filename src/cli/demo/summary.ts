@@ -26,11 +26,7 @@ export function showFigures({ screen, cities }: Stage, { load, read, kill, stats
   screen.heading('figures');
   screen.fact('records', count(records));
   screen.fact('data size', bytes(cities.size), 'keys and values');
-  screen.fact(
-    'store size on disk',
-    bytes(disk.data),
-    `and ${bytes(disk.log)} of log, kept to be written again`,
-  );
+  screen.fact('store size on disk', bytes(disk.data), `and ${bytes(disk.log)} of log, kept for reuse`);
   screen.fact('compression ratio', data.compressionRatio.toFixed(2), 'lz4, pages over blocks');
   screen.fact('write rate', `${rate(records, load.milliseconds)} records/s`, 'each transaction synced');
   screen.fact('read rate', `${rate(read.reads, read.readMilliseconds)} gets/s`, 'random keys');
@@ -49,10 +45,10 @@ export function showFigures({ screen, cities }: Stage, { load, read, kill, stats
 
 /** The last word. */
 export function showOutcome({ screen, proofs }: Stage, milliseconds: number): void {
-  const { count: all, failed } = proofs;
+  const { count: all, failed, allHeld } = proofs;
   screen.line();
   for (const claim of failed) screen.say(screen.paint('red', `failed: ${claim}`));
   const held = `${all - failed.length} of ${all} proofs held`;
-  const style = failed.length === 0 ? 'green' : 'red';
+  const style = allHeld ? 'green' : 'red';
   screen.say(`${screen.paint('bold', screen.paint(style, held))}, in ${time(milliseconds)}.`);
 }

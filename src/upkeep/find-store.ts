@@ -1,0 +1,109 @@
+/**
+ * What lies in a place: a store of ours, nothing yet, or something that is no business of ours.
+ *
+ *   1. Strangers' files are refused before the lock is taken, since taking it may make files; what could be ours is
+ *      looked at again under the lock, and only then believed.
+ *   2. A store counts as ours from its first whole superblock on. What its creation left before that (an empty data
+ *      file, a piece of a superblock, one of generation 0) is made anew.
+ *   3. One whole slot opens the store, whatever became of the other.
+ */
+import { UNIT_SIZE } from '../../assembly/layout.ts';
+import type { BackendFile, StorageBackend } from '../backend/backend.ts';
+import type { ResolvedConfig } from '../config.ts';
+import { AegisError } from '../errors.ts';
+import { DATA_FILE } from '../store/blocks.ts';
+import type { SlotContent, Superblock } from '../store/superblock.ts';
+import { readSlot } from '../store/superblock.ts';
+import { createCore } from '../wasm.ts';
+
+/** The superblock to start from. */
+export interface FoundStore {
+  readonly superblock: Superblock;
+  readonly slot: number;
+  /** Whether the other slot is damaged. */
+  readonly damaged: boolean;
+}
+
+const LOG_NAME = /^log-\d+$/;
+
+/** The log files among names. */
+export function logNamesOf(names: readonly string[]): string[] {
+  return names.filter((name) => LOG_NAME.test(name));
+}
+
+/** Before the lock: throws for a place that is not ours to touch, and where nothing is but a store was expected. */
+export async function refuseForeignPlace(backend: StorageBackend, config: ResolvedConfig): Promise<void> {
+  const names = await backend.list();
+  if (!names.includes(DATA_FILE)) return refuseToCreate(names, config);
+  const file = await backend.open(DATA_FILE, { create: false, readOnly: true });
+  try {
+    // In this order: a store that is being made beside us has its superblock before its file grows.
+    const size = file.size();
+    if (size === 0) return refuseToCreate(names, config);
+    refuseForeignData(readSlots(file), size);
+  } finally {
+    file.close();
+  }
+}
+
+/** Under the lock: what the data file says; undefined when there is no store, and one may be made. */
+export function findStore(
+  file: BackendFile,
+  names: readonly string[],
+  config: ResolvedConfig,
+): FoundStore | undefined {
+  const slots = readSlots(file);
+  const size = file.size();
+  refuseForeignData(slots, size);
+  let best: FoundStore | undefined;
+  for (const [slot, content] of slots.entries()) {
+    if (!('superblock' in content)) continue;
+    const { superblock } = content;
+    const damaged = 'problem' in (slots[1 - slot] as SlotContent);
+    if (!best || superblock.generation > best.superblock.generation) best = { superblock, slot, damaged };
+  }
+  const problems = slots.map((content) => ('problem' in content ? content.problem : undefined));
+  // A version alone may be rot; it is believed when the checksum is, or when nothing else can be.
+  if (problems.includes('newer') || (!best && problems.includes('newer?'))) {
+    throw new AegisError('UNSUPPORTED_VERSION', 'the store was written by a newer version of aegis-storage', {
+      file: DATA_FILE,
+    });
+  }
+  if (best && best.superblock.generation > 0) return best;
+  if (!best && (size > UNIT_SIZE || problems[0] !== 'empty')) throw damagedStore('no whole superblock');
+  refuseToCreate(names, config);
+  return undefined;
+}
+
+/** Throws unless a store may be made where these files are. */
+function refuseToCreate(names: readonly string[], config: ResolvedConfig): void {
+  const stranger = names.find((name) => name !== DATA_FILE && !LOG_NAME.test(name));
+  if (stranger !== undefined) {
+    const message = `no store is there, but another file is: ${stranger}`;
+    throw new AegisError('NOT_A_STORE', message, { file: stranger });
+  }
+  if (logNamesOf(names).length > 0) throw damagedStore('a log but no data');
+  if (!config.readOnly && config.createIfMissing) return;
+  const where = config.backend === 'local' ? ` in ${config.dataDirectory}` : '';
+  throw new AegisError('NOT_FOUND', `there is no store${where}`);
+}
+
+/** Throws when the data file was never one of ours. */
+function refuseForeignData(slots: readonly SlotContent[], size: number): void {
+  const problems = slots.map((content) => ('problem' in content ? content.problem : undefined));
+  if (!problems.every((problem) => problem === 'foreign' || problem === 'empty')) return;
+  if (problems.includes('foreign')) {
+    throw new AegisError('NOT_A_STORE', 'the data file is not one of ours', { file: DATA_FILE, offset: 0 });
+  }
+  if (size > UNIT_SIZE) throw damagedStore('no superblock');
+}
+
+function damagedStore(what: string): AegisError {
+  return new AegisError('CORRUPTION', `the store has ${what}`, { file: DATA_FILE, offset: 0 });
+}
+
+function readSlots(file: BackendFile): SlotContent[] {
+  // The page size is not known yet: any core can check a slot.
+  const probe = createCore({ pageSize: 4096, frames: 1, storeId: [0, 0] });
+  return [readSlot(probe, file, 0), readSlot(probe, file, 1)];
+}
