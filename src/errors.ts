@@ -100,3 +100,14 @@ export function shown(given: unknown): string {
   if (Array.isArray(given)) return 'an array';
   return typeof given === 'object' && given !== null ? 'an object' : String(given);
 }
+
+/** An error with the message and the evidence of what caused it. */
+export function causedBy(code: AegisErrorCode, what: string, cause: unknown): AegisError {
+  const { errno, operation } = cause instanceof AegisError ? cause : ({} as Partial<AegisError>);
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new AegisError(code, `${what}: ${reason}`, {
+    cause,
+    ...(errno === undefined ? {} : { errno }),
+    ...(operation === undefined ? {} : { operation }),
+  });
+}

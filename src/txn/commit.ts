@@ -17,7 +17,7 @@
  */
 import { GROUP_HEADER_SIZE, LOG_HALF_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
 import type { BackendHost } from '../backend/backend.ts';
-import { AegisError, invariant } from '../errors.ts';
+import { AegisError, causedBy, invariant } from '../errors.ts';
 import type { Applier } from '../store/apply.ts';
 import type { Log, LogPosition } from '../wal/log.ts';
 import type { Commit } from './queue.ts';
@@ -370,7 +370,7 @@ export class CommitPipeline {
   /** Moves the store to FAILED: waiting commits may or may not survive, later ones are refused. */
   fail(cause: unknown): void {
     if (this.#failure) return;
-    this.#failure = failed('STORE_FAILED', 'the store failed and must be reopened', cause);
+    this.#failure = causedBy('STORE_FAILED', 'the store failed and must be reopened', cause);
     this.#cancelTimer?.();
     const unknown = this.#unknown(cause);
     for (const commit of this.#queue.clear()) commit.done(commit.written ? unknown : this.#failure);
@@ -379,23 +379,12 @@ export class CommitPipeline {
   }
 
   #unknown(cause: unknown): AegisError {
-    return failed('COMMIT_UNKNOWN', 'the commit may or may not survive', cause);
+    return causedBy('COMMIT_UNKNOWN', 'the commit may or may not survive', cause);
   }
 
   /** An apply stopped halfway: the tree in memory is no state of the store. */
   #failReads(cause: unknown): void {
-    this.#unreadable = failed('STORE_FAILED', 'a commit could not be applied; reopen the store', cause);
+    this.#unreadable = causedBy('STORE_FAILED', 'a commit could not be applied; reopen the store', cause);
     this.fail(cause);
   }
-}
-
-/** An error of the store, with the evidence of what caused it. */
-function failed(code: 'STORE_FAILED' | 'COMMIT_UNKNOWN', what: string, cause: unknown): AegisError {
-  const { errno, operation } = cause instanceof AegisError ? cause : ({} as Partial<AegisError>);
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new AegisError(code, `${what}: ${reason}`, {
-    cause,
-    ...(errno === undefined ? {} : { errno }),
-    ...(operation === undefined ? {} : { operation }),
-  });
 }

@@ -14,7 +14,7 @@ type Order = 'ascending' | 'descending' | 'shuffled';
 const orders: Order[] = ['ascending', 'descending', 'shuffled'];
 
 function keyOf(index: number): Uint8Array {
-  const key = Buffer.from('user:            ');
+  const key = Buffer.from('user:           ');
   key.writeUInt32BE(index, 12);
   return key;
 }
@@ -81,7 +81,7 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, keys, pageSize }) =>
       return driver.x.frameShape(frame) & 0x100 ? driver.x.frameFill(frame) : 0;
     };
     expect(fillOfRoot()).toBe(0);
-    const big = new Uint8Array((pageSize - 40) / 4 - 12 - 16);
+    const big = new Uint8Array(Math.floor((pageSize - 40) / 4) - 12 - keyOf(0).length);
     const room = 1000 - (1000 * (12 + pageSize / 8)) / (pageSize - 40);
     while (fillOfRoot() < Math.floor(room) && count < 10_000) driver.put(root, keyOf(count++), big);
     expect(count).toBeLessThan(10_000);
