@@ -67,6 +67,8 @@ export interface Superblock {
   readonly codecs: number;
   /** One past the highest unit the checkpoint uses. */
   readonly endUnit: number;
+  /** Bytes of the log's files, which never get fewer: a lost file leaves no other trace. 0 while the log is off. */
+  readonly logSize: number;
 }
 
 const FIELDS: readonly [name: keyof Superblock, offset: number, kind: 'u32' | 'u64' | 'pair' | 'place'][] = [
@@ -88,6 +90,7 @@ const FIELDS: readonly [name: keyof Superblock, offset: number, kind: 'u32' | 'u
   ['nextTree', 112, 'u32'],
   ['nextBlock', 120, 'u64'],
   ['endUnit', 128, 'u64'],
+  ['logSize', 136, 'u64'],
 ];
 
 /** Writes a superblock as the 512 bytes of a slot. `core` gives the checksum only. */
@@ -156,7 +159,17 @@ function beginsAsOurs(bytes: Uint8Array): boolean {
 
 /** Whether every field is one a store could have: a checksum is no defence against a crafted file. */
 function possible(s: Superblock): boolean {
-  const numbers = [s.generation, s.fence, s.epoch, s.sequence, s.lsn, s.mark, s.nextBlock, s.endUnit];
+  const numbers = [
+    s.generation,
+    s.fence,
+    s.epoch,
+    s.sequence,
+    s.lsn,
+    s.mark,
+    s.nextBlock,
+    s.endUnit,
+    s.logSize,
+  ];
   const fanout = s.pageSize / 16;
   return (
     numbers.every((value) => Number.isSafeInteger(value)) &&

@@ -269,7 +269,7 @@ export class Transaction implements Disposable {
 
   #begin(options: { sync?: boolean }, blocking: boolean): Attempt | undefined {
     this.#active();
-    const { admission, syncOnCommit } = this.#parts;
+    const { admission, pipeline, syncOnCommit } = this.#parts;
     const { writes } = this.#holdings;
     checkOptions('commit', options, ['sync']);
     const { sync = syncOnCommit } = options;
@@ -279,6 +279,8 @@ export class Transaction implements Disposable {
     this.#state = 'committing';
     return (done) => {
       if (!this.#lease.isOpen) throw new AegisError('CLOSED', 'the engine was closed before the commit');
+      // Before validation: what never came to be may be noted, and a conflict would say that trying again helps.
+      if (pipeline.failure) throw pipeline.failure;
       this.#validate();
       const commit =
         writes.bytes <= admission.maxRecords

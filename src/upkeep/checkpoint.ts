@@ -252,6 +252,7 @@ export class Checkpointer {
         nextPage,
         codecs: this.#superblock.codecs | (1 << blocks.codec),
         endUnit: blocks.extents.end,
+        logSize: log?.readySize ?? 0,
       };
       for (const slot of [1 - this.#slot, this.#slot]) {
         writeSuperblock(pager.core, blocks.file, slot, superblock);

@@ -120,6 +120,7 @@ async function create(options: OpenOptions, file: BackendFile): Promise<OpenedSt
     nextBlock: 1,
     codecs: 0,
     endUnit: FIRST_DATA_UNIT,
+    logSize: 0,
   };
   const parts = assemble(options, file, superblock);
   writeSuperblock(parts.core, file, 0, superblock);
@@ -189,7 +190,8 @@ async function recover(
   loadDirectory(parts.pager, superblock, Math.floor(file.size() / UNIT_SIZE));
   const logNames = logNamesOf(names);
   const wanted = config.walEnabled && !config.readOnly;
-  const scan = logNames.length > 0 || wanted ? await scanFrom(options, parts.core, superblock) : undefined;
+  const hasLog = logNames.length > 0 || superblock.logSize > 0;
+  const scan = hasLog || wanted ? await scanFrom(options, parts.core, superblock) : undefined;
   try {
     let fence = superblock.fence;
     let current = superblock;
@@ -233,6 +235,7 @@ function scanFrom(options: OpenOptions, core: Core, superblock: Superblock): Pro
       link: superblock.link,
       sequence: superblock.sequence,
       mark: superblock.mark,
+      size: superblock.logSize,
     },
     readOnly: options.config.readOnly,
   });

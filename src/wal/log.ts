@@ -32,6 +32,8 @@ export interface LogStart extends LogPosition {
   readonly sequence: number;
   /** Everything below this LSN was on stable storage when the superblock was written. */
   readonly mark: number;
+  /** Bytes that the log's files had on stable storage then; they never get fewer. */
+  readonly size: number;
 }
 
 /** The part of the WebAssembly core the log needs; the memory never moves. */
@@ -78,6 +80,8 @@ export interface Log {
   readonly maxPayload: number;
   /** Bytes of the files the log keeps. */
   readonly diskSize: number;
+  /** Bytes of those that are on stable storage with their names, and so will be there whatever happens. */
+  readonly readySize: number;
   /** Why the log refuses everything, once it does. */
   readonly failure: AegisError | undefined;
 

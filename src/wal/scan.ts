@@ -5,7 +5,8 @@
  *   1. The log ends with the last complete commit; the leading groups of an unfinished one are cut, or the next
  *      commit would be glued to them.
  *   2. A whole group header anywhere in the files, or a superblock, whose mark lies above that end means that
- *      something durable is gone: `CORRUPTION`, and nothing is written. A torn tail lies above every mark.
+ *      something durable is gone: `CORRUPTION`, and nothing is written. A torn tail lies above every mark. So does a
+ *      file that ends where the log may have gone on, and files with fewer bytes than the superblock knows of.
  *   3. What lies above the highest mark may be in the system's cache only, after a sync that failed: it is written
  *      again, same bytes to the same place, and synced (`rewriteTail`). So is the header of a segment that no mark
  *      vouches for, even when nothing but the place to go on lies in it.
@@ -92,6 +93,7 @@ export class LogScan {
     const rest = readStaleHeaders(core, segments, chain.runs, mark);
     const { end } = chain;
     if (mark.lsn > end.lsn) throw brokenBelow(mark, chain, segments);
+    refuseMissing(segments, start.size, end.lsn);
     this.end = { lsn: end.lsn, link: end.link };
     this.lastSequence = end.sequence;
     this.highestMark = mark.lsn;
@@ -231,6 +233,29 @@ function holderOf(segments: readonly Segment[], lsn: number): Segment | undefine
     const offset = lsn - (header?.firstLsn ?? lsn);
     return offset >= SEGMENT_HEADER_SIZE && offset < header!.size;
   });
+}
+
+/**
+ * Lost files take their marks with them. So a file that ends before its segment does, where the log seems to end, has
+ * lost what followed; and all of them together are no smaller than they were.
+ */
+function refuseMissing(segments: readonly Segment[], size: number, end: number): void {
+  const own = segments.filter(({ foreign }) => !foreign);
+  const cut = own.find(({ header, file }) => {
+    if (header === undefined || header.size <= file.size()) return false;
+    return header.firstLsn <= end && end < header.firstLsn + header.size;
+  });
+  if (cut !== undefined) {
+    const offset = cut.file.size();
+    const message = `${cut.name} was cut short: it ends at ${offset}, where the log may have gone on`;
+    throw new AegisError('CORRUPTION', message, { file: cut.name, offset });
+  }
+  const found = own.reduce((sum, { file }) => sum + file.size(), 0);
+  if (found >= size) return;
+  const message = `log files are missing or cut short: they have ${found} bytes, and had ${size}`;
+  const gap = own.findIndex(({ number }, index) => number !== index + 1);
+  const file = `log-${gap < 0 ? own.length + 1 : gap + 1}`;
+  throw new AegisError('CORRUPTION', message, { file, offset: 0 });
 }
 
 function brokenBelow(mark: Mark, chain: Chain, segments: readonly Segment[]): AegisError {

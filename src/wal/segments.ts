@@ -100,6 +100,11 @@ export class SegmentLog implements Log {
     return files.reduce((sum, { file }) => sum + file.size(), 0);
   }
 
+  get readySize(): number {
+    const files = [...this.#live, ...this.#supply.segments.filter(({ ready }) => ready)];
+    return files.reduce((sum, { file }) => sum + file.size(), 0);
+  }
+
   get failure(): AegisError | undefined {
     return this.#health.failure;
   }

@@ -110,7 +110,10 @@ export class ModelInput {
     }
     if (shape === 8 || random(8) === 0) {
       const key = random(6) === 0 ? '\xff\xff' : this.present(model);
-      range.prefix = key.slice(0, random(2) === 0 ? random(key.length + 1) : Math.max(0, key.length - random(3)));
+      range.prefix = key.slice(
+        0,
+        random(2) === 0 ? random(key.length + 1) : Math.max(0, key.length - random(3)),
+      );
     }
     if (random(10) === 0) this.#bound(range, true, this.near(this.present(model)));
     if (random(10) === 0) this.#bound(range, false, this.near(this.present(model)));

@@ -142,9 +142,12 @@ export class ModelRun {
     } catch (error) {
       const history = this.#history.map((what) => `  ${shownMove(what)}`).join('\n');
       const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      throw new Error(`${this.#config.name}: operation ${this.#tally.operations}\n${message}\nlast:\n${history}`, {
-        cause: error,
-      });
+      throw new Error(
+        `${this.#config.name}: operation ${this.#tally.operations}\n${message}\nlast:\n${history}`,
+        {
+          cause: error,
+        },
+      );
     }
   }
 
@@ -194,7 +197,8 @@ export class ModelRun {
 
   /** What readers hold is gone with the engine, and says so. */
   #loseReaders(): void {
-    for (const { transaction } of this.#transactions) failsWith(['CLOSED', 'TRANSACTION_FINISHED'], () => transaction.get('a'));
+    for (const { transaction } of this.#transactions)
+      failsWith(['CLOSED', 'TRANSACTION_FINISHED'], () => transaction.get('a'));
     for (const { snapshot } of this.#snapshots) failsWith(['CLOSED'], () => snapshot.get('a'));
     this.#forgetReaders();
   }
@@ -239,7 +243,9 @@ export class ModelRun {
     await this.#open();
     const found = this.#applied();
     if (found < sure || found > this.#model.sequence) {
-      throw new Error(`after a crash commit ${found} is the last; sure was ${sure} of ${this.#model.sequence}`);
+      throw new Error(
+        `after a crash commit ${found} is the last; sure was ${sure} of ${this.#model.sequence}`,
+      );
     }
     this.#model.rewind(found);
     this.#sure = { process: found, power: found };
@@ -326,7 +332,12 @@ export class ModelRun {
     if (this.#wal) this.#isSure(sequence, sync ? ['process', 'power'] : ['process']);
   }
 
-  async #answered(promise: Promise<unknown>, sequence: number, sync: boolean, check?: (answer: unknown) => void) {
+  async #answered(
+    promise: Promise<unknown>,
+    sequence: number,
+    sync: boolean,
+    check?: (answer: unknown) => void,
+  ) {
     const done = this.#track(promise, (answer) => {
       check?.(answer);
       this.#acknowledged(sequence, sync);
@@ -336,7 +347,8 @@ export class ModelRun {
 
   /** After a blocking commit everything called before it is visible too. */
   #blocked(sequence: number, sync: boolean): void {
-    if (this.#applied() !== sequence) throw new Error(`blocking commit ${sequence}: readers see ${this.#applied()}`);
+    if (this.#applied() !== sequence)
+      throw new Error(`blocking commit ${sequence}: readers see ${this.#applied()}`);
     this.#acknowledged(sequence, sync);
   }
 
@@ -376,7 +388,11 @@ export class ModelRun {
       if (!value) return { type: 'delete', key: this.#input.given(key) };
       return { type: 'put', key: this.#input.given(key), value: value.slice() };
     });
-    this.#note('batch', blocking, writes.map(([key, value]) => [key, value?.length]));
+    this.#note(
+      'batch',
+      blocking,
+      writes.map(([key, value]) => [key, value?.length]),
+    );
     if (blocking) {
       this.#db.batchSync(operations);
       if (writes.length > 0) this.#blocked(this.#model.commit(writes), this.#sync);
@@ -441,7 +457,9 @@ export class ModelRun {
   #openScan(): void {
     if (this.#scans.length >= 6) return this.#closeScan();
     const transaction = this.#random(2) === 0 && this.#transactions[this.#random(this.#transactions.length)];
-    const from = transaction ? { view: transaction.view, name: `tx ${transaction.transaction.id}` } : this.#anyView();
+    const from = transaction
+      ? { view: transaction.view, name: `tx ${transaction.transaction.id}` }
+      : this.#anyView();
     const scan = from.view.open();
     this.#note(from.name, 'scan', scan.range);
     this.#scans.push({ scan, name: `${from.name} scan ${JSON.stringify(scan.range)}` });
@@ -513,7 +531,11 @@ export class ModelRun {
       open.delete(key);
     } else if (kind < 10) {
       const writes = this.#writes();
-      this.#note(name, 'writes', writes.map(([key, value]) => [key, value?.length]));
+      this.#note(
+        name,
+        'writes',
+        writes.map(([key, value]) => [key, value?.length]),
+      );
       for (const [key, value] of writes) {
         if (value) open.put(key, value);
         else open.delete(key);

@@ -1,7 +1,7 @@
 /* What a model test reads: the latest state, snapshots, transactions and scans, each with what it must answer. */
 import { expect } from 'vitest';
-import type { Bytes, RangeOptions } from '../../src/store/range.ts';
 import type { Scan } from '../../src/index.ts';
+import type { Bytes, RangeOptions } from '../../src/store/range.ts';
 import type { Random } from './codec-data.ts';
 import type { ModelInput } from './model-input.ts';
 import {
@@ -55,7 +55,9 @@ export class ReadNotes {
   mayHaveChanged(model: StoreModel, sequence: number): boolean {
     return (
       this.changed(model, sequence) ||
-      this.ranges.some(({ range, reached }) => reached !== 'nothing' && model.rangeChangedSince(range, sequence))
+      this.ranges.some(
+        ({ range, reached }) => reached !== 'nothing' && model.rangeChangedSince(range, sequence),
+      )
     );
   }
 }
@@ -136,7 +138,8 @@ export class View {
     const key = this.#anyKey();
     const expected = this.#expected(key);
     const given = this.source.getString(this.#input.given(key));
-    if (given !== (expected && text.decode(expected))) throw new Error(`getString ${JSON.stringify(key)} differs`);
+    if (given !== (expected && text.decode(expected)))
+      throw new Error(`getString ${JSON.stringify(key)} differs`);
     return key;
   }
 
@@ -154,7 +157,8 @@ export class View {
   has(): string {
     const key = this.#anyKey();
     const given = this.source.has(this.#input.given(key));
-    if (given !== (this.#expected(key) !== undefined)) throw new Error(`has ${JSON.stringify(key)} is ${given}`);
+    if (given !== (this.#expected(key) !== undefined))
+      throw new Error(`has ${JSON.stringify(key)} is ${given}`);
     return key;
   }
 
@@ -262,19 +266,22 @@ export class ModelScan {
     const stop = !whole && this.#random(6) === 0 ? this.#random(20) : Number.POSITIVE_INFINITY;
     const kind = this.#random(4);
     let seen = 0;
-    if (kind === 0) for (const key of this.#scan.keys()) {
-      this.#entry([key, undefined]);
-      if (++seen > stop) break;
-    }
-    else if (kind === 1) for (const value of this.#scan.values()) {
-      this.#entry([undefined, value]);
-      if (++seen > stop) break;
-    }
+    if (kind === 0)
+      for (const key of this.#scan.keys()) {
+        this.#entry([key, undefined]);
+        if (++seen > stop) break;
+      }
+    else if (kind === 1)
+      for (const value of this.#scan.values()) {
+        this.#entry([undefined, value]);
+        if (++seen > stop) break;
+      }
     else if (kind === 2) while (!this.ended) this.step();
-    else for (const entry of this.#scan) {
-      this.#entry(entry);
-      if (++seen > stop) break;
-    }
+    else
+      for (const entry of this.#scan) {
+        this.#entry(entry);
+        if (++seen > stop) break;
+      }
     if (seen > stop) this.ended = true;
     else if (!this.ended) this.#done();
     expect(this.#scan.next().done).toBe(true);
@@ -294,7 +301,9 @@ export class ModelScan {
     const where = `record ${this.#at} of ${this.#expected.length}`;
     if (!expected) throw new Error(`${where}: ${key && JSON.stringify(keyText(key))} is too much`);
     if (key && keyText(key) !== expected[0]) {
-      throw new Error(`${where}: key ${JSON.stringify(keyText(key))}, must be ${JSON.stringify(expected[0])}`);
+      throw new Error(
+        `${where}: key ${JSON.stringify(keyText(key))}, must be ${JSON.stringify(expected[0])}`,
+      );
     }
     if (value) sameValue(value, expected[1], where);
     ++this.#at;

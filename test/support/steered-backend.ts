@@ -61,7 +61,8 @@ export class Clock {
       await settleTurn();
       if (settled) return promise;
       if (this.step()) quiet = 0;
-      else if (++quiet > QUIET_ROUNDS) throw new Error('a promise hangs: nothing is left that could settle it');
+      else if (++quiet > QUIET_ROUNDS)
+        throw new Error('a promise hangs: nothing is left that could settle it');
     }
   }
 }
@@ -106,7 +107,8 @@ class Track {
       for (const [key, { position, bytes }] of journal) {
         if (position + bytes.length <= size) continue;
         journal.delete(key);
-        if (position < size) journal.set(`${key}<${size}`, { position, bytes: bytes.subarray(0, size - position) });
+        if (position < size)
+          journal.set(`${key}<${size}`, { position, bytes: bytes.subarray(0, size - position) });
       }
     }
   }
@@ -116,8 +118,10 @@ class Track {
 export interface Steering {
   /** Something was written to a file. */
   onWrite?(file: string, position: number, bytes: Uint8Array): void;
-  /** A sync was asked for, blocking or not; throwing makes it fail. */
+  /** A sync was asked for. */
   onSync?(file: string, blocking: boolean): void;
+  /** Whether a sync fails: asked when it ends. */
+  syncFails?(file: string, blocking: boolean): boolean;
   /** Milliseconds that an asynchronous sync takes; default 1. */
   syncDelay?(file: string): number;
 }
@@ -232,14 +236,16 @@ class SteeredFile implements BackendFile {
 
   async sync(): Promise<void> {
     const { steering, clock } = this.#backend;
-    this.#ask(false);
+    steering.onSync?.(this.#name, false);
     const covered = this.#track?.cover();
     await new Promise<void>((resolve) => void clock.later(steering.syncDelay?.(this.#name) ?? 1, resolve));
+    this.#end(false);
     if (covered) this.#track?.settle(covered);
   }
 
   syncSync(): void {
-    this.#ask(true);
+    this.#backend.steering.onSync?.(this.#name, true);
+    this.#end(true);
     if (this.#track) this.#track.settle(this.#track.cover());
   }
 
@@ -252,14 +258,12 @@ class SteeredFile implements BackendFile {
     this.#below.close();
   }
 
-  #ask(blocking: boolean): void {
-    try {
-      if (this.#failed) throw new Error('it failed before');
-      this.#backend.steering.onSync?.(this.#name, blocking);
-    } catch (cause) {
-      this.#failed = true;
-      throw new AegisError('IO_ERROR', `sync of ${this.#name} failed`, { cause, operation: 'sync', errno: 'EIO' });
-    }
+  /** A file whose sync has failed is never durable again. */
+  #end(blocking: boolean): void {
+    this.#failed ||= this.#backend.steering.syncFails?.(this.#name, blocking) ?? false;
+    if (!this.#failed) return;
+    const what = `sync of ${this.#name} failed`;
+    throw new AegisError('IO_ERROR', what, { file: this.#name, operation: 'sync', errno: 'EIO' });
   }
 }
 

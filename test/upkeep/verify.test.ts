@@ -161,7 +161,7 @@ describe('verify', () => {
       const life = new Life(random, { backend }, row.module);
       await life.open();
       for (let round = random(6); round >= 0; --round) {
-        const what = `store ${i}, round ${round}`;
+        const what = `store ${i}, round ${round}`; console.log(what);
         for (let steps = random(200); steps > 0; --steps) life.step();
         const count = life.store.count();
         const pending = life.store.verify();

@@ -61,7 +61,14 @@ export class CrashModel {
   readonly #tally: Tally;
   readonly #segmentSize: number;
   #disk: CrashDisk;
-  #superblock: LogStart & { fence: number } = { lsn: 0, link: [0, 0], sequence: 0, mark: 0, fence: 0 };
+  #superblock: LogStart & { fence: number } = {
+    lsn: 0,
+    link: [0, 0],
+    sequence: 0,
+    mark: 0,
+    size: 0,
+    fence: 0,
+  };
   /** Bytes of every part, by sequence. */
   readonly #truth = new Map<number, Uint8Array[]>();
   #acknowledged = 0;
@@ -236,7 +243,7 @@ export class CrashModel {
     const applied = held + this.#random.below(written.length - held + 1);
     const sequence = written[applied - 1]?.sequence ?? (written[0]?.sequence ?? this.#lastWritten + 1) - 1;
     const place = written[applied]?.before ?? this.#long?.before ?? log.position;
-    return { ...place, sequence, mark: 0 };
+    return { ...place, sequence, mark: 0, size: log.readySize };
   }
 
   #commitGroup(log: SegmentLog, written: Written[]): void {

@@ -19,7 +19,7 @@ import { createCore } from '../../src/wasm.ts';
 import type { CrashDisk } from './crash-disk.ts';
 
 export const STORE_ID: Word = [0x12345678, 0x9abcdef0];
-export const BEGINNING: LogStart = { lsn: 0, link: [0, 0], sequence: 0, mark: 0 };
+export const BEGINNING: LogStart = { lsn: 0, link: [0, 0], sequence: 0, mark: 0, size: 0 };
 export const WHOLE = PART_FIRST | PART_LAST;
 
 /** A core with the smallest pool; the debug build checks more. */

@@ -98,7 +98,7 @@ describe('writing', () => {
       if (sequence >= 10) log.release(places[sequence - 10]!.lsn);
     }
     expect(backend.list().length).toBeLessThan(8);
-    const start = { ...places[190]!, sequence: 190, mark: 0 };
+    const start = { ...places[190]!, sequence: 190, mark: 0, size: 0 };
     expect((await readLog(backend, start)).sequences).toEqual(upTo(200).slice(190));
   });
 
@@ -106,7 +106,7 @@ describe('writing', () => {
     const backend = new MemoryBackend();
     const { core, log } = await openLog(backend);
     writeGroup(core, log, [commit(1, valueFor(1, 10))]);
-    const start = { ...log.position, sequence: 1, mark: 0 };
+    const start = { ...log.position, sequence: 1, mark: 0, size: 0 };
     log.release(log.end);
     writeGroup(core, log, [commit(2, valueFor(2, 10))]);
     expect(backend.list()).toEqual(['log-1']);
@@ -126,15 +126,20 @@ describe('writing', () => {
     }
   });
 
-  test('log: a file that was cut short is not written beyond its end', async () => {
+  test('log: a file that nothing is needed in may be cut short, and is filled again', async () => {
     const backend = new MemoryBackend();
-    const first = await openLog(backend);
-    writeGroup(first.core, first.log, [commit(1, valueFor(1, 10))]);
+    const first = await openLog(backend, { segmentSize: 2048 });
+    for (const sequence of upTo(9))
+      writeGroup(first.core, first.log, [commit(sequence, valueFor(sequence, 600))]);
+    const start = { ...first.log.position, sequence: 9, mark: 0, size: 0 };
     backend.open('log-1', { create: false }).truncate(1500);
-    const { core, log } = await openLog(backend);
-    writeGroup(core, log, [commit(2, valueFor(2, 10))]);
-    expect(backend.list()).toEqual(['log-1', 'log-2']);
-    expect((await readLog(backend)).sequences).toEqual([1, 2]);
+    const files = backend.list().length;
+    const { core, log } = await openLog(backend, { start, segmentSize: 2048 });
+    for (let sequence = 10; sequence < 16; sequence++) {
+      writeGroup(core, log, [commit(sequence, valueFor(sequence, 600))]);
+    }
+    expect(backend.list().length).toBe(files);
+    expect((await readLog(backend, start)).sequences).toEqual([10, 11, 12, 13, 14, 15]);
   });
 
   test('log: segments are an eighth of the log, from 256 KiB to 8 MiB', () => {
@@ -354,7 +359,8 @@ describe('failure', () => {
       expect(log.position).toEqual(before);
       expect((await readLog(disk)).sequences).toEqual([1]);
       expect(
-        (await readLog(disk.cut(new Random(through)), { ...before, sequence: 1, mark: 0 })).sequences,
+        (await readLog(disk.cut(new Random(through)), { ...before, sequence: 1, mark: 0, size: 0 }))
+          .sequences,
       ).toEqual([]);
       writeGroup(core, log, [commit(2, valueFor(7, 300))]);
       writeGroup(core, log, [commit(3, valueFor(3, 1200))]);
