@@ -122,12 +122,18 @@ export type SlotProblem = 'empty' | 'foreign' | 'damaged' | 'newer' | 'newer?';
 /** What a slot holds. */
 export type SlotContent = { superblock: Superblock } | { problem: SlotProblem };
 
+/** What the first bytes of a slot say without a look at its checksum; undefined: it may hold a superblock. */
+export function strangeness(bytes: Uint8Array): 'empty' | 'foreign' | undefined {
+  if (bytes.every((byte) => byte === 0)) return 'empty';
+  if (!bytes.subarray(0, 4).every((byte, at) => byte === ((MAGIC >>> (8 * at)) & 255))) return 'foreign';
+  // A file that ends within the slot: its creation ran out of space.
+  return bytes.length < UNIT_SIZE ? 'empty' : undefined;
+}
+
 /** Reads the bytes of a slot. */
 export function decodeSuperblock(core: Core, bytes: Uint8Array): SlotContent {
-  if (bytes.every((byte) => byte === 0)) return { problem: 'empty' };
-  // A file that ends within the slot: the beginning of one whose creation ran out of space, or a stranger's.
-  if (bytes.length < UNIT_SIZE) return { problem: beginsAsOurs(bytes) ? 'empty' : 'foreign' };
-  if (!beginsAsOurs(bytes)) return { problem: 'foreign' };
+  const strange = strangeness(bytes);
+  if (strange !== undefined) return { problem: strange };
   const view = new DataView(bytes.buffer, bytes.byteOffset, UNIT_SIZE);
   const sum = checksum(core, bytes.subarray(0, CHECKSUM_AT));
   const whole =
@@ -151,10 +157,6 @@ export function decodeSuperblock(core: Core, bytes: Uint8Array): SlotContent {
   }
   const superblock = fields as unknown as Superblock;
   return possible(superblock) ? { superblock } : { problem: 'damaged' };
-}
-
-function beginsAsOurs(bytes: Uint8Array): boolean {
-  return bytes.subarray(0, 4).every((byte, at) => byte === ((MAGIC >>> (8 * at)) & 255));
 }
 
 /** Whether every field is one a store could have: a checksum is no defence against a crafted file. */
@@ -193,11 +195,15 @@ export function writeSuperblock(core: Core, file: BackendFile, slot: number, sup
   file.write([encodeSuperblock(core, superblock)], SLOT_POSITIONS[slot] as number);
 }
 
+/** The bytes of a slot, as far as the file has them. */
+export function slotBytes(file: BackendFile, slot: number): Uint8Array {
+  const bytes = new Uint8Array(UNIT_SIZE);
+  return bytes.subarray(0, file.read(bytes, SLOT_POSITIONS[slot] as number));
+}
+
 /** Reads a slot. */
 export function readSlot(core: Core, file: BackendFile, slot: number): SlotContent {
-  const bytes = new Uint8Array(UNIT_SIZE);
-  const count = file.read(bytes, SLOT_POSITIONS[slot] as number);
-  return decodeSuperblock(core, bytes.subarray(0, count));
+  return decodeSuperblock(core, slotBytes(file, slot));
 }
 
 function checksum(core: Core, bytes: Uint8Array): [number, number] {

@@ -241,7 +241,7 @@ export class CommitPipeline {
       });
     } catch (error) {
       --this.#sequence;
-      throw error;
+      throw this.#refusal(error);
     }
     commit.written = true;
     this.#queue.push(commit);
@@ -253,9 +253,17 @@ export class CommitPipeline {
   #takeBack(cause: unknown): void {
     const refused = this.#queue.takeBack();
     this.#sequence -= refused.length;
-    const error = cause instanceof AegisError ? cause : new AegisError('IO_ERROR', String(cause), { cause });
-    if (error.code === 'STORE_FAILED') this.fail(error);
+    const error = this.#refusal(cause);
     for (const commit of refused) commit.done(error);
+  }
+
+  /** What a commit is told whose group could not be written. */
+  #refusal(cause: unknown): AegisError {
+    const log = this.#parts.log?.failure;
+    if (!log) return cause instanceof AegisError ? cause : causedBy('IO_ERROR', 'the log', cause);
+    // The log could not even take the group back: recovery may find it whole.
+    this.fail(log);
+    return this.#unknown(cause);
   }
 
   /** Applies, in order, every commit that is due, and answers it. */

@@ -25,9 +25,6 @@ export interface Durable {
   readonly unsettled: readonly Place[] | undefined;
 }
 
-/** Chunks checked in one go. */
-const SLICE_CHUNKS = 8;
-
 /** Checks both superblock slots, and that the checkpoint they name is held. */
 export function auditSlots(pager: Pager, durable: Durable, readOnly: boolean, findings: Findings): void {
   const { core, blocks, versions } = pager;
@@ -56,16 +53,21 @@ export function auditSlots(pager: Pager, durable: Durable, readOnly: boolean, fi
   }
 }
 
-/** Checks every chunk of the directory, from the pages' up to the root; other work may run at every `yield`. */
-export function* auditChunks(pager: Pager, durable: Durable, findings: Findings): Generator<void> {
+/** Checks every chunk of the directory, from the pages' up to the root, `slice` of them between two `yield`s. */
+export function* auditChunks(
+  pager: Pager,
+  durable: Durable,
+  slice: number,
+  findings: Findings,
+): Generator<void> {
   const { directory } = pager;
   const levels = (): number => directory.levelsFor(durable.superblock.chunkCount);
   const count = (level: number): number =>
     Math.ceil(durable.superblock.chunkCount / directory.fanout ** level);
-  let slice = 0;
+  let done = 0;
   for (let level = 0; level < levels(); ++level) {
     for (let index = 0; index < count(level); ++index) {
-      if (++slice % SLICE_CHUNKS === 0) yield;
+      if (++done % slice === 0) yield;
       pager.drain();
       const expected =
         level === 0 ? entriesOf(pager, index, durable.superblock) : chunksBelow(pager, level, index);

@@ -13,7 +13,7 @@ import type { ResolvedConfig } from '../config.ts';
 import { AegisError } from '../errors.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { SlotContent, Superblock } from '../store/superblock.ts';
-import { readSlot } from '../store/superblock.ts';
+import { readSlot, slotBytes, strangeness } from '../store/superblock.ts';
 import { createCore } from '../wasm.ts';
 
 /** The superblock to start from. */
@@ -40,7 +40,7 @@ export async function refuseForeignPlace(backend: StorageBackend, config: Resolv
     // In this order: a store that is being made beside us has its superblock before its file grows.
     const size = file.size();
     if (size === 0) return refuseToCreate(names, config);
-    refuseForeignData(readSlots(file), size);
+    refuseForeignData(file, size);
   } finally {
     file.close();
   }
@@ -52,9 +52,11 @@ export function findStore(
   names: readonly string[],
   config: ResolvedConfig,
 ): FoundStore | undefined {
-  const slots = readSlots(file);
   const size = file.size();
-  refuseForeignData(slots, size);
+  refuseForeignData(file, size);
+  // The page size is not known yet: any core can check a slot.
+  const probe = createCore({ pageSize: 4096, frames: 1, storeId: [0, 0] });
+  const slots = [readSlot(probe, file, 0), readSlot(probe, file, 1)];
   let best: FoundStore | undefined;
   for (const [slot, content] of slots.entries()) {
     if (!('superblock' in content)) continue;
@@ -89,10 +91,10 @@ function refuseToCreate(names: readonly string[], config: ResolvedConfig): void 
 }
 
 /** Throws when the data file was never one of ours. */
-function refuseForeignData(slots: readonly SlotContent[], size: number): void {
-  const problems = slots.map((content) => ('problem' in content ? content.problem : undefined));
-  if (!problems.every((problem) => problem === 'foreign' || problem === 'empty')) return;
-  if (problems.includes('foreign')) {
+function refuseForeignData(file: BackendFile, size: number): void {
+  const strange = [strangeness(slotBytes(file, 0)), strangeness(slotBytes(file, 1))];
+  if (strange.includes(undefined)) return;
+  if (strange.includes('foreign')) {
     throw new AegisError('NOT_A_STORE', 'the data file is not one of ours', { file: DATA_FILE, offset: 0 });
   }
   if (size > UNIT_SIZE) throw damagedStore('no superblock');
@@ -100,10 +102,4 @@ function refuseForeignData(slots: readonly SlotContent[], size: number): void {
 
 function damagedStore(what: string): AegisError {
   return new AegisError('CORRUPTION', `the store has ${what}`, { file: DATA_FILE, offset: 0 });
-}
-
-function readSlots(file: BackendFile): SlotContent[] {
-  // The page size is not known yet: any core can check a slot.
-  const probe = createCore({ pageSize: 4096, frames: 1, storeId: [0, 0] });
-  return [readSlot(probe, file, 0), readSlot(probe, file, 1)];
 }

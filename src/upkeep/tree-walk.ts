@@ -26,8 +26,7 @@ import { Inspector, sightOf } from './inspector.ts';
 
 /** No tree is deeper: the core refuses higher levels. */
 const DEPTH_MAX = 64;
-/** Pages checked in one go, and numbers looked at in one go. */
-const SLICE_PAGES = 64;
+/** Numbers looked at in one go. */
 const SLICE_NUMBERS = 16_384;
 
 type Fence = Uint8Array | undefined;
@@ -69,17 +68,19 @@ export class TreeWalk {
   readonly #reached: Uint8Array;
   /** Numbers from here on belong to no page that the epoch sees. */
   readonly #nextPage: number;
-  #slice = 0;
+  /** Pages checked in one go. */
+  readonly #slice: number;
   /** Pages reached. */
   pages = 0;
   records = 0;
   /** Pages whose references could not be followed. */
   #broken = 0;
 
-  constructor(pager: Pager, epoch: number, findings: Findings) {
+  constructor(pager: Pager, epoch: number, findings: Findings, slice: number) {
     this.#pager = pager;
     this.#epoch = epoch;
     this.#findings = findings;
+    this.#slice = slice;
     this.#inspector = new Inspector(pager, epoch, findings);
     this.#nextPage = pager.nextPage;
     this.#reached = new Uint8Array(Math.ceil(pager.nextPage / 8));
@@ -242,8 +243,7 @@ export class TreeWalk {
   }
 
   #sliceEnds(): boolean {
-    this.#slice = (this.#slice + 1) % SLICE_PAGES;
-    return this.#slice === 0;
+    return this.pages % this.#slice === 0;
   }
 
   /** Compares what was met between two bounds with what a search finds there, as far as no page is missing. */

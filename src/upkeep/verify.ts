@@ -44,19 +44,25 @@ export interface VerifyParts {
   readonly readOnly: boolean;
   /** Lets other work run. */
   readonly pause: () => Promise<void>;
+  /** Pages checked in one go; default 64. */
+  readonly slice?: number;
   /** Throws when the store can be read no more. */
   readonly check: () => void;
   readonly onProgress: (done: number, total: number) => void;
 }
 
+/** Some milliseconds of work. */
+const SLICE_PAGES = 64;
+
 /** Checks a whole store. */
 export async function verifyStore(parts: VerifyParts): Promise<VerifyReport> {
   const { pager, durable, onProgress } = parts;
   const findings = new Findings();
-  const walk = new TreeWalk(pager, parts.epoch, findings);
+  const slice = parts.slice ?? SLICE_PAGES;
+  const walk = new TreeWalk(pager, parts.epoch, findings, slice);
   const total = pager.pageCount;
   parts.check();
-  for (const _ of stepsOf(parts, walk, findings)) {
+  for (const _ of stepsOf(parts, walk, slice, findings)) {
     onProgress(Math.min(walk.pages, total), total);
     await parts.pause();
     parts.check();
@@ -76,11 +82,12 @@ export async function verifyStore(parts: VerifyParts): Promise<VerifyReport> {
 }
 
 /** Everything that goes in slices. */
-function* stepsOf(parts: VerifyParts, walk: TreeWalk, findings: Findings): Generator<void> {
+function* stepsOf(parts: VerifyParts, walk: TreeWalk, slice: number, findings: Findings): Generator<void> {
   const { pager, durable, roots, readOnly } = parts;
   for (const root of roots) yield* walk.walk(root);
   yield* walk.unreached();
   parts.release();
   auditSlots(pager, durable, readOnly, findings);
-  yield* auditChunks(pager, durable, findings);
+  // A chunk has some hundred entries to compose.
+  yield* auditChunks(pager, durable, Math.max(1, slice >> 3), findings);
 }

@@ -5,25 +5,42 @@
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { StorageEngine } from '../../src/engine.ts';
 import { AegisError } from '../../src/errors.ts';
-import { backendOf, type Files, filesOf } from './files.ts';
+import { type Files, filesOf } from './files.ts';
 
 /** Keys as text, values as text of one character a byte. */
 export type Content = ReadonlyMap<string, string>;
+
+/** A place in a file; `to` is behind it. */
+export interface Region {
+  readonly file: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** The commit of one key, where its group lies, and what was there before it. */
+interface TailCommit extends Region {
+  readonly key: string;
+  readonly before: Content;
+}
 
 /** A store as it lies on the disk, and what is in it. */
 export interface Sample {
   readonly name: string;
   readonly files: Files;
   readonly content: Content;
-  /** The last commit of a log that was live at a crash: the state without it, and where its group lies. */
-  readonly last:
-    | { readonly content: Content; readonly file: string; readonly from: number; readonly to: number }
-    | undefined;
+  /** The last commits of a log that was live at a crash, a group each. */
+  readonly tail: readonly TailCommit[];
   readonly pageSize: number;
 }
 
-/** What became of a damaged store: all is right; all but the last commit; some pages are unreadable; it does not open. */
+/** What became of a damaged store: all is right; all but the last commits; some pages are unreadable; it does not open. */
 export type Verdict = 'right' | 'shorter' | 'partial' | 'refused';
+
+/** Keys a sample may have. */
+const KEYS = 110;
+const WAL_SIZE = '512KB';
+/** Commits of a sample's tail. */
+const TAIL = 12;
 
 const decoder = new TextDecoder('latin1');
 const text = (bytes: Uint8Array) => decoder.decode(bytes);
@@ -48,17 +65,17 @@ function quickBackendOf(files: ReadonlyMap<string, Uint8Array>): MemoryBackend {
 
 /** Puts and deletes of every kind of record: short, empty, as long as a leaf takes, chained. */
 function valueFor(i: number, round: number): string {
-  if (i % 41 === 0) return `chain ${i} ${round} `.repeat(700);
+  if (i % 41 === 0) return `chain ${i} ${round} `.repeat(450);
   if (i % 13 === 0) return '';
   return `value ${i} of round ${round} `.repeat(1 + (i % 5));
 }
 
 /** Writes some commits, one group each; remembers what it wrote. */
 async function writeSome(engine: StorageEngine, content: Map<string, string>, round: number): Promise<void> {
-  for (let i = round * 7; i < 260; i += 1 + round * 5) {
+  for (let i = round * 7; i < KEYS; i += 1 + round * 5) {
     const [key, other] = [
       `key ${String(i).padStart(4, '0')}`,
-      `key ${String((i * 31) % 260).padStart(4, '0')}`,
+      `key ${String((i * 31) % KEYS).padStart(4, '0')}`,
     ];
     if (i % 17 === 5) {
       await engine.batch([
@@ -84,7 +101,7 @@ export async function makeSample(coverage: Coverage, compression: 'none' | 'lz4'
     walEnabled: true,
     pageSize,
     compression,
-    checkpointWalSize: '8MB',
+    checkpointWalSize: WAL_SIZE,
   });
   const content = new Map<string, string>();
   await writeSome(engine, content, 0);
@@ -93,24 +110,23 @@ export async function makeSample(coverage: Coverage, compression: 'none' | 'lz4'
   const name = `${coverage}, ${compression}`;
   if (coverage === 'closed') {
     await engine.close();
-    return { name, files: filesOf(backend), content, last: undefined, pageSize };
+    return { name, files: filesOf(backend), content, tail: [], pageSize };
   }
-  const before = { files: filesOf(backend), content: new Map(content) };
-  await engine.put('last', 'the last commit');
-  content.set('last', 'the last commit');
+  const tail: TailCommit[] = [];
+  for (let i = 10; i < 10 + TAIL; i++) {
+    const before = { files: filesOf(backend), content: new Map(content) };
+    await engine.put(`tail ${i}`, `one of the last commits, ${i}`);
+    content.set(`tail ${i}`, `one of the last commits, ${i}`);
+    const place = difference(before.files, filesOf(backend));
+    tail.push({ key: `tail ${i}`, before: before.content, ...place });
+  }
   const files = filesOf(backend);
   await engine.close();
-  return {
-    name,
-    files,
-    content,
-    last: { content: before.content, ...difference(before.files, files) },
-    pageSize,
-  };
+  return { name, files, content, tail, pageSize };
 }
 
 /** Where the one place lies that changed, in whole sectors. */
-function difference(before: Files, after: Files): { file: string; from: number; to: number } {
+function difference(before: Files, after: Files): Region {
   for (const [file, bytes] of after) {
     const old = before.get(file) ?? new Uint8Array(0);
     const changed = (at: number) => bytes[at] !== old[at];
@@ -142,24 +158,43 @@ function isCorruption(error: unknown): boolean {
   return true;
 }
 
-/** Opens a store, reads everything in every way, and judges. `maySay`: codes that opening may answer as well. */
+/**
+ * How many of the last commits damage may cost unheard: those of groups that are damaged, as are all after them. A
+ * whole group behind a damaged one says that the other was there.
+ */
+function mayMiss(sample: Sample, damaged: readonly Region[]): number {
+  let count = 0;
+  for (const { file, from, to } of [...sample.tail].reverse()) {
+    if (!damaged.some((place) => place.file === file && place.from < to && place.to > from)) break;
+    count++;
+  }
+  return count;
+}
+
+/**
+ * Opens a store, reads everything in every way, and judges. `damaged`: all places that were changed. `maySay`: codes
+ * that opening may answer as well.
+ */
 export async function judge(
   sample: Sample,
   files: Files,
-  { readOnly = false, mayMissLast = false, maySay = [] as readonly string[] } = {},
+  damaged: readonly Region[],
+  { readOnly = false, maySay = [] as readonly string[] } = {},
 ): Promise<Verdict> {
   const backend = quickBackendOf(files);
   const engine = await openDamaged(backend, readOnly, maySay);
   if (engine === undefined) return 'refused';
-  const isShorter = sample.last !== undefined && mayMissLast && !mayHave(engine, 'last');
-  const content = isShorter ? sample.last.content : sample.content;
+  const missing = sample.tail
+    .slice(sample.tail.length - mayMiss(sample, damaged))
+    .find(({ key }) => !mayHave(engine, key));
+  const content = missing?.before ?? sample.content;
   const unread = readAll(engine, content) + scanAll(engine, content);
   const report = await engine.verify();
   if (unread > 0 && report.ok) wrong(`${unread} reads met damage, and verify finds none`);
   for (const { message } of report.problems) if (message === '') wrong('verify has nothing to say');
   await engine.close().catch(isCorruption);
   if (unread > 0 || !report.ok) return 'partial';
-  return isShorter ? 'shorter' : 'right';
+  return missing ? 'shorter' : 'right';
 }
 
 async function openDamaged(
@@ -167,7 +202,13 @@ async function openDamaged(
   readOnly: boolean,
   maySay: readonly string[],
 ): Promise<StorageEngine | undefined> {
-  const config = { backend, readOnly, walEnabled: true, bufferPoolSize: '256KB', checkpointWalSize: '8MB' };
+  const config = {
+    backend,
+    readOnly,
+    walEnabled: true,
+    bufferPoolSize: '256KB',
+    checkpointWalSize: WAL_SIZE,
+  };
   try {
     return await StorageEngine.open(config);
   } catch (error) {
@@ -197,7 +238,7 @@ function readAll(engine: StorageEngine, content: Content): number {
     }
   };
   for (const [key, value] of content) if (read(key) !== value) wrong(`${key} has another value or none`);
-  for (const key of ['', 'key 0', 'key 0100x', 'z']) if (read(key) !== undefined) wrong(`${key} appeared`);
+  for (const key of ['', 'key 0', 'key 0050x', 'z']) if (read(key) !== undefined) wrong(`${key} appeared`);
   return unread;
 }
 
@@ -226,5 +267,3 @@ function scanAll(engine: StorageEngine, content: Content): number {
   }
   return unread;
 }
-
-export { backendOf };

@@ -16,7 +16,7 @@ export interface BareStore {
   readonly root: number;
   put(key: string, value: string | Uint8Array): void;
   delete(key: string): void;
-  verify(pause?: () => Promise<void>): Promise<VerifyReport>;
+  verify(pause?: () => Promise<void>, slice?: number): Promise<VerifyReport>;
 }
 
 const encoder = new TextEncoder();
@@ -56,7 +56,7 @@ export async function openBare(
     put: (key, value) =>
       trees.put(root, encoder.encode(key), typeof value === 'string' ? encoder.encode(value) : value),
     delete: (key) => void trees.delete(root, encoder.encode(key)),
-    verify: (pause = () => Promise.resolve()) => {
+    verify: (pause = () => Promise.resolve(), slice = 64) => {
       const node = pager.takeSnapshot();
       let open = true;
       const release = () => {
@@ -71,6 +71,7 @@ export async function openBare(
         durable: checkpointer,
         readOnly: config.readOnly,
         pause,
+        slice,
         check: () => undefined,
         onProgress: () => undefined,
       }).finally(release);
