@@ -35,7 +35,18 @@ import {
 import { xxh64 } from './checksum';
 import { lz4Compress, lz4Decompress } from './lz4';
 import { frameAdmit, frameGive, framePin, frameTake } from './frames';
-import { BLOCK_SUM, DAMAGE, STORE_ID, damaged, frameAddress, pageSize } from './memory';
+import {
+  BLOCK_SUM,
+  DAMAGE,
+  DEBUG,
+  EPOCH,
+  MISS_EPOCH,
+  STORE_ID,
+  damaged,
+  frameAddress,
+  pageSize,
+} from './memory';
+import { pageAudit } from './audit';
 import { pageSpare } from './page';
 import { pageSerialise, pageBuild, pageExpect } from './payload';
 
@@ -210,18 +221,24 @@ export function pageLoad(
 ): i32 {
   const status = blockVerify(block, available, BLOCK_PAGE, number, 0, sumLow, sumHigh);
   if (status != OK) return status;
+  // A version of the future would be seen by nobody, and one that is newer than its reader would be missed for ever.
+  const epoch = load<u64>(block, 16);
+  if (epoch > load<u64>(EPOCH) || (expecting && epoch > load<u64>(MISS_EPOCH))) {
+    return damaged(number, DAMAGE_IDENTITY);
+  }
   const payload = pageSpare();
   const length = payloadOpen(block, payload, pageSize, number);
   if (length == 0) return damaged(number, load<u32>(DAMAGE));
   const frame = frameTake();
   const page = frameAddress(frame);
-  const what = pageBuild(page, number, load<u64>(block, 16), payload, length);
+  const what = pageBuild(page, number, epoch, payload, length);
   const fault = what == 0 && expecting ? pageExpect(page) : what;
   if (fault != 0) {
     memory.fill(page, 0, pageSize); // a half-built page must not leak into the frame's next life
     frameGive(frame);
     return damaged(number, fault);
   }
+  if (DEBUG) pageAudit(page);
   frameAdmit(frame, false, end as u64);
   framePin(frame);
   return OK;

@@ -78,6 +78,7 @@ export class Machine {
       room: new Room(pager, log !== undefined, () => void this.checkpointer.runBlocking()),
       pipeline: this.pipeline,
       held: () => this.#held(),
+      freeLog: () => this.#freeLog(),
     });
     this.writer = new Writer(trees, admission, this.pipeline);
     this.checkpointer = new Checkpointer({
@@ -189,6 +190,12 @@ export class Machine {
         cause: failure,
       });
     }
+    return true;
+  }
+
+  #freeLog(): boolean {
+    if (this.#sinceCheckpoint === 0) return false;
+    this.checkpointer.runBlocking();
     return true;
   }
 

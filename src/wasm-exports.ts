@@ -52,6 +52,7 @@ export interface CoreExports {
   framesDirtyAt(epoch: number, first: number, most: number): number;
   framesReclaim(wanted: number, writes: number): number;
   framesUnpin(): void;
+  framesAudit(): number;
   pageEnd(frame: number): void;
 
   // epochs and numbers

@@ -116,6 +116,21 @@ export class Extents {
     return false;
   }
 
+  /** How many extents of so many units fit in the holes below the end; stops counting at `most`. */
+  places(units: number, most: number): number {
+    let places = 0;
+    let run = 0;
+    for (let unit = this.#first; unit < this.#end && places < most; ++unit) {
+      // No extent is looked for across the edge of a piece.
+      if (unit % PIECE_UNITS === 0) run = 0;
+      run = this.#owned(unit) ? 0 : run + 1;
+      if (run < units) continue;
+      ++places;
+      run = 0;
+    }
+    return places;
+  }
+
   #lowerEnd(): void {
     let end = this.#end;
     while (end > this.#first) {

@@ -186,7 +186,8 @@ function possible(s: Superblock): boolean {
     s.chunkCount * fanout < s.nextPage + fanout &&
     s.endUnit >= FIRST_DATA_UNIT &&
     s.directory.start + s.directory.units <= s.endUnit &&
-    s.directory.units > 0 === s.chunkCount > 0
+    s.directory.units > 0 === s.chunkCount > 0 &&
+    (s.chunkCount === 0 || s.chunkCount * fanout >= s.nextPage)
   );
 }
 

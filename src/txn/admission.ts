@@ -9,6 +9,7 @@
  *      refuses the commit instead of stopping the apply of one that is durable.
  */
 import { GROUP_HEADER_SIZE, PART_FIRST, PART_HEADER_SIZE, PART_LAST } from '../../assembly/layout.ts';
+import { AegisError } from '../errors.ts';
 import type { Applier } from '../store/apply.ts';
 import type { Trees } from '../store/trees.ts';
 import type { Log } from '../wal/log.ts';
@@ -24,7 +25,7 @@ export interface CommitSize {
   readonly operations: number;
   /** Bytes of its records. */
   readonly bytes: number;
-  /** Pages that its keys and values can fill. */
+  /** Pages that its keys and values can fill; 0: it only deletes. */
   readonly pages: number;
 }
 
@@ -46,6 +47,8 @@ export interface AdmissionParts {
   readonly pipeline: CommitPipeline;
   /** Whether writers must wait for a checkpoint (the log has outgrown its limit); throws when that is hopeless. */
   readonly held: () => boolean;
+  /** Makes log files free for new use by a checkpoint, without yielding; false when there is nothing to be gained. */
+  readonly freeLog: () => boolean;
 }
 
 export class Admission {
@@ -76,7 +79,7 @@ export class Admission {
     if (to === 0) return undefined;
     if (!trees.pager.allResident) applier.touch(from, to);
     const pages = room.pagesFor(size);
-    room.ensure(pages + queue.pages);
+    room.ensure(pages + queue.pages, size.pages === 0);
     if (!this.#logRoom(to - half.base, queue.unwritten + 1, how)) return undefined;
     const commit = this.#commit(half, { from, to, pages, sync: how.sync, done });
     half.at = x.partSeal(half.at, to, PART_FIRST | PART_LAST, commit.sequence, x.recordsCount(from, to));
@@ -98,7 +101,7 @@ export class Admission {
       ++groups;
       applier.touch(from, end);
     });
-    room.ensure(pages);
+    room.ensure(pages, writes.pages === 0);
     if (!this.#logRoom(writes.bytes + groups * (PART_HEADER_SIZE + 8), groups, how)) return undefined;
     const commit = this.#commit(half, { from: 0, to: 0, pages, sync: how.sync, done, writes });
     pipeline.writeLarge(commit, (write) => {
@@ -135,13 +138,30 @@ export class Admission {
   #logRoom(bytes: number, commits: number, how: CommitWay): boolean {
     const { log, pipeline } = this.#parts;
     if (!log) return true;
+    const makeNow = (): void => {
+      try {
+        log.prepareSync(bytes, commits);
+      } catch (error) {
+        this.#freeLog(error);
+        log.prepareSync(bytes, commits);
+      }
+    };
     if (how.blocking) {
-      log.prepareSync(bytes, commits);
+      makeNow();
       return true;
     }
     const promise = log.prepare(bytes, commits);
-    if (promise) pipeline.resumeAfter(promise, bytes, commits);
+    if (promise) {
+      const room = promise.catch((error: unknown) => this.#freeLog(error));
+      pipeline.resumeAfter(room, makeNow);
+    }
     return promise === undefined;
+  }
+
+  /** A full disk has no space for another log file: a checkpoint may free one. Throws when it cannot. */
+  #freeLog(error: unknown): void {
+    if (!(error instanceof AegisError) || error.code !== 'OUT_OF_SPACE') throw error;
+    if (!this.#parts.freeLog()) throw error;
   }
 
   /** Notes queued commits for a transaction that begins now (conflicts.ts, invariant 1). */

@@ -57,8 +57,8 @@ export class CommitPipeline {
   #scheduled = false;
   #syncing = false;
   #cancelTimer: (() => void) | undefined;
-  /** Log room that somebody waits for. */
-  #lacking: { readonly bytes: number; readonly commits: number } | undefined;
+  /** Makes, without waiting, the log room that somebody waits for. */
+  #makeLogRoom: (() => void) | undefined;
   #failure: AegisError | undefined;
   #unreadable: AegisError | undefined;
   #idle: (() => void)[] = [];
@@ -141,8 +141,8 @@ export class CommitPipeline {
    * Log room is on its way: waiting callers try when the promise is kept, and the one who waits longest is told when
    * it is broken. A program that never yields makes the room itself (`blocking`).
    */
-  resumeAfter(room: Promise<void>, bytes: number, commits: number): void {
-    this.#lacking = { bytes, commits };
+  resumeAfter(room: Promise<void>, makeNow: () => void): void {
+    this.#makeLogRoom = makeNow;
     room.then(
       () => this.resume(),
       (error: unknown) => {
@@ -341,16 +341,27 @@ export class CommitPipeline {
 
   /** Runs `attempt` until it is through, blocking; then everything queued is written, synced as asked and applied. */
   blocking(attempt: () => boolean): void {
-    for (let tries = 0; this.#waiting.length > 0 || !attempt(); ++tries) {
-      invariant(tries < 1000, 'a blocking commit finds room');
+    for (let stuck = 0; this.#waiting.length > 0 || !attempt(); ++stuck) {
+      invariant(stuck < 100, 'a blocking commit finds room');
+      const callers = this.#waiting.length;
       this.#parts.unhold();
-      const lacking = this.#lacking;
-      this.#lacking = undefined;
-      if (lacking) this.#parts.log?.prepareSync(lacking.bytes, lacking.commits);
+      this.#makeRoomNow();
       this.#flushBlocking();
       this.#waiting.pump();
+      if (this.#waiting.length < callers) stuck = 0;
     }
     this.#flushBlocking();
+  }
+
+  /** Log room that a waiting caller was promised, at once; whoever cannot have it is told. */
+  #makeRoomNow(): void {
+    const make = this.#makeLogRoom;
+    this.#makeLogRoom = undefined;
+    try {
+      make?.();
+    } catch (error) {
+      this.#waiting.failFirst(error);
+    }
   }
 
   #flushBlocking(): void {

@@ -1,11 +1,13 @@
 /**
  * Room: what must be in hand before a commit is logged, so that a durable commit never meets a full disk.
  *
- * Two promises are kept in units of the data file's tail (contiguous, free, already written once):
+ * Two promises are kept in space of the data file that has been written once, and so is real:
  *   1. Applying: the pages that queued commits can dirty find a frame that is free or clean, or space to evict to.
  *   2. Checkpoint, while the log is on: every dirty page and every changed chunk of the directory can be written, so
- *      that a checkpoint succeeds on a full disk. Shadow paging frees nothing before one does; with this, deletes
- *      work on a full disk.
+ *      that a checkpoint succeeds on a full disk. Shadow paging frees nothing before one does; with this, and with a
+ *      reserve that is left to them, deletes work on a full disk.
+ * Usually the tail of the file is long enough, or grows. When the disk is full, holes count too: as many pages of the
+ * largest size as fit in them, since each block that is put into one takes at most one such place away.
  * The estimates are upper bounds: per operation its leaf and that leaf's split, plus what its bytes can fill.
  */
 
@@ -14,6 +16,8 @@ import type { Pager } from '../store/pager.ts';
 
 /** Pages above the leaves that one commit can dirty or make: paths and their splits. */
 const PATH_PAGES = 24;
+/** Pages left for deletes when there is no more space: one delete and the checkpoint after it. */
+const RESERVE_PAGES = 40;
 /** Grown ahead of the need, so that a small commit does not pay for a write of its own. */
 const SLACK_PAGES = 16;
 
@@ -37,17 +41,29 @@ export class Room {
     return this.#pager.versions.hasReader ? pages * 2 : pages;
   }
 
-  /** Makes sure of room for `pages` more dirty pages. Throws OUT_OF_SPACE; then nothing was changed. */
-  ensure(pages: number): void {
-    if (this.#missing(pages) <= 0) return;
+  /**
+   * Makes sure of room for `pages` more dirty pages; `mayUseReserve`: for a commit that only deletes. Throws
+   * OUT_OF_SPACE; then nothing was changed.
+   */
+  ensure(pages: number, mayUseReserve: boolean): void {
+    const wanted = mayUseReserve ? pages : pages + RESERVE_PAGES;
+    if (this.#missing(wanted) <= 0) return;
     try {
-      this.#grow(pages);
+      this.#grow(wanted);
     } catch (error) {
       if (!(error instanceof AegisError) || error.code !== 'OUT_OF_SPACE') throw error;
-      if (this.#missing(pages) <= 0) return;
+      if (this.#fits(wanted)) return;
       this.#checkpoint();
-      if (this.#missing(pages) > 0) this.#grow(pages);
+      if (!this.#fits(wanted)) this.#grow(wanted);
     }
+  }
+
+  /** Whether there is room when every hole counts. */
+  #fits(pages: number): boolean {
+    const { extents, pageUnits } = this.#pager.blocks;
+    const needed = Math.ceil(this.#needed(pages) / pageUnits);
+    const inTail = Math.floor(extents.tailUnits / pageUnits);
+    return inTail >= needed || inTail + extents.places(pageUnits, needed - inTail) >= needed;
   }
 
   #grow(pages: number): void {

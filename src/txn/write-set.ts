@@ -68,6 +68,7 @@ export class WriteSet {
   put(tree: number, key: Uint8Array, value: Uint8Array): void {
     this.#of(tree).put(key, value);
     this.#count(key.length, value.length);
+    this.pages += pagesFilled(key.length, value.length, this.#trees.pager.core.pageSize);
   }
 
   delete(tree: number, key: Uint8Array): void {
@@ -88,7 +89,6 @@ export class WriteSet {
     ++this.operations;
     // A long value has a record of its own for every piece; 64 covers its header and padding.
     this.bytes += recordBytes(keyLength, valueLength) + 64 * (1 + Math.ceil(valueLength / 65536));
-    this.pages += pagesFilled(keyLength, valueLength, this.#trees.pager.core.pageSize);
   }
 
   /**

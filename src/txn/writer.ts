@@ -212,7 +212,7 @@ export class Writer {
       const { key, value } = operations[i] as Operation;
       const length = value ? value.length : 0;
       bytes += recordBytes(key.length, length);
-      pages += pagesFilled(key.length, length, pageSize);
+      if (value) pages += pagesFilled(key.length, length, pageSize);
     }
     return { operations: operations.length, bytes, pages };
   }

@@ -33,23 +33,24 @@ export function auditSlots(pager: Pager, durable: Durable, readOnly: boolean, fi
   if (held.length !== 1 || held[0] !== superblock.epoch) {
     findings.add(`the checkpoint of epoch ${superblock.epoch} is not held, but ${held.join() || 'none'}`);
   }
-  const wanted = wordsOf(superblock);
+  const words = (one: Superblock): string => encodeSuperblock(core, { ...one, fence: 0 }).join();
+  const wanted = words(superblock);
   for (const [slot, offset] of SLOT_POSITIONS.entries()) {
-    const content = readSlot(core, blocks.file, slot);
-    const note = (what: string) =>
+    const note = (what: string): void =>
       findings.add(`superblock slot ${slot} ${what}`, { file: DATA_FILE, offset });
-    if (!('superblock' in content)) {
-      note(`is ${content.problem}`);
-      continue;
+    try {
+      const content = readSlot(core, blocks.file, slot);
+      if (!('superblock' in content)) {
+        note(content.problem === 'empty' ? 'is empty' : 'is damaged');
+        continue;
+      }
+      const { generation } = content.superblock;
+      if (unsettled && generation === superblock.generation + 1) continue;
+      if (readOnly && generation < superblock.generation) continue;
+      if (words(content.superblock) !== wanted) note('is whole, but not of the last checkpoint');
+    } catch (error) {
+      findings.addError(error);
     }
-    const { generation } = content.superblock;
-    if (unsettled && generation === superblock.generation + 1) continue;
-    if (readOnly && generation < superblock.generation) continue;
-    if (wordsOf(content.superblock) !== wanted) note('is whole, but not of the last checkpoint');
-  }
-
-  function wordsOf(one: Superblock): string {
-    return encodeSuperblock(core, { ...one, fence: 0 }).join();
   }
 }
 

@@ -52,7 +52,8 @@ export function loadDirectory(pager: Pager, superblock: Superblock, fileUnits: n
     else free.push(page);
   }
   for (let page = 0; page < directory.capacity; page = page === 0 ? superblock.nextPage : page + 1) {
-    if (directory.place(page).units === 0) continue;
+    const words = directory.chunk(Math.floor(page / fanout));
+    if (readPlace(words, (page % fanout) * ENTRY_WORDS, false) === NOWHERE) continue;
     throw new AegisError('CORRUPTION', `the directory has an entry for page ${page}, which was never used`, {
       page,
     });

@@ -22,6 +22,7 @@ export class SegmentSupply {
   readonly #free: Segment[] = [];
   #highestNumber = 0;
   #making: Promise<void> | undefined;
+  #isShort = false;
 
   /** `segments`: all files there are; `inUse`: those that hold what is needed. */
   constructor(
@@ -49,6 +50,11 @@ export class SegmentSupply {
   /** The files that are not in use. */
   get segments(): readonly Segment[] {
     return this.#free;
+  }
+
+  /** Whether the last file that was asked for found no space. */
+  get isShort(): boolean {
+    return this.#isShort;
   }
 
   /** Takes a ready segment; its caller made sure that there is one. */
@@ -132,7 +138,9 @@ export class SegmentSupply {
       for (let at = before; at < this.#size; at += ZEROS.length) {
         file.write([ZEROS.subarray(0, this.#size - at)], at);
       }
+      this.#isShort = false;
     } catch (error) {
+      this.#isShort = error instanceof AegisError && error.code === 'OUT_OF_SPACE';
       if (before > 0) this.#shorten(segment, before);
       else this.#drop(segment);
       throw error;

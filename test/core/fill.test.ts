@@ -114,7 +114,8 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, keys, pageSize }) =>
     for (const index of numbers) driver.put(root, longKey(index), Uint8Array.of(index));
     for (const index of numbers) expect(driver.get(root, longKey(index))).toEqual(Uint8Array.of(index));
     for (const index of numbers.slice(0, 290)) expect(driver.delete(root, longKey(index))).toBe(true);
-    for (const index of numbers.slice(290)) expect(driver.get(root, longKey(index))).toEqual(Uint8Array.of(index));
+    for (const index of numbers.slice(290))
+      expect(driver.get(root, longKey(index))).toEqual(Uint8Array.of(index));
     expect(driver.pagesUsed()).toBeLessThan(20);
   });
 });

@@ -72,7 +72,7 @@ function makeTree(frames: number) {
   }
   builder.flush();
   const driver = new CoreDriver({ pageSize: 4096, frames });
-  driver.adopt(builder.disk);
+  driver.adopt(builder);
   return { driver, root, paths };
 }
 
@@ -82,20 +82,23 @@ describe('replacement', () => {
     { exponent: 0.9, share: 0.1 },
     { exponent: 0.9, share: 0.4 },
     { exponent: 1.1, share: 0.05 },
-  ])('frames: the hit rate of Zipf $exponent reads, $share in frames, is that of exact LRU', ({ exponent, share }) => {
-    const random = randomFrom(seed);
-    const { driver, root, paths } = makeTree(Math.round(1700 * share));
-    const lru = new Lru(driver.core.frames);
-    const pick = zipf(KEYS, exponent, random);
-    const reads = 60_000 * (long ? 10 : 1);
-    for (let i = 0; i < reads; i++) {
-      const index = pick();
-      expectValue(driver, root, index);
-      for (const page of paths[index]!) lru.read(page);
-    }
-    const [ours, exact] = [1 - driver.misses / (3 * reads), 1 - lru.misses / (3 * reads)];
-    expect(ours).toBeGreaterThan(exact - 0.01);
-  });
+  ])(
+    'frames: the hit rate of Zipf $exponent reads, $share in frames, is that of exact LRU',
+    ({ exponent, share }) => {
+      const random = randomFrom(seed);
+      const { driver, root, paths } = makeTree(Math.round(1700 * share));
+      const lru = new Lru(driver.core.frames);
+      const pick = zipf(KEYS, exponent, random);
+      const reads = 60_000 * (long ? 10 : 1);
+      for (let i = 0; i < reads; i++) {
+        const index = pick();
+        expectValue(driver, root, index);
+        for (const page of paths[index]!) lru.read(page);
+      }
+      const [ours, exact] = [1 - driver.misses / (3 * reads), 1 - lru.misses / (3 * reads)];
+      expect(ours).toBeGreaterThan(exact - 0.01);
+    },
+  );
 
   test('frames: point reads keep more hits than under exact LRU when a scan goes on beside them', () => {
     const random = randomFrom(seed);

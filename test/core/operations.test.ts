@@ -19,7 +19,17 @@ import { bytes as debug } from '../../build/wasm/debug.js';
 import { LATEST } from '../../src/wasm.ts';
 import { randomFrom } from '../support/codec-data.ts';
 import { CoreDriver } from '../support/core-driver.ts';
-import { bytesOf, checkAll, expectSame, keyMaker, Model, textOf, TOMBSTONE, valueMaker, Walk } from '../support/core-model.ts';
+import {
+  bytesOf,
+  checkAll,
+  expectSame,
+  keyMaker,
+  Model,
+  TOMBSTONE,
+  textOf,
+  valueMaker,
+  Walk,
+} from '../support/core-model.ts';
 import { seed } from '../support/seed.ts';
 
 const builds = [
@@ -114,9 +124,12 @@ describe.each(rows)('$name', ({ module, batches, pool, frames }) => {
         newest.set(textOf(name), sequence * 1e9);
         const shape = random(3);
         if (shape === 0) packer.addLong(5, name, new Uint8Array(2500));
-        else packer.add(shape === 1 ? RECORD_PUT : RECORD_DELETE, 5, name, new Uint8Array(shape === 1 ? 9 : 0));
+        else
+          packer.add(shape === 1 ? RECORD_PUT : RECORD_DELETE, 5, name, new Uint8Array(shape === 1 ? 9 : 0));
       }
-      driver.bulk(packer.start, packer.end, (at, end) => driver.x.recordsNote(notes, 5, at, end, sequence * 1e9));
+      driver.bulk(packer.start, packer.end, (at, end) =>
+        driver.x.recordsNote(notes, 5, at, end, sequence * 1e9),
+      );
       for (let i = 0; i < 20; i++) {
         const name = key();
         const since = random(sequence + 1) * 1e9;
@@ -150,7 +163,11 @@ describe.each(rows)('$name', ({ module, batches, pool, frames }) => {
       const answers = keys.map((key, index) => {
         const slot = OUT_AREA / 4 + index * 2;
         const [length, address] = [driver.core.i32[slot]!, driver.core.u32[slot + 1]!];
-        return { key, length, value: length < 0 ? undefined : driver.core.u8.slice(address, address + length) };
+        return {
+          key,
+          length,
+          value: length < 0 ? undefined : driver.core.u8.slice(address, address + length),
+        };
       });
       driver.x.framesUnpin();
       for (const { key, length, value } of answers) {

@@ -26,27 +26,45 @@ describe.each(rows)('$name', ({ module }) => {
   test.each([
     { frames: 40, withEmptyKey: false },
     { frames: 40, withEmptyKey: true },
-  ])('range: every pair of bounds with every flag agrees with the model (empty key: $withEmptyKey)', (row) => {
-    const { driver, root, model } = makeTree(module, row.frames, row.withEmptyKey);
-    expect(driver.pagesUsed()).toBeGreaterThan(3);
-    const between = ['a', 'bc', 'c', 'dd', 'dd\0\0', 'e', 'g', 'hhhhhhg', 'i', 'k', 'm', 'o', '\xff\xff\xff\xff\xff'];
-    const bounds = [undefined, '', ...model.keys.slice(row.withEmptyKey ? 1 : 0), ...between];
-    for (const from of bounds) {
-      for (const to of bounds) {
-        const [start, end] = [from, to].map((bound) => (bound === undefined ? undefined : bytesOf(bound)));
-        for (let flags = 0; flags < 8; flags++) {
-          checkCount(driver, root, model, { start, end, flags });
-          const limit = [100, 1, 3][(flags + bounds.indexOf(to)) % 3]!;
-          const keysOnly = bounds.indexOf(from) % 2 === 0 ? KEYS_ONLY : 0;
-          checkRange(driver, root, model, { start, end, flags: flags | keysOnly, limit });
+  ])(
+    'range: every pair of bounds with every flag agrees with the model (empty key: $withEmptyKey)',
+    (row) => {
+      const { driver, root, model } = makeTree(module, row.frames, row.withEmptyKey);
+      expect(driver.pagesUsed()).toBeGreaterThan(3);
+      const between = [
+        'a',
+        'bc',
+        'c',
+        'dd',
+        'dd\0\0',
+        'e',
+        'g',
+        'hhhhhhg',
+        'i',
+        'k',
+        'm',
+        'o',
+        '\xff\xff\xff\xff\xff',
+      ];
+      const bounds = [undefined, '', ...model.keys.slice(row.withEmptyKey ? 1 : 0), ...between];
+      for (const from of bounds) {
+        for (const to of bounds) {
+          const [start, end] = [from, to].map((bound) => (bound === undefined ? undefined : bytesOf(bound)));
+          for (let flags = 0; flags < 8; flags++) {
+            checkCount(driver, root, model, { start, end, flags });
+            const limit = [100, 1, 3][(flags + bounds.indexOf(to)) % 3]!;
+            const keysOnly = bounds.indexOf(from) % 2 === 0 ? KEYS_ONLY : 0;
+            checkRange(driver, root, model, { start, end, flags: flags | keysOnly, limit });
+          }
         }
       }
-    }
-  });
+    },
+  );
 
   test('range: an empty tree has empty ranges', () => {
     const driver = new CoreDriver({ ...module, pageSize: 4096, frames: 40 });
     const root = driver.create();
+    expect(driver.count(root, undefined, undefined, 0)).toBe(0);
     for (let flags = 0; flags < 16; flags++) {
       checkRange(driver, root, new Model(), { flags, limit: 10 });
       checkRange(driver, root, new Model(), { start: bytesOf('a'), end: bytesOf('b'), flags, limit: 10 });

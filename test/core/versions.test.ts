@@ -92,3 +92,35 @@ describe.each(rows)('$name, $pages pages', ({ module, steps, pages, frames, pool
     walk.end();
   });
 });
+
+describe.each(builds)('$name', ({ module }) => {
+  test('versions: the clock moves with the first change after a snapshot, and a page is set aside once', () => {
+    const driver = new CoreDriver({ ...module, pageSize: 4096, frames: 50 });
+    const root = driver.create();
+    const key = Uint8Array.of(1);
+    const change = (times: number) => {
+      for (let i = 0; i < times; i++) driver.put(root, key, Uint8Array.of(i));
+    };
+    change(5);
+    expect([driver.x.epochCurrent(), driver.x.eventCount()]).toEqual([1, 0]);
+    const first = driver.open();
+    expect(driver.open()).toBe(first);
+    expect(driver.x.epochCurrent()).toBe(first);
+    change(5);
+    expect(driver.x.epochCurrent()).toBe(first + 1);
+    driver.drain();
+    expect(driver.oldVersions()).toBe(1);
+    const second = driver.open();
+    change(5);
+    driver.flush();
+    change(5);
+    driver.drain();
+    expect([second, driver.x.epochCurrent(), driver.oldVersions()]).toEqual([first + 1, first + 2, 2]);
+    driver.close(second);
+    expect(driver.oldVersions()).toBe(1);
+    driver.close(first);
+    expect(driver.oldVersions()).toBe(1);
+    driver.close(first);
+    expect([driver.oldVersions(), driver.x.oldResident()]).toEqual([0, 0]);
+  });
+});

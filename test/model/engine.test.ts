@@ -6,7 +6,8 @@
 import { afterAll, describe, expect, test } from 'vitest';
 import { randomFrom } from '../support/codec-data.ts';
 import { LocalPlace, MemoryPlace } from '../support/model-place.ts';
-import { type ModelConfig, ModelRun, newTally } from '../support/model-run.ts';
+import { ModelRun } from '../support/model-run.ts';
+import { type ModelConfig, newTally } from '../support/model-store.ts';
 import { long, seed } from '../support/seed.ts';
 
 interface Setting extends ModelConfig {
@@ -54,6 +55,7 @@ const settings: readonly Setting[] = [
   },
   { ...usual, name: 'ample pool', pageSize: 8192, frames: 4096, huge: 6, keys: 8000, quick: 6, full: 110 },
   { ...usual, name: 'few keys', pageSize: 8192, frames: 64, keys: 50, huge: 0, quick: 6, full: 110 },
+  { ...usual, name: 'power cuts', keys: 600, huge: 0, crashes: 60, quick: 3, full: 90 },
   { ...usual, name: 'changing settings', changing: true, quick: 6, full: 110 },
   { ...usual, name: 'debug build', debug: true, compression: 'lz4', quick: 5, full: 90 },
   {

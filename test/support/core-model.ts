@@ -18,7 +18,7 @@ export const TOMBSTONE = 'tombstone';
 export type ModelValue = Uint8Array | typeof TOMBSTONE;
 
 export function textOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.length).latin1Slice();
+  return Buffer.from(key.buffer, key.byteOffset, key.length).toString('latin1');
 }
 
 export function bytesOf(text: string): Uint8Array {
@@ -136,7 +136,13 @@ export function expectSame(actual: Found, expected: Found, what: () => string): 
   if (!same(actual, expected)) expect.fail(`${what()}: ${show(actual)} instead of ${show(expected)}`);
 }
 
-function expectEntries(entries: Entry[], keys: string[], model: Model, keysOnly: boolean, what: () => string): void {
+function expectEntries(
+  entries: Entry[],
+  keys: string[],
+  model: Model,
+  keysOnly: boolean,
+  what: () => string,
+): void {
   const count = Math.min(entries.length, keys.length);
   for (let i = 0; i < count; i++) {
     const entry = entries[i]!;
@@ -145,11 +151,13 @@ function expectEntries(entries: Entry[], keys: string[], model: Model, keysOnly:
     if (expected === TOMBSTONE) {
       if (entry.meta !== 0x80000000) expect.fail(`${what()}: record ${i} is no tombstone`);
     } else {
-      if ((entry.meta & 0xbfffffff) !== expected.length) expect.fail(`${what()}: record ${i} has another length`);
+      if ((entry.meta & 0xbfffffff) !== expected.length)
+        expect.fail(`${what()}: record ${i} has another length`);
       if (!keysOnly && !same(entry.value, expected)) expect.fail(`${what()}: record ${i} has another value`);
     }
   }
-  if (entries.length !== keys.length) expect.fail(`${what()}: ${entries.length} records instead of ${keys.length}`);
+  if (entries.length !== keys.length)
+    expect.fail(`${what()}: ${entries.length} records instead of ${keys.length}`);
 }
 
 /** Reads a range in calls of `limit` and compares it with the model's. */
@@ -157,7 +165,13 @@ export function checkRange(
   driver: CoreDriver,
   root: number,
   model: Model,
-  range: { start?: Uint8Array | undefined; end?: Uint8Array | undefined; flags: number; limit: number; most?: number },
+  range: {
+    start?: Uint8Array | undefined;
+    end?: Uint8Array | undefined;
+    flags: number;
+    limit: number;
+    most?: number;
+  },
   epoch?: number,
 ): void {
   const { start, end, flags, limit, most = Number.POSITIVE_INFINITY } = range;
@@ -194,6 +208,7 @@ export function checkCount(
 
 /** Everything, forwards and backwards. */
 export function checkAll(driver: CoreDriver, root: number, model: Model, epoch?: number): void {
+  driver.audit();
   checkRange(driver, root, model, { flags: 0, limit: 1000 }, epoch);
   checkRange(driver, root, model, { flags: REVERSE, limit: 77 }, epoch);
 }
@@ -222,7 +237,9 @@ export class Walk {
   /** A key that is there, or, once in `fresh` times, one that may not be. */
   key(fresh = 3): Uint8Array {
     const { keys } = this.model;
-    return this.#random(fresh) === 0 || keys.length === 0 ? this.#key() : bytesOf(keys[this.#random(keys.length)]!);
+    return this.#random(fresh) === 0 || keys.length === 0
+      ? this.#key()
+      : bytesOf(keys[this.#random(keys.length)]!);
   }
 
   change(): void {
@@ -259,7 +276,8 @@ export class Walk {
     const start = bound();
     const end = this.#random(8) === 0 ? start : bound();
     const flags = this.#random(16);
-    if (this.#random(4) === 0) checkCount(this.#driver, this.#root, model, { start, end, flags: flags & 7 }, epoch);
+    if (this.#random(4) === 0)
+      checkCount(this.#driver, this.#root, model, { start, end, flags: flags & 7 }, epoch);
     else {
       const limit = 1 + this.#random(60);
       checkRange(this.#driver, this.#root, model, { start, end, flags, limit, most: 3 * limit }, epoch);

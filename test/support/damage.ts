@@ -18,7 +18,7 @@ export interface Region {
 }
 
 /** The commit of one key, where its group lies, and what was there before it. */
-interface TailCommit extends Region {
+export interface TailCommit extends Region {
   readonly key: string;
   readonly before: Content;
 }
@@ -113,22 +113,33 @@ export async function makeSample(coverage: Coverage, compression: 'none' | 'lz4'
     return { name, files: filesOf(backend), content, tail: [], pageSize };
   }
   const tail: TailCommit[] = [];
-  for (let i = 10; i < 10 + TAIL; i++) {
-    const before = { files: filesOf(backend), content: new Map(content) };
-    await engine.put(`tail ${i}`, `one of the last commits, ${i}`);
-    content.set(`tail ${i}`, `one of the last commits, ${i}`);
-    const place = difference(before.files, filesOf(backend));
-    tail.push({ key: `tail ${i}`, before: before.content, ...place });
+  for (let i = 0; i < TAIL; i++) {
+    tail.push(await writeTail(backend, engine, content, `tail ${i}`, `one of the last commits, ${i}`));
   }
   const files = filesOf(backend);
   await engine.close();
   return { name, files, content, tail, pageSize };
 }
 
-/** Where the one place lies that changed, in whole sectors. */
+/** Puts a new key, and remembers where that went. */
+export async function writeTail(
+  backend: MemoryBackend,
+  engine: StorageEngine,
+  content: Map<string, string>,
+  key: string,
+  value: string,
+): Promise<TailCommit> {
+  const before = { files: filesOf(backend), content: new Map(content) };
+  await engine.put(key, value);
+  content.set(key, value);
+  return { key, before: before.content, ...difference(before.files, filesOf(backend)) };
+}
+
+/** Where the one place in a log lies that changed, in whole sectors. */
 function difference(before: Files, after: Files): Region {
   for (const [file, bytes] of after) {
-    const old = before.get(file) ?? new Uint8Array(0);
+    if (file === 'data') continue;
+    const old = before.get(file) ?? new Uint8Array(bytes.length);
     const changed = (at: number) => bytes[at] !== old[at];
     let from = 0;
     while (from < bytes.length && !changed(from)) from++;
@@ -137,7 +148,7 @@ function difference(before: Files, after: Files): Region {
     while (!changed(to - 1)) to--;
     return { file, from: from - (from % 512), to: Math.ceil(to / 512) * 512 };
   }
-  throw new Error('a commit changes a file');
+  throw new Error('a commit changes the log');
 }
 
 /** A copy of the files that may be changed. */

@@ -65,15 +65,15 @@ export class MemoryPlace implements ModelPlace {
 export class LocalPlace implements ModelPlace {
   readonly crashes: readonly Crash[] = ['process'];
   readonly #folder: string;
-  #engine: StorageEngine | undefined;
+  #opened: Promise<StorageEngine> | undefined;
 
   constructor(folder = temporaryFolder()) {
     this.#folder = folder;
   }
 
-  async open(config: Partial<StorageConfig>, debug: boolean): Promise<StorageEngine> {
-    this.#engine = await open({ ...config, backend: 'local', dataDirectory: this.#folder }, debug);
-    return this.#engine;
+  open(config: Partial<StorageConfig>, debug: boolean): Promise<StorageEngine> {
+    this.#opened = open({ ...config, backend: 'local', dataDirectory: this.#folder }, debug);
+    return this.#opened;
   }
 
   settle<T>(promise: Promise<T>): Promise<T> {
@@ -89,8 +89,8 @@ export class LocalPlace implements ModelPlace {
     for (const name of readdirSync(this.#folder)) {
       if (name !== 'lock') cpSync(join(this.#folder, name), join(left, name));
     }
-    // Its files are closed, its work is lost: it happens in a folder nobody opens again.
-    this.#engine?.close().catch(() => undefined);
+    // Whatever the lost engine still does, it does in a folder that nobody opens again.
+    this.#opened?.then((engine) => engine.close()).catch(() => undefined);
     return new LocalPlace(left);
   }
 }

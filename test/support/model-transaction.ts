@@ -1,7 +1,11 @@
 /* A transaction beside its model: what it must read, and whether it may, must or must not commit. */
+import { expect } from 'vitest';
+import { AegisError } from '../../src/errors.ts';
+import type { CommitResult } from '../../src/txn/queue.ts';
 import type { Transaction } from '../../src/txn/transaction.ts';
 import type { Random } from './codec-data.ts';
 import type { ModelInput } from './model-input.ts';
+import type { ModelStore } from './model-store.ts';
 import { ReadNotes, View } from './model-views.ts';
 import type { ModelValue, StoreModel } from './store-model.ts';
 
@@ -50,5 +54,45 @@ export class ModelTransaction {
     if (!this.#notes) return 'commit';
     if (this.#notes.changed(model, this.base)) return 'conflict';
     return this.#notes.mayHaveChanged(model, this.base) ? 'either' : 'commit';
+  }
+
+  /** Calls the commit and sees to it that its outcome is the one it must be. */
+  async commit(store: ModelStore, blocking: boolean): Promise<void> {
+    const { transaction, base, writes, verdict } = this;
+    const { model, random } = store;
+    const sync = random(4) > 0 ? store.sync : random(2) === 0;
+    store.note('commit', transaction.id, { blocking, sync }, verdict);
+    // An async function: what the blocking form throws becomes a rejection.
+    const call = async (): Promise<CommitResult> =>
+      blocking ? transaction.commitSync({ sync }) : transaction.commit({ sync });
+    const commit = call();
+    const wrote = writes.size > 0;
+    const check = (answer: unknown, sequence: number): void => {
+      expect((answer as CommitResult).sequence).toBe(wrote ? sequence : base);
+      expect(transaction.state).toBe('committed');
+    };
+    if (verdict === 'commit') {
+      const sequence = wrote ? model.commit(writes) : 0;
+      await store.answered(commit, sequence, sync && wrote, (answer) => check(answer, sequence));
+      return;
+    }
+    // Only now is known what the next commit's number is.
+    const outcome = await store.wait(
+      commit.then(
+        (answer) => ({ answer }),
+        (error: unknown) => ({ error }),
+      ),
+    );
+    if ('error' in outcome) {
+      ++store.tally.conflicts;
+      if (!(outcome.error instanceof AegisError && outcome.error.code === 'CONFLICT')) throw outcome.error;
+      expect(transaction.state).toBe('aborted');
+    } else if (verdict === 'conflict') {
+      throw new Error('the transaction committed over what another had committed first');
+    } else {
+      const sequence = model.commit(writes);
+      check(outcome.answer, sequence);
+      store.acknowledged(sequence, sync);
+    }
   }
 }

@@ -148,7 +148,10 @@ const rows: Row[] = [
     plant: (s) => {
       const inner = s.inner();
       const bound = s.plant.tree(inner.parent).cells[inner.slot]!.key;
-      s.change(inner, ({ cells }) => (cells[1]!.key = bound));
+      const { cells } = s.plant.tree(inner.page);
+      s.change(inner, (page) => (page.cells[1]!.key = bound));
+      // With keys the first child would be outside its bounds as well.
+      s.plant.setTree(cells[0]!.word, { kind: PAGE_LEAF, level: 0, cells: [] });
     },
     says: /outside the bounds/,
   },
@@ -585,6 +588,25 @@ const rows: Row[] = [
     kind: 'an entry for a page that was never used',
     plant: (s) => s.plant.setPlace(s.plant.superblock.nextPage, s.plant.append(new Uint8Array(UNIT_SIZE))),
     says: /entry for page \d+, which was never used/,
+    opens: false,
+  },
+  {
+    kind: 'an impossible entry for a page that was never used',
+    plant: (s) =>
+      s.plant.entries.fill(
+        0x07000000,
+        s.plant.superblock.nextPage * 4 + 1,
+        s.plant.superblock.nextPage * 4 + 2,
+      ),
+    says: /entry for page \d+, which was never used/,
+    opens: false,
+  },
+  {
+    kind: 'more page numbers than the directory has entries',
+    plant: (s) => {
+      s.plant.superblock = { ...s.plant.superblock, nextPage: 0x3fffffff };
+    },
+    says: /no whole superblock/,
     opens: false,
   },
   {

@@ -1,0 +1,47 @@
+import { expect, test } from 'vitest';
+import { MemoryBackend } from '../../src/backend/memory.ts';
+import { openBare } from './bare-store.ts';
+
+test('checkpoint: a second one with no change in between keeps the extents of both', async () => {
+  const backend = new MemoryBackend();
+  const store = await openBare(backend, { bufferPoolSize: 16 * 4096 });
+  for (let i = 0; i < 500; i++) store.put(`key ${i}`, 'first '.repeat(20));
+  for (let i = 0; i < 3; i++) store.checkpointer.runBlocking();
+  // Everything changes and is evicted: whatever nobody holds is written over.
+  for (let round = 0; round < 3; round++) {
+    for (let i = 0; i < 500; i++) store.put(`key ${i}`, `${round} later `.repeat(20));
+  }
+  expect((await store.verify()).problems).toEqual([]);
+  const left = await openBare(backend.copy(), { readOnly: true });
+  expect(await left.verify()).toMatchObject({ problems: [], records: 500 });
+  expect(left.trees.getString(left.root, 2 ** 53, left.trees.setKey('key 499'))).toMatch(/^first/);
+});
+
+test('checkpoint: page numbers handed out and never used leave a store that opens', async () => {
+  const backend = new MemoryBackend();
+  const store = await openBare(backend);
+  for (let i = 0; i < 2; i++) store.checkpointer.runBlocking();
+  const numbers: number[] = [];
+  while (store.pager.nextPage <= store.pager.directory.fanout) numbers.push(store.pager.takeNumber(false));
+  store.pager.addFreeNumbers(numbers);
+  store.checkpointer.runBlocking();
+  expect((await store.verify()).problems).toEqual([]);
+  expect((await (await openBare(backend)).verify()).problems).toEqual([]);
+});
+
+test('checkpoint: a directory of three levels grows from one and is read again', async () => {
+  const backend = new MemoryBackend();
+  const store = await openBare(backend, { bufferPoolSize: '40MB' });
+  const { directory } = store.pager;
+  const value = new Uint8Array(4000);
+  for (let i = 0; store.pager.nextPage < directory.fanout ** 2 + 10; i++) {
+    // 250 pages a value.
+    store.put(`key ${i}`, new Uint8Array(value.length * 250).fill(i));
+    if (i % 40 === 0) store.checkpointer.runBlocking();
+  }
+  store.checkpointer.runBlocking();
+  expect(directory.levelsFor(store.checkpointer.superblock.chunkCount)).toBe(3);
+  const report = await store.verify();
+  expect(report.problems).toEqual([]);
+  expect((await openBare(backend)).pager.pageCount).toBe(report.pages);
+});
