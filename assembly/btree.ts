@@ -27,6 +27,7 @@ import {
   VALUE_FLAGS,
   VALUE_LENGTH,
   frameAddress,
+  pageSize,
 } from './memory';
 import {
   FOUND,
@@ -83,6 +84,8 @@ export function treeCreate(root: u32): i32 {
 
 /** Inserts or replaces a leaf cell; `word` is its meta word, `stored` the bytes of the value in the cell. */
 export function treePutCell(root: u32, key: usize, length: u32, word: u32, value: usize, stored: u32): i32 {
+  // Longer keys would make separators that no parent has room for.
+  assert(length <= ((pageSize >> 3) as u32), 'a key is no longer than an eighth of a page');
   const isPrivate = (root & PRIVATE_PAGE) != 0;
   while (true) {
     if (!stepReady(isPrivate)) return ROOM;

@@ -7,6 +7,8 @@
  *   2. From validation to sequence nothing else runs: callers validate in the same turn.
  *   3. The pages a commit will change have been read before it is logged, as far as they fit in the pool: damage
  *      refuses the commit instead of stopping the apply of one that is durable.
+ *   4. Once a commit has its sequence nothing of its admission can fail: its notes, which may need frames, come
+ *      before, and last of all, since a caller that has to try again is validated against them.
  */
 import { GROUP_HEADER_SIZE, PART_FIRST, PART_HEADER_SIZE, PART_LAST } from '../../assembly/layout.ts';
 import { AegisError } from '../errors.ts';
@@ -67,7 +69,7 @@ export class Admission {
    * Queues a commit that fits in a half, now; undefined when it has to wait for room. @throws AegisError `OUT_OF_SPACE`, `CORRUPTION` (a page it would change is damaged), `STORE_FAILED`
    */
   queue(pack: Packer, size: CommitSize, how: CommitWay, done: Done): Committed | undefined {
-    const { room, trees, applier, pipeline, held } = this.#parts;
+    const { room, trees, applier, conflicts, pipeline, held } = this.#parts;
     if (pipeline.failure) throw pipeline.failure;
     const { x } = trees.pager.core;
     const { queue } = pipeline;
@@ -78,32 +80,39 @@ export class Admission {
     const to = pack(from, limit);
     if (to === 0) return undefined;
     if (!trees.pager.allResident) applier.touch(from, to);
+    const noted = conflicts.needed;
     const pages = room.pagesFor(size);
-    room.ensure(pages + queue.pages, size.pages === 0);
+    room.ensure((noted ? 2 * pages : pages) + queue.pages, size.pages === 0);
     if (!this.#logRoom(to - half.base, queue.unwritten + 1, how)) return undefined;
-    const commit = this.#commit(half, { from, to, pages, sync: how.sync, done });
+    if (noted) conflicts.note(from, to, pipeline.nextSequence);
+    const commit = this.#commit(half, { from, to, pages, sync: how.sync, done, noted });
     half.at = x.partSeal(half.at, to, PART_FIRST | PART_LAST, commit.sequence, x.recordsCount(from, to));
     queue.push(commit);
-    this.#noteIfNeeded(commit);
     return commit;
   }
 
   /** Queues a commit from a write set too large for a half: it must be alone, and is written at once. */
   queueLarge(writes: WriteSet, how: CommitWay, done: Done): Committed | undefined {
-    const { room, trees, applier, pipeline, held } = this.#parts;
+    const { room, trees, applier, conflicts, pipeline, held } = this.#parts;
     if (pipeline.failure) throw pipeline.failure;
     if (!pipeline.isIdle || held()) return undefined;
     const { x } = trees.pager.core;
     const half = pipeline.queue.filling;
     const pages = room.pagesFor(writes);
+    const noted = conflicts.needed;
     let groups = 0;
     packPieces(writes, half, pipeline.maxPayload, (from, end) => {
       ++groups;
       applier.touch(from, end);
     });
-    room.ensure(pages, writes.pages === 0);
+    room.ensure(noted ? 2 * pages : pages, writes.pages === 0);
     if (!this.#logRoom(writes.bytes + groups * (PART_HEADER_SIZE + 8), groups, how)) return undefined;
-    const commit = this.#commit(half, { from: 0, to: 0, pages, sync: how.sync, done, writes });
+    if (noted) {
+      packPieces(writes, half, pipeline.maxPayload, (from, end) => {
+        conflicts.note(from, end, pipeline.nextSequence);
+      });
+    }
+    const commit = this.#commit(half, { from: 0, to: 0, pages, sync: how.sync, done, noted, writes });
     pipeline.writeLarge(commit, (write) => {
       let flags = PART_FIRST;
       packPieces(writes, half, pipeline.maxPayload, (from, end, records, last) => {
@@ -113,13 +122,20 @@ export class Admission {
         write(to - part, last);
       });
     });
-    this.#noteIfNeeded(commit);
     return commit;
   }
 
   #commit(
     half: Half,
-    given: { from: number; to: number; pages: number; sync: boolean; done: Done; writes?: WriteSet },
+    given: {
+      from: number;
+      to: number;
+      pages: number;
+      sync: boolean;
+      done: Done;
+      noted: boolean;
+      writes?: WriteSet;
+    },
   ): Commit {
     return {
       writes: undefined,
@@ -129,7 +145,6 @@ export class Admission {
       half,
       end: 0,
       written: false,
-      noted: false,
       deleted: 0,
     };
   }
@@ -169,13 +184,9 @@ export class Admission {
     for (const commit of this.#parts.pipeline.queue) if (!commit.noted) this.#note(commit);
   }
 
-  #noteIfNeeded(commit: Commit): void {
-    if (this.#parts.conflicts.needed) this.#note(commit);
-  }
-
   #note(commit: Commit): void {
     const { conflicts, pipeline } = this.#parts;
-    commit.noted = true;
     recordsOf(commit, pipeline.maxPayload, (from, end) => conflicts.note(from, end, commit.sequence));
+    commit.noted = true;
   }
 }

@@ -57,8 +57,6 @@ export class CommitPipeline {
   #scheduled = false;
   #syncing = false;
   #cancelTimer: (() => void) | undefined;
-  /** Makes, without waiting, the log room that somebody waits for. */
-  #makeLogRoom: (() => void) | undefined;
   #failure: AegisError | undefined;
   #unreadable: AegisError | undefined;
   #idle: (() => void)[] = [];
@@ -109,7 +107,11 @@ export class CommitPipeline {
     return this.#queue;
   }
 
-  /** Gives the next commit its sequence. */
+  /** Sequence of the next commit that is let in. */
+  get nextSequence(): number {
+    return this.#sequence + 1;
+  }
+
   takeSequence(): number {
     return ++this.#sequence;
   }
@@ -142,7 +144,7 @@ export class CommitPipeline {
    * it is broken. A program that never yields makes the room itself (`blocking`).
    */
   resumeAfter(room: Promise<void>, makeNow: () => void): void {
-    this.#makeLogRoom = makeNow;
+    this.#waiting.promise(makeNow);
     room.then(
       () => this.resume(),
       (error: unknown) => {
@@ -345,23 +347,12 @@ export class CommitPipeline {
       invariant(stuck < 100, 'a blocking commit finds room');
       const callers = this.#waiting.length;
       this.#parts.unhold();
-      this.#makeRoomNow();
+      this.#waiting.makeRoom();
       this.#flushBlocking();
       this.#waiting.pump();
       if (this.#waiting.length < callers) stuck = 0;
     }
     this.#flushBlocking();
-  }
-
-  /** Log room that a waiting caller was promised, at once; whoever cannot have it is told. */
-  #makeRoomNow(): void {
-    const make = this.#makeLogRoom;
-    this.#makeLogRoom = undefined;
-    try {
-      make?.();
-    } catch (error) {
-      this.#waiting.failFirst(error);
-    }
   }
 
   #flushBlocking(): void {

@@ -11,6 +11,7 @@ interface Caller {
 export class Waiting {
   #callers: Caller[] = [];
   #pumping = false;
+  #makeRoom: (() => void) | undefined;
 
   get length(): number {
     return this.#callers.length;
@@ -40,6 +41,22 @@ export class Waiting {
       this.#pumping = false;
     }
     return through;
+  }
+
+  /** Room is on its way to the first caller; `makeNow` makes it without waiting. */
+  promise(makeNow: () => void): void {
+    this.#makeRoom = makeNow;
+  }
+
+  /** Makes the promised room at once; when that cannot be, the first caller is told. */
+  makeRoom(): void {
+    const make = this.#makeRoom;
+    this.#makeRoom = undefined;
+    try {
+      make?.();
+    } catch (error) {
+      this.failFirst(error);
+    }
   }
 
   /** The first caller cannot be helped. */

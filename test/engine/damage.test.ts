@@ -156,5 +156,5 @@ test.each(Object.entries(KINDS))('damage: %s changes no answer', async (what, ki
   }
   const found = tally.partial + tally.refused;
   if (what === 'more behind the end of a file') expect(found).toBe(0);
-  else expect(found).toBeGreaterThan(5);
+  else expect(found).toBeGreaterThan(0);
 });

@@ -33,54 +33,54 @@ function methodsOf(object: object, ...without: string[]): string[] {
     .sort();
 }
 
-type Calls<T> = Record<string, (it: T) => unknown>;
+type Calls<T> = Record<string, (one: T) => unknown>;
 
 /** Methods that answer with a promise, and so reject. */
 const PROMISES = ['put', 'delete', 'batch', 'transaction', 'checkpoint', 'verify'];
 
 const ENGINE_CALLS: Calls<StorageEngine> = {
-  get: (it) => it.get('a'),
-  getString: (it) => it.getString('a'),
-  getMany: (it) => it.getMany(['a']),
-  has: (it) => it.has('a'),
-  scan: (it) => it.scan(),
-  count: (it) => it.count(),
-  snapshot: (it) => it.snapshot(),
-  put: (it) => it.put('a', 'x'),
-  delete: (it) => it.delete('a'),
-  batch: (it) => it.batch([{ type: 'put', key: 'a', value: 'x' }]),
-  putSync: (it) => it.putSync('a', 'x'),
-  deleteSync: (it) => it.deleteSync('a'),
-  batchSync: (it) => it.batchSync([{ type: 'put', key: 'a', value: 'x' }]),
-  beginTransaction: (it) => it.beginTransaction(),
-  transaction: (it) => it.transaction((tx) => tx.put('a', 'x')),
-  checkpoint: (it) => it.checkpoint(),
-  verify: (it) => it.verify(),
-  stats: (it) => it.stats(),
+  get: (one) => one.get('a'),
+  getString: (one) => one.getString('a'),
+  getMany: (one) => one.getMany(['a']),
+  has: (one) => one.has('a'),
+  scan: (one) => one.scan(),
+  count: (one) => one.count(),
+  snapshot: (one) => one.snapshot(),
+  put: (one) => one.put('a', 'x'),
+  delete: (one) => one.delete('a'),
+  batch: (one) => one.batch([{ type: 'put', key: 'a', value: 'x' }]),
+  putSync: (one) => one.putSync('a', 'x'),
+  deleteSync: (one) => one.deleteSync('a'),
+  batchSync: (one) => one.batchSync([{ type: 'put', key: 'a', value: 'x' }]),
+  beginTransaction: (one) => one.beginTransaction(),
+  transaction: (one) => one.transaction((tx) => tx.put('a', 'x')),
+  checkpoint: (one) => one.checkpoint(),
+  verify: (one) => one.verify(),
+  stats: (one) => one.stats(),
 };
 
 const SNAPSHOT_CALLS: Calls<Snapshot> = {
-  get: (it) => it.get('a'),
-  getString: (it) => it.getString('a'),
-  getMany: (it) => it.getMany(['a']),
-  has: (it) => it.has('a'),
-  scan: (it) => it.scan(),
-  count: (it) => it.count(),
+  get: (one) => one.get('a'),
+  getString: (one) => one.getString('a'),
+  getMany: (one) => one.getMany(['a']),
+  has: (one) => one.has('a'),
+  scan: (one) => one.scan(),
+  count: (one) => one.count(),
 };
 
 const TRANSACTION_CALLS: Calls<Transaction> = {
   ...(SNAPSHOT_CALLS as unknown as Calls<Transaction>),
-  put: (it) => it.put('a', 'x'),
-  delete: (it) => it.delete('a'),
-  commit: (it) => it.commit(),
-  commitSync: (it) => it.commitSync(),
+  put: (one) => one.put('a', 'x'),
+  delete: (one) => one.delete('a'),
+  commit: (one) => one.commit(),
+  commitSync: (one) => one.commitSync(),
 };
 
-async function expectRefused<T>(calls: Calls<T>, it: T, code: AegisErrorCode): Promise<void> {
-  const promises = it instanceof StorageEngine ? PROMISES : ['commit'];
+async function expectRefused<T>(calls: Calls<T>, one: T, code: AegisErrorCode): Promise<void> {
+  const promises = one instanceof StorageEngine ? PROMISES : ['commit'];
   for (const [name, call] of Object.entries(calls)) {
-    if (promises.includes(name)) await rejected(code, () => call(it) as Promise<unknown>);
-    else await refused(code, () => call(it));
+    if (promises.includes(name)) await rejected(code, () => call(one) as Promise<unknown>);
+    else await refused(code, () => call(one));
   }
 }
 

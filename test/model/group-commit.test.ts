@@ -9,6 +9,7 @@ import { type Random, randomFrom } from '../support/codec-data.ts';
 import { long, seed } from '../support/seed.ts';
 import { SteeredBackend, settleTurn } from '../support/steered-backend.ts';
 
+const HOUR = 3_600_000;
 const CALLERS = 64;
 const MARK = /<mark (\d+)>/g;
 
@@ -127,7 +128,9 @@ function codeOf(error: unknown): AegisErrorCode | undefined {
 }
 
 describe('group commit', () => {
-  test('engine: 64 callers share syncs, and none is answered before the sync that covers its bytes', async () => {
+  test('engine: 64 callers share syncs, and none is answered before the sync that covers its bytes', {
+    timeout: HOUR,
+  }, async () => {
     const watched = await Watched.open();
     const { db } = watched;
     const puts = long ? 400 : 40;
@@ -162,7 +165,9 @@ describe('group commit', () => {
     await watched.verify();
   });
 
-  test('engine: a blocking put is on the disk when it returns, whatever was on its way, and the order of calls stays', async () => {
+  test('engine: a blocking put is on the disk when it returns, whatever was on its way, and the order of calls stays', {
+    timeout: HOUR,
+  }, async () => {
     const watched = await Watched.open(6);
     const { db, random } = watched;
     const keys = Array.from({ length: CALLERS }, (_, caller) => `caller ${caller}`);

@@ -58,6 +58,14 @@ function spoil(store: BareStore, kind: number, offset: number, change: (byte: nu
   core.u8[at] = change(core.u8[at]!);
 }
 
+/** Overwrites bytes of the cell that a slot of the page in a frame points to. */
+function spoilCell(store: BareStore, kind: number, slot: number, offset: number, bytes: number[]): void {
+  const { core } = store.pager;
+  const page = core.x.frameAddress(frameOf(store, kind));
+  const cell = new DataView(core.u8.buffer).getUint16(page + 40 + slot * 8 + 4, true);
+  core.u8.set(bytes, page + cell + offset);
+}
+
 function write(backend: MemoryBackend, offset: number, bytes: Uint8Array): void {
   backend.open('data', { create: false }).write([bytes], offset);
 }
@@ -170,6 +178,38 @@ const rows: Row[] = [
   {
     kind: 'an overflow page with too many bytes',
     spoil: ({ store }) => spoil(store, OVERFLOW, 33, () => 255),
+    says: /in memory: a length or count/,
+  },
+
+  {
+    kind: 'two slots in the wrong order',
+    spoil: ({ store }) => {
+      const { core } = store.pager;
+      const at = core.x.frameAddress(frameOf(store, LEAF)) + 40;
+      const first = core.u8.slice(at, at + 8);
+      core.u8.copyWithin(at, at + 8, at + 16);
+      core.u8.set(first, at + 8);
+    },
+    says: /in memory: keys are out of order/,
+  },
+  {
+    kind: 'an empty separator',
+    spoil: ({ store }) => spoil(store, INNER, 54, () => 0),
+    says: /in memory: keys are out of order/,
+  },
+  {
+    kind: 'a child number of 0',
+    spoil: ({ store }) => spoilCell(store, INNER, 1, 0, [0, 0, 0, 0]),
+    says: /in memory: a reference to a page that cannot be/,
+  },
+  {
+    kind: 'a deletion in the store',
+    spoil: ({ store }) => spoilCell(store, LEAF, 0, 3, [0x80]),
+    says: /in memory: a length or count/,
+  },
+  {
+    kind: 'a value longer than its page',
+    spoil: ({ store }) => spoilCell(store, LEAF, 0, 1, [2]),
     says: /in memory: a length or count/,
   },
 
@@ -415,6 +455,15 @@ test('verify: a page that is lost while a walk is under way is found', async () 
   expect(report.problems.map(({ message }) => message).join('\n')).toMatch(
     /^page \d+ lies neither in memory nor in the file$/m,
   );
+});
+
+test('verify: a search that counts otherwise than the walk is a finding', async () => {
+  const { store } = await makeGround();
+  const { x } = store.pager.core;
+  const scanCount = x.scanCount;
+  Object.assign(x, { scanCount: () => scanCount() + 1 });
+  const [problem] = (await store.verify()).problems;
+  expect(problem?.message).toMatch(/^a search below page \d+ finds 402 records instead of 401 records$/);
 });
 
 test('verify: damage in one subtree does not hide damage in another', async () => {

@@ -8,6 +8,7 @@ import { bytes as debug } from '../../build/wasm/debug.js';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { resolveConfig, type StorageConfig } from '../../src/config.ts';
 import { openEngine, StorageEngine } from '../../src/engine.ts';
+import { AegisError } from '../../src/errors.ts';
 import type { Transaction } from '../../src/txn/transaction.ts';
 import type { VerifyReport } from '../../src/upkeep/verify.ts';
 import { type Random, randomFrom } from '../support/codec-data.ts';
@@ -289,6 +290,55 @@ describe('verify', () => {
     expect(after.versions.openSnapshots).toBe(0);
     await store.close();
   });
+
+  test.each(['write 1', 'write 2', 'write 3', 'write 4', 'syncSync 1', 'syncSync 2', 'syncSync 3'])(
+    'verify: a checkpoint that failed is no damage, at its %s',
+    async (at) => {
+      const [name, count] = at.split(' ') as ['write' | 'syncSync', string];
+      const store = await openBare(new MemoryBackend(), { bufferPoolSize: '2MB', compression: 'none' });
+      for (let i = 0; i < 2000; i++) store.put(`key ${i}`, 'x'.repeat(100));
+      store.checkpointer.runBlocking();
+      for (let i = 0; i < 2000; i++) store.put(`key ${i}`, 'y'.repeat(200));
+      const { file } = store.pager.blocks;
+      const call = file[name].bind(file) as (...values: unknown[]) => void;
+      let left = Number(count);
+      Object.assign(file, {
+        [name]: (...values: unknown[]) => {
+          if (--left === 0) throw new AegisError('IO_ERROR', 'the device failed');
+          call(...values);
+        },
+      });
+      expect(() => store.checkpointer.runBlocking()).toThrow('the device failed');
+      expectSound(await store.verify(), at);
+      if (name === 'syncSync') return;
+      store.checkpointer.runBlocking();
+      expectSound(await store.verify(), `${at}, tried again`);
+    },
+  );
+
+  test.each([0, 1])(
+    'verify: a crash between two superblocks is no damage, slot %i left behind',
+    async (slot) => {
+      const backend = new MemoryBackend();
+      const store = await StorageEngine.open({ backend, pageSize: 4096, walEnabled: true });
+      store.putSync('a', '1');
+      await store.checkpoint();
+      const before = backend.copy();
+      store.putSync('a', '2');
+      await store.checkpoint();
+      const bytes = new Uint8Array(512);
+      before.open('data', { create: false }).read(bytes, slot * 4096);
+      const left = backend.copy();
+      left.open('data', { create: false }).write([bytes], slot * 4096);
+      for (const readOnly of [true, false]) {
+        const again = await StorageEngine.open({ backend: left, readOnly });
+        expect(again.getString('a')).toBe('2');
+        expectSound(await again.verify(), `readOnly ${readOnly}`);
+        await again.close();
+      }
+      await store.close();
+    },
+  );
 
   test('verify: reports how far it is', async () => {
     const calls: [number, number][] = [];

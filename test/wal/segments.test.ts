@@ -476,6 +476,32 @@ describe('room', () => {
     }
   });
 
+  test('log: on a full disk even the last segment is used again, once nothing in it is needed', async () => {
+    const disk = newDisk();
+    const { core, log } = await openLog(disk, { segmentSize: 2048 });
+    for (const sequence of upTo(3)) writeGroup(core, log, [commit(sequence, valueFor(sequence, 10))]);
+    log.syncSync();
+    disk.onWrite = (file) => (file === 'log-1' ? undefined : 0);
+    const refused = expect.objectContaining({ code: 'OUT_OF_SPACE' });
+    // A checkpoint that does not hold all of it frees nothing.
+    expect(() => log.prepareSync(600)).toThrow(refused);
+    log.release(512);
+    expect(() => log.prepareSync(600)).toThrow(refused);
+    const start = { ...log.position, sequence: 3, mark: log.durable, size: log.readySize };
+    log.release(log.end);
+    writeGroup(core, log, [commit(4, valueFor(4, 600))]);
+    const found = new Set<number>();
+    for (let round = 0; round < 40; round++) {
+      const { sequences } = await readLog(disk.cut(new Random(round)), start, core);
+      expect(sequences).toEqual([4].slice(0, sequences.length));
+      found.add(sequences.length);
+    }
+    expect(found).toEqual(new Set([0, 1]));
+    log.syncSync();
+    expect((await readLog(disk.cut(new Random(1)), start)).sequences).toEqual([4]);
+    expect(disk.list()).toEqual(['log-1']);
+  });
+
   test('log: a found file that cannot be filled is as long as before', async () => {
     const disk = newDisk();
     disk.open('log-1', { create: true }).write([new Uint8Array(1000)], 0);
