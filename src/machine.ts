@@ -13,7 +13,7 @@ import type { BackendHost, Lock, StorageBackend } from './backend/backend.ts';
 import { hostOf, pauseOf } from './backend/host.ts';
 import { MemoryBackend } from './backend/memory.ts';
 import type { ResolvedConfig } from './config.ts';
-import { AegisError } from './errors.ts';
+import { AegisError, causedBy } from './errors.ts';
 import type { StorageStats } from './stats.ts';
 import { Admission } from './txn/admission.ts';
 import { CommitPipeline } from './txn/commit.ts';
@@ -185,11 +185,8 @@ export class Machine {
     if (!this.#overgrown) return false;
     const failure = this.checkpointer.lastFailure;
     if (!this.checkpointer.running) void this.checkpointer.start();
-    if (failure?.code === 'OUT_OF_SPACE') {
-      throw new AegisError('OUT_OF_SPACE', `the log cannot be shortened: ${failure.message}`, {
-        cause: failure,
-      });
-    }
+    // Whatever the reason: a caller who waited for the next attempt might wait for ever.
+    if (failure) throw causedBy(failure.code, 'the log cannot be shortened', failure);
     return true;
   }
 

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import type { StorageConfig } from '../../src/config.ts';
 import { StorageEngine } from '../../src/engine.ts';
 import { AegisError } from '../../src/errors.ts';
-import { deadFrom, type Errno, FaultyBackend, type Plan } from '../support/faults.ts';
+import { type Errno, FaultyBackend, type Plan } from '../support/faults.ts';
 import { backendOf, type Files, filesOf } from '../support/files.ts';
 import { refused, rejected } from '../support/refused.ts';
 import { long, seed } from '../support/seed.ts';
@@ -194,122 +194,6 @@ async function livesThrough(backend: FaultyBackend, outcomes: Map<number, Outcom
   );
 }
 
-test('faults: on a full disk writes are refused, reads and deletes go on, and space gained is used at once', async () => {
-  const backend = new FaultyBackend(base);
-  const engine = await open(backend);
-  const used = [...backend.files.values()].reduce(
-    (sum, { length }) => sum + Math.ceil(length / 4096) * 4096,
-    0,
-  );
-  backend.capacity = used + 2_000_000;
-  let written = 0;
-  const writeUntilFull = async () => {
-    for (;;) {
-      try {
-        await engine.put(`more ${written}`, `${written} `.repeat(1000));
-        written++;
-      } catch (error) {
-        return error;
-      }
-    }
-  };
-  for (let round = 0; round < 3; round++) {
-    expect(await writeUntilFull()).toMatchObject({ code: 'OUT_OF_SPACE' });
-    await rejected('OUT_OF_SPACE', () => engine.put('large', 'x'.repeat(500_000)));
-    await refused('OUT_OF_SPACE', () => engine.putSync('large', 'x'.repeat(500_000)));
-    expect(engine.count({ prefix: 'more' })).toBe(written);
-    expect(engine.has('large')).toBe(false);
-    backend.capacity += 200_000;
-  }
-  // Deleting works on a full disk, and gives room.
-  expect(await writeUntilFull()).toMatchObject({ code: 'OUT_OF_SPACE' });
-  const full = written;
-  for (let i = 0; i < full; i++) expect(await engine.delete(`more ${i}`), `more ${i}`).toBe(true);
-  await engine.checkpoint();
-  written = 0;
-  await writeUntilFull();
-  expect(written).toBeGreaterThan(full / 2);
-  backend.capacity = Number.POSITIVE_INFINITY;
-  await engine.put('at last', 'x');
-  expect(await engine.verify()).toMatchObject({ ok: true });
-  await engine.close();
-  const again = await open(backendOf(backend.files));
-  expect(again.count({ prefix: 'more' })).toBe(written);
-  expect(again.count({ prefix: 'base' })).toBe(60);
-  expect(again.getString('at last')).toBe('x');
-});
-
-/** Fills a disk of some size with records; answers how many there are. */
-async function fillDisk(backend: FaultyBackend, engine: StorageEngine, capacity: number): Promise<number> {
-  backend.capacity = capacity;
-  for (let written = 0; ; written++) {
-    try {
-      await engine.put(`more ${written}`, `${written} `.repeat(written % 1000));
-    } catch (error) {
-      expect(error).toMatchObject({ code: 'OUT_OF_SPACE' });
-      return written;
-    }
-  }
-}
-
-test('faults: deletes work on a full disk of any size, whatever was full first', async () => {
-  let filled = 0;
-  for (
-    let capacity = 250_000, round = 0;
-    capacity < 4_000_000;
-    capacity = Math.round(capacity * 1.17), round++
-  ) {
-    const backend = new FaultyBackend();
-    const engine = await open(backend, { checkpointWalSize: round % 2 === 0 ? '512KB' : '4MB' });
-    const written = await fillDisk(backend, engine, capacity);
-    filled += Math.min(written, 1);
-    for (let i = 0; i < written; i++) {
-      const key = `more ${i}`;
-      expect(
-        round % 3 === 0 ? engine.deleteSync(key) : await engine.delete(key),
-        `${key} of ${written}`,
-      ).toBe(true);
-    }
-    expect(engine.count()).toBe(0);
-    if (written > 100) await engine.put('again', 'x'.repeat(5000));
-    await engine.close();
-    const again = await open(backendOf(backend.files));
-    expect(again.count()).toBe(written > 100 ? 1 : 0);
-    expect(await again.verify()).toMatchObject({ ok: true });
-    await again.close();
-  }
-  expect(filled).toBeGreaterThan(8);
-});
-
-test('faults: a full disk and a death at any call lose nothing', async () => {
-  const full = new FaultyBackend();
-  const engine = await open(full);
-  const written = await fillDisk(full, engine, 760_000);
-  expect(written).toBeGreaterThan(100);
-  for (let number = 1 + (seed % 3); ; number += long ? 1 : 3) {
-    const backend = new FaultyBackend(full.files);
-    backend.capacity = 760_000;
-    backend.plan = deadFrom(number, number % 2 === 0);
-    let deleted = 0;
-    try {
-      const dying = await open(backend);
-      for (; deleted < 30; deleted++) await dying.delete(`more ${deleted}`);
-      await dying.close();
-    } catch (error) {
-      if (!(error instanceof AegisError)) throw error;
-    }
-    const after = await open(backendOf(backend.files));
-    const found = Array.from({ length: written }, (_, i) => after.has(`more ${i}`));
-    expect(found.slice(0, deleted), `after call ${number}`).not.toContain(true);
-    // One may have been under way.
-    expect(found.slice(deleted + 1), `after call ${number}`).not.toContain(false);
-    expect(await after.verify()).toMatchObject({ ok: true });
-    await after.close();
-    if (!backend.hasFailed) break;
-  }
-  await engine.close();
-});
-
 test('faults: after a failed sync commits are unknown, then refused; reads go on; opening again has what was answered', async () => {
   for (const blocking of [false, true]) {
     const backend = new FaultyBackend(base);
@@ -364,6 +248,34 @@ test('faults: a checkpoint whose sync fails ends the store, and loses nothing', 
       expect(again.count({ prefix: 'base' })).toBe(60);
       expect(await again.verify()).toMatchObject({ ok: true });
     }
+  }
+});
+
+test('faults: a log that no checkpoint can shorten refuses writers, and lets them in when one can', async () => {
+  for (const errno of ['EIO', 'ENOSPC'] as const) {
+    const backend = new FaultyBackend(base);
+    const engine = await open(backend, { bufferPoolSize: '4MB' });
+    await engine.put('room', 'x'.repeat(500_000));
+    await engine.checkpoint();
+    backend.plan = ({ operation, file }) =>
+      operation === 'write' && file === 'data' ? { errno } : undefined;
+    const code = errno === 'EIO' ? 'IO_ERROR' : 'OUT_OF_SPACE';
+    let written = 0;
+    const write = () => withoutHang('a put', engine.put(`more ${written % 10}`, 'x'.repeat(5000)));
+    await refused(code, async () => {
+      for (; written < 1000; written++) await write();
+    });
+    // It has grown to twice its limit before anybody was refused.
+    expect(written).toBeGreaterThan(180);
+    await refused(code, () => engine.putSync('more', 'x'));
+    const several = await Promise.allSettled([write(), write(), write()]);
+    for (const result of several) expect(result).toMatchObject({ status: 'rejected', reason: { code } });
+    expect(engine.count({ prefix: 'more' })).toBe(10);
+    backend.plan = () => undefined;
+    await engine.checkpoint();
+    await write();
+    await engine.close();
+    await checkLeft(backend.files, new Map(), 60);
   }
 });
 
