@@ -58,7 +58,7 @@ export class Machine {
     this.root = store.superblock.mainRoot;
     const { trees, pager, log, applier } = store;
     const conflicts = new Conflicts(trees, () => this.pipeline.applied);
-    this.leases = new Leases(pager);
+    this.leases = new Leases(pager, () => this.pipeline.applied);
     this.pipeline = new CommitPipeline({
       log,
       applier,
@@ -126,6 +126,8 @@ export class Machine {
     const { superblock, running } = this.checkpointer;
     const owed = this.pipeline.applied !== superblock.sequence || superblock.generation === 0;
     if (owed || running) await this.checkpointer.checkpoint();
+    // What is beyond our end may be another writer's by now.
+    this.checkpointer.checkFence();
     this.store.pager.blocks.cutTail();
   }
 
@@ -225,6 +227,7 @@ export class Machine {
       versions: {
         count: pager.versions.count + pager.privateVersions.count,
         openSnapshots: this.leases.count,
+        oldestSnapshotAge: this.leases.oldestAge,
       },
       data: {
         fileSize: file.size(),

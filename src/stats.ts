@@ -24,6 +24,8 @@ export interface StorageStats {
     readonly count: number;
     /** Open transactions, scans and snapshots. */
     readonly openSnapshots: number;
+    /** Commits since the oldest of them was made; 0 without one. One that somebody forgot shows as an age that only grows. */
+    readonly oldestSnapshotAge: number;
   };
   readonly data: {
     readonly fileSize: number;

@@ -207,6 +207,23 @@ export function readSlot(core: Core, file: BackendFile, slot: number): SlotConte
   return decodeSuperblock(core, slotBytes(file, slot));
 }
 
+/**
+ * Whether another writer has opened the store since: it left its fence in both slots. What is damaged or cannot be
+ * read says nothing about that.
+ */
+export function isFencedOff(core: Core, file: BackendFile, { storeId, fence }: Superblock): boolean {
+  return SLOT_POSITIONS.some((_position, slot) => {
+    try {
+      const content = readSlot(core, file, slot);
+      if (!('superblock' in content)) return false;
+      const other = content.superblock;
+      return other.fence !== fence || other.storeId.some((word, index) => word !== storeId[index]);
+    } catch {
+      return false;
+    }
+  });
+}
+
 function checksum(core: Core, bytes: Uint8Array): [number, number] {
   core.u8.set(bytes, STAGING_AREA + 64);
   core.x.checksumOf(STAGING_AREA + 64, bytes.length, 0, STAGING_AREA);

@@ -9,6 +9,8 @@ import type { SnapshotNode } from '../store/versions.ts';
 export class Lease {
   readonly epoch: number;
   readonly privateEpoch: number;
+  /** Last commit it sees. */
+  readonly sequence: number;
   readonly #owner: Leases;
   readonly node: SnapshotNode;
   readonly #privateNode: SnapshotNode | undefined;
@@ -18,11 +20,13 @@ export class Lease {
   constructor(
     owner: Leases,
     node: SnapshotNode,
+    sequence: number,
     privateNode: SnapshotNode | undefined,
     onClose?: () => void,
   ) {
     this.#owner = owner;
     this.node = node;
+    this.sequence = sequence;
     this.#privateNode = privateNode;
     this.#onClose = onClose;
     this.epoch = node.epoch;
@@ -45,11 +49,14 @@ export class Lease {
 /** All leases of an engine. */
 export class Leases {
   readonly #pager: Pager;
+  readonly #applied: () => number;
   readonly #open = new Set<Lease>();
   readonly #registry: FinalizationRegistry<Lease> | undefined;
 
-  constructor(pager: Pager) {
+  /** `applied` answers the last commit that readers see. */
+  constructor(pager: Pager, applied: () => number) {
     this.#pager = pager;
+    this.#applied = applied;
     this.#registry =
       typeof FinalizationRegistry === 'undefined'
         ? undefined
@@ -61,16 +68,26 @@ export class Leases {
     return this.#open.size;
   }
 
+  /** Commits since the oldest open lease was taken; 0 without one. */
+  get oldestAge(): number {
+    const applied = this.#applied();
+    let oldest = applied;
+    for (const { sequence } of this.#open) oldest = Math.min(oldest, sequence);
+    return applied - oldest;
+  }
+
   /** Takes the present epoch. `onClose` must not refer to the holder, or the collector never finds it. */
   take(onClose?: () => void): Lease {
-    return this.#add(new Lease(this, this.#pager.takeSnapshot(), undefined, onClose));
+    return this.#add(new Lease(this, this.#pager.takeSnapshot(), this.#applied(), undefined, onClose));
   }
 
   /** Takes the epoch of an open lease once more and, if asked, the present one of private pages. */
   share(lease: Lease, withPrivate: boolean): Lease {
-    const node = lease.node;
+    const { node, sequence } = lease;
     this.#pager.versions.share(node);
-    return this.#add(new Lease(this, node, withPrivate ? this.#pager.takePrivateSnapshot() : undefined));
+    return this.#add(
+      new Lease(this, node, sequence, withPrivate ? this.#pager.takePrivateSnapshot() : undefined),
+    );
   }
 
   /** Closes the lease when nobody can reach the holder any more. */

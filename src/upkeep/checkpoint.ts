@@ -17,6 +17,7 @@
  *   2. Nothing of the durable checkpoint is released before step 8; nothing of P if the run fails.
  *   3. The directory as of P is composed from versions, never from live entries alone.
  *   4. A failed sync, or a superblock that could not be written, fails the store.
+ *   5. No slot with a foreign fence is written over: somebody else opened the store, so the lock did not hold.
  */
 
 import { VICTIM_AREA, VICTIM_CAPACITY } from '../../assembly/layout.ts';
@@ -26,7 +27,7 @@ import type { Place } from '../store/directory.ts';
 import { ENTRY_WORDS, NOWHERE, writeChunkPlace, writePlace } from '../store/directory.ts';
 import type { Pager } from '../store/pager.ts';
 import type { Superblock } from '../store/superblock.ts';
-import { writeSuperblock } from '../store/superblock.ts';
+import { isFencedOff, writeSuperblock } from '../store/superblock.ts';
 import type { SnapshotNode } from '../store/versions.ts';
 import type { Log, LogPosition } from '../wal/log.ts';
 
@@ -165,6 +166,15 @@ export class Checkpointer {
     }
   }
 
+  /** Throws, and fails the store, when another writer has opened it since. */
+  checkFence(): void {
+    const { pager, pipeline } = this.#parts;
+    if (!isFencedOff(pager.core, this.#file, this.#superblock)) return;
+    const error = new AegisError('STORE_FAILED', 'another writer opened this store: the lock did not hold');
+    pipeline.fail(error);
+    throw error;
+  }
+
   get #file(): BackendFile {
     return this.#parts.pager.blocks.file;
   }
@@ -223,6 +233,7 @@ export class Checkpointer {
   *#steps(): Generator<Step, CheckpointData> {
     const { pager, pipeline, log } = this.#parts;
     const { directory, blocks } = pager;
+    this.checkFence();
     const snapshot = pager.takeSnapshot();
     const { lsn, link } = pipeline.replayPosition;
     const sequence = pipeline.applied;
@@ -255,6 +266,7 @@ export class Checkpointer {
         logSize: log?.readySize ?? 0,
       };
       for (const slot of [1 - this.#slot, this.#slot]) {
+        this.checkFence();
         writeSuperblock(pager.core, blocks.file, slot, superblock);
         yield 'sync';
       }

@@ -256,3 +256,34 @@ test('finished: what throws inside transaction() comes out, and nothing of it st
   expect(engine.stats().transactions.active).toBe(0);
   await expectUnchanged();
 });
+
+test('finished: stats tell the age of the oldest snapshot, whatever holds it', async () => {
+  const age = (): number => engine.stats().versions.oldestSnapshotAge;
+  const commit = async (times: number): Promise<void> => {
+    for (let i = 0; i < times; i++) await engine.put(`key ${i}`, 'x');
+  };
+  await commit(5);
+  expect(age()).toBe(0);
+  const holders = [
+    engine.snapshot(),
+    engine.beginTransaction({ isolation: 'serializable' }),
+    engine.scan(),
+    engine.beginTransaction({ readOnly: true }),
+  ];
+  await commit(7);
+  const young = engine.snapshot();
+  await commit(2);
+  expect(age()).toBe(9);
+  // What is made within one is as old as that.
+  const [snapshot, tx, scan, reader] = holders as [Snapshot, Transaction, Scan, Transaction];
+  const inner = snapshot.scan();
+  snapshot.close();
+  tx.abort();
+  scan.close();
+  reader.abort();
+  expect(age()).toBe(9);
+  inner.close();
+  expect(age()).toBe(2);
+  young.close();
+  expect(age()).toBe(0);
+});

@@ -166,7 +166,7 @@ describe('large transactions', () => {
         same(value, expected.get(keys[i] as string), keys[i] as string);
       }
       await db.checkpoint();
-      expect(db.stats().versions).toEqual({ count: 0, openSnapshots: 0 });
+      expect(db.stats().versions).toEqual({ count: 0, openSnapshots: 0, oldestSnapshotAge: 0 });
       await closeWhole(db);
     });
   }
