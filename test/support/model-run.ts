@@ -140,7 +140,7 @@ export class ModelRun {
     await store.wait(store.db.checkpoint());
     const { versions, transactions, pool } = store.db.stats();
     const left = { ...versions, transactions: transactions.active, dirty: pool.dirtyFrames };
-    const nothing = { count: 0, openSnapshots: 0, transactions: 0, dirty: 0 };
+    const nothing = { count: 0, openSnapshots: 0, oldestSnapshotAge: 0, transactions: 0, dirty: 0 };
     if (JSON.stringify(left) !== JSON.stringify(nothing)) {
       throw new Error(`with nothing open something is left: ${JSON.stringify(left)}`);
     }
