@@ -21,22 +21,13 @@ import {
 } from 'node:fs';
 import { basename, dirname } from 'node:path';
 import process from 'node:process';
-import { AegisError, type AegisErrorCode } from '../errors.ts';
+import { AegisError } from '../errors.ts';
+import { codeOfErrno } from './errno.ts';
 
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
 // A name that comes and goes between two system calls is somebody's game, not a race worth more tries.
 const OPEN_TRIES_MAX = 10;
-
-const CODES: Readonly<Record<string, AegisErrorCode>> = {
-  ENOENT: 'NOT_FOUND',
-  ENOSPC: 'OUT_OF_SPACE',
-  EDQUOT: 'OUT_OF_SPACE',
-  EFBIG: 'OUT_OF_SPACE',
-  ELOOP: 'NOT_A_STORE',
-  ENOTDIR: 'NOT_A_STORE',
-  EISDIR: 'NOT_A_STORE',
-};
 
 /** The system's name of an error, such as `EIO`, where it has one. */
 export function errnoOf(cause: unknown): string | undefined {
@@ -48,9 +39,8 @@ export function errnoOf(cause: unknown): string | undefined {
 export function systemError(cause: unknown, operation: string, file: string): AegisError {
   if (cause instanceof AegisError) return cause;
   const errno = errnoOf(cause);
-  const code = (operation === 'sync' ? undefined : CODES[errno ?? '']) ?? 'IO_ERROR';
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new AegisError(code, `${operation} of ${file} failed: ${reason}`, {
+  return new AegisError(codeOfErrno(errno, operation), `${operation} of ${file} failed: ${reason}`, {
     cause,
     file,
     operation,

@@ -8,12 +8,13 @@ import type { BackendFile, BackendOpenOptions, StorageBackend } from '../../src/
 import { LocalBackend } from '../../src/backend/local.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { AegisError } from '../../src/errors.ts';
-import { backendCases, runBackendSuite } from '../../src/testing/index.ts';
+import { backendCases, runBackendSuite, SimulatedBackend } from '../../src/testing/index.ts';
 import { temporaryFolder } from '../support/place.ts';
 
 const factories: Record<string, () => StorageBackend> = {
   memory: () => new MemoryBackend(),
   local: () => new LocalBackend(join(temporaryFolder(), 'store')),
+  simulated: () => new SimulatedBackend(),
 };
 
 for (const [name, factory] of Object.entries(factories)) {
