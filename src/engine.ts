@@ -65,7 +65,7 @@ export class StorageEngine implements AsyncDisposable {
    *   `UNSUPPORTED_VERSION`, `LOCKED`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`
    */
   static async open(config?: Partial<StorageConfig>): Promise<StorageEngine> {
-    return openEngine(resolveConfig(config), undefined);
+    return openEngine(resolveConfig(config));
   }
 
   /** Engines come from `StorageEngine.open`. */
@@ -326,16 +326,17 @@ export class StorageEngine implements AsyncDisposable {
   }
 }
 
-/** Opens an engine; tests give the debug build of the core. */
+/** Opens an engine; tests give the debug build of the core, and log files smaller than any configuration makes. */
 export async function openEngine(
   config: ResolvedConfig,
-  module: Uint8Array<ArrayBuffer> | undefined,
+  module?: Uint8Array<ArrayBuffer>,
+  segmentSize?: number,
 ): Promise<StorageEngine> {
   const backend = await backendOf(config);
   await refuseForeignPlace(backend, config);
   const lock = await backend.lock(config.readOnly ? 'shared' : 'exclusive');
   try {
-    const store = await openStore({ backend, host: hostOf(backend), config, module });
+    const store = await openStore({ backend, host: hostOf(backend), config, module, segmentSize });
     const own = { ...config, pageSize: store.core.pageSize };
     const machine = new Machine(Object.freeze(own), backend, lock, store);
     const engine = new StorageEngine(machine);

@@ -237,6 +237,7 @@ export class Machine {
         blocksWritten: counters.blocksWritten,
         bytesWritten: counters.bytesWritten,
         compressionRatio: counters.bytesWritten === 0 ? 1 : counters.bytesRaw / counters.bytesWritten,
+        damagedSlots: Number(this.store.slotDamaged),
       },
       log: {
         enabled: log !== undefined,

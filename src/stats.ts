@@ -37,6 +37,8 @@ export interface StorageStats {
     readonly bytesWritten: number;
     /** Payload bytes of the blocks written so far, uncompressed, over the bytes they took. */
     readonly compressionRatio: number;
+    /** Superblock slots (of two) that were torn or damaged when the store was opened; a writer has made them whole. */
+    readonly damagedSlots: number;
   };
   readonly log: {
     readonly enabled: boolean;

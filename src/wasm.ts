@@ -72,12 +72,18 @@ const UNSIGNED = [
   'groupSumHigh',
 ] as const;
 
-let compiled: WebAssembly.Module | undefined;
+/** Modules by their bytes: compiling takes longer than everything else an instance needs. */
+const compiled = new WeakMap<Uint8Array, WebAssembly.Module>();
+/** Those whose constants have been compared with ours: every instance of a module has the same. */
+const compared = new WeakSet<WebAssembly.Module>();
 
-function compile(module?: Uint8Array<ArrayBuffer>): WebAssembly.Module {
-  if (module) return new WebAssembly.Module(module);
-  compiled ??= new WebAssembly.Module(release);
-  return compiled;
+function compile(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  let module = compiled.get(bytes);
+  if (module === undefined) {
+    module = new WebAssembly.Module(bytes);
+    compiled.set(bytes, module);
+  }
+  return module;
 }
 
 /** Bytes of linear memory that a pool needs. */
@@ -103,9 +109,11 @@ export function createCore(options: CoreOptions): Core {
     env: { memory, abort: abort(memory) },
     memory: { pageSize: options.pageSize, pageShift: Math.log2(options.pageSize) },
   };
-  const instance = new WebAssembly.Instance(compile(options.module), imports);
+  const module = compile(options.module ?? release);
+  const instance = new WebAssembly.Instance(module, imports);
   const exports = instance.exports as Record<string, unknown>;
-  checkLayout(exports);
+  if (!compared.has(module)) checkLayout(exports);
+  compared.add(module);
   const x: Record<string, unknown> = { ...exports };
   for (const name of UNSIGNED) {
     const raw = exports[name] as ((...values: number[]) => number) | undefined;

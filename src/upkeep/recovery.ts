@@ -69,12 +69,15 @@ export interface OpenedStore {
   readonly staleLog: readonly string[];
 }
 
-/** Module bytes of the core; tests choose the debug build. */
+/** What a store is opened with. */
 export interface OpenOptions {
   readonly backend: StorageBackend;
   readonly host: BackendHost;
   readonly config: ResolvedConfig;
+  /** Module bytes of the core; tests choose the debug build. */
   readonly module?: Uint8Array<ArrayBuffer> | undefined;
+  /** Bytes of a new log file; tests choose small ones. Default: what the configuration asks for. */
+  readonly segmentSize?: number | undefined;
 }
 
 /** Opens or creates the store on a locked backend. The caller closes the backend's files when this throws. */
@@ -255,7 +258,7 @@ async function openLog(
     backend: options.backend,
     storeId: superblock.storeId,
     fence,
-    segmentSize: segmentSizeFor(options.config.checkpointWalSize),
+    segmentSize: options.segmentSize ?? segmentSizeFor(options.config.checkpointWalSize),
     scan,
   });
 }

@@ -1,16 +1,12 @@
 /*
- * Rot: every kind of damage to the files of a store, bit by bit and in pieces. What can still be read is what was
- * written; the rest is CORRUPTION that names file and offset.
+ * Rot in pieces: kinds of damage to the files of a store that are more than a bit (those: test/damage/bits.test.ts).
+ * What can still be read is what was written; the rest is CORRUPTION that names file and offset.
  */
 import { expect, test } from 'vitest';
-import { copyOf, judge, makeSample, type Region, type Sample, type Verdict } from '../support/damage.ts';
+import { copyOf, judge, makeSample, type Region, type Verdict } from '../support/damage.ts';
 import type { Files } from '../support/files.ts';
 import { long, seed } from '../support/seed.ts';
 import { Random } from '../wal/random.ts';
-
-/** Flips in all; the long form flips every bit of the samples marked so. */
-const FLIPS = long ? 40_000 : 3000;
-const EVERY_BIT = ['closed, lz4', 'checkpoint and log, lz4'];
 
 const samples = await Promise.all([
   makeSample('closed', 'lz4'),
@@ -32,51 +28,6 @@ function usedBytes(bytes: Uint8Array): number {
   while (end > 0 && bytes[end - 1] === 0) end--;
   return Math.min(bytes.length, end + 600);
 }
-
-interface Bit {
-  readonly file: string;
-  readonly at: number;
-  readonly mask: number;
-}
-
-/** The bits to flip: all of them, or some, spread over the files alike. */
-function* bitsOf({ name, files }: Sample): Generator<Bit> {
-  const random = new Random(seed);
-  const sizes = [...files].map(([file, bytes]) => [file, usedBytes(bytes)] as const);
-  if (long && EVERY_BIT.includes(name)) {
-    for (const [file, size] of sizes) {
-      for (let bit = 0; bit < size * 8; bit++) yield { file, at: bit >> 3, mask: 1 << (bit & 7) };
-    }
-    return;
-  }
-  for (let count = FLIPS / samples.length; count > 0; count--) {
-    const [file, size] = sizes[random.below(sizes.length)]!;
-    yield { file, at: random.below(size), mask: 1 << random.below(8) };
-  }
-}
-
-test.each(samples)('damage: no single bit changes an answer ($name)', async (sample) => {
-  const tally = newTally();
-  const harmless = copyOf(sample.files);
-  let rounds = 0;
-  for (const { file, at, mask } of bitsOf(sample)) {
-    const files = new Map(sample.files);
-    const bytes = files.get(file)!.slice();
-    bytes[at]! ^= mask;
-    files.set(file, bytes);
-    const damaged = [{ file, from: at, to: at + 1 }];
-    const verdict = await judge(sample, files, damaged, { readOnly: ++rounds % 2 === 0 }).catch((cause) => {
-      throw new Error(`SEED=${seed}, ${file} at ${at}, mask ${mask}: ${cause}`, { cause });
-    });
-    tally[verdict]++;
-    // A superblock slot is harmless alone only.
-    if (verdict === 'right' && !(file === 'data' && at < 8192)) harmless.get(file)![at]! ^= mask;
-  }
-  // What means nothing alone means nothing together.
-  expect(await judge(sample, harmless, [])).toBe('right');
-  if (long) process.stdout.write(`${rounds} flipped bits, ${sample.name}: ${JSON.stringify(tally)}\n`);
-  expect(tally.partial + tally.refused).toBeGreaterThan(rounds / 20);
-});
 
 /** Kinds of damage to more than a bit; each answers what it did to which places, or undefined if it did nothing. */
 const KINDS: Record<string, (files: Files, random: Random) => Region[]> = {
