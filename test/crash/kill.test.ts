@@ -1,162 +1,108 @@
 /*
- * kill -9 at any moment: in the middle of commits, checkpoints, recoveries and the creation of the store. Whoever
- * opens next finds every acknowledged transaction, no half ones, and nothing to clean up.
+ * kill -9 at any moment: in the middle of commits, checkpoints, recoveries (several in a row), of the creation of the
+ * store, of its closing, and of reading it. Whoever opens next finds every acknowledged transaction, no partial ones,
+ * no lock to remove, and a folder that does not grow from kill to kill.
+ *
+ * The controls are killed the same way: a store without its log must be seen to lose, transactions in two halves must
+ * be seen as partial, and a lock that its holder still has must be counted.
  */
-import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { temporaryFolder } from '../support/place.ts';
 import { bundleProgram } from '../support/programs.ts';
+import { report } from '../support/report.ts';
 import { long, seed } from '../support/seed.ts';
 import { Victim } from '../support/victim.ts';
-import { Random } from '../wal/random.ts';
-import { LANES } from './ledger.ts';
-import type { Opened, Order } from './writer.ts';
+import { type Controls, HITS, Killing, type Tally } from './killing.ts';
 
-const CYCLES = Number(process.env['CYCLES'] ?? (long ? 600 : 12));
-/** Kills of one store, before a new one is begun. */
-const CYCLES_PER_STORE = 60;
+const CYCLES_QUICK = 18;
+const CYCLES_LONG = 1050;
+const CYCLES = Number(process.env['CYCLES'] ?? (long ? CYCLES_LONG : CYCLES_QUICK));
+const CONTROL_CYCLES = 40;
+const TIMEOUT = long ? 7_200_000 : 300_000;
 
-interface Tally {
-  cycles: number;
-  /** Cycles in which the store was opened and checked before the kill. */
-  checked: number;
-  acknowledged: number;
-  lost: number;
-  half: number;
-  /** Anything else. */
-  other: number;
-  /** Kills before the store was open. */
-  early: number;
-  /** Milliseconds that all openings took, and the slowest. */
-  openings: number;
-  slowest: number;
-}
+/** Data of the ledger and its versions, the log at its limit, and space filled ahead. */
+const FILES_MAX = 16;
+const BYTES_MAX = 24 * 2 ** 20;
 
-/** A store in the making, and what is known of it. */
-interface Store {
-  directory: string;
-  pageSize: number;
-  acknowledged: number[];
-}
-
-function newStore(folder: string, random: Random): Store {
-  const directory = join(folder, `store-${random.below(2 ** 31)}`);
-  return { directory, pageSize: 4096 << random.below(3), acknowledged: new Array<number>(LANES).fill(0) };
-}
-
-function orderFor(store: Store, syncOnCommit: boolean, random: Random, transactions = 0): Order {
-  const frames = [16, 24, 64, 1024][random.below(4)]!;
-  return {
-    directory: store.directory,
-    syncOnCommit,
-    pageSize: store.pageSize,
-    bufferPoolSize: frames * store.pageSize,
-    blocking: random.chance(0.3),
-    acknowledged: store.acknowledged,
-    seed: random.below(2 ** 31),
-    transactions,
-  };
-}
-
-/**
- * Waits for the moment of the kill: in a quarter of the cycles at any time up to the one that opening takes, otherwise
- * when the victim has been writing for a while.
- */
-async function momentOfDeath(victim: Victim, usualOpening: number, random: Random): Promise<void> {
-  const isEarly = random.chance(0.25);
-  const delay = isEarly ? random.next() * usualOpening : random.next() * 150;
-  if (!isEarly) await victim.said('opened');
-  await new Promise((resolve) => setTimeout(resolve, delay));
-}
-
-/** Takes in what a victim said before it died. */
-function takeIn(lines: readonly string[], store: Store, tally: Tally, notes: string[]): void {
-  let opened = false;
-  for (const line of lines) {
-    if (line.startsWith('opened ')) {
-      opened = true;
-      const { problems, opening } = JSON.parse(line.slice(7)) as Opened;
-      tally.openings += opening;
-      tally.slowest = Math.max(tally.slowest, opening);
-      notes.push(...problems);
-      for (const problem of problems) tally[kindOf(problem)]++;
-    } else if (line.startsWith('done ')) {
-      const [, lane, n] = line.split(' ').map(Number);
-      store.acknowledged[lane!] = n!;
-      tally.acknowledged++;
-    } else if (line !== 'ready') {
-      notes.push(line);
-      tally.other++;
-    }
-  }
-  if (opened) tally.checked++;
-  else tally.early++;
-}
-
-function kindOf(problem: string): 'lost' | 'half' | 'other' {
-  if (problem.startsWith('lost:')) return 'lost';
-  return problem.startsWith('half:') ? 'half' : 'other';
-}
-
-async function killAgainAndAgain(program: string, syncOnCommit: boolean, cycles: number): Promise<Tally> {
-  const random = new Random(seed * 2 + Number(syncOnCommit));
-  const folder = temporaryFolder();
-  const notes: string[] = [];
-  const tally = {
-    cycles: 0,
-    checked: 0,
-    acknowledged: 0,
-    lost: 0,
-    half: 0,
-    other: 0,
-    early: 0,
-    openings: 0,
-    slowest: 0,
-  };
-  let store = newStore(folder, random);
-  let next = new Victim(program);
-  for (let cycle = 1; cycle <= cycles; cycle++) {
-    const victim = next;
-    await victim.ready();
-    victim.start(orderFor(store, syncOnCommit, random));
-    next = new Victim(program);
-    await momentOfDeath(victim, tally.openings / Math.max(1, tally.checked), random);
-    const { lines, errors, killed, status } = await victim.kill();
-    tally.cycles++;
-    takeIn(lines, store, tally, notes);
-    // Ending by itself is a failure too: with nothing left to do, it waits for a promise that nobody will settle.
-    const outcome = { errors, killed, status, notes };
-    expect(outcome, `SEED=${seed}, cycle ${cycle}`).toEqual({
-      errors: '',
-      killed: true,
-      status: null,
-      notes: [],
-    });
-    if (cycle % CYCLES_PER_STORE !== 0 && cycle !== cycles) continue;
-    // The last opener of a store is let live: it opens, checks, writes and closes.
-    await next.ready();
-    next.start(orderFor(store, syncOnCommit, random, 5));
-    const { lines: last, status: end } = await next.end();
-    takeIn(last, store, tally, notes);
-    expect({ status: end, notes }, `SEED=${seed}, after cycle ${cycle}`).toEqual({ status: 0, notes: [] });
-    rmSync(store.directory, { recursive: true });
-    store = newStore(folder, random);
-    next = new Victim(program);
-  }
-  await next.kill();
-  return tally;
-}
+const tallies: Tally[] = [];
+let controls = 0;
 
 test.each([true, false])(
-  'kill -9: nothing acknowledged is lost and nothing is half there, syncOnCommit %s',
+  'kill -9: nothing acknowledged is lost and nothing is partial, syncOnCommit %s',
   async (syncOnCommit) => {
     const program = await bundleProgram('test/crash/writer.ts', temporaryFolder());
-    const tally = await killAgainAndAgain(program, syncOnCommit, CYCLES);
+    const tally = await new Killing(program, seed, syncOnCommit).run(CYCLES);
     process.stdout.write(`kill -9, syncOnCommit ${syncOnCommit}: ${JSON.stringify(tally)}\n`);
-    expect(tally).toMatchObject({ cycles: CYCLES, lost: 0, half: 0, other: 0 });
-    expect(tally.checked).toBeGreaterThan(CYCLES / 3);
+    expect(tally).toMatchObject({ cycles: CYCLES, lost: 0, partial: 0, staleLocks: 0, other: 0 });
+    expect(tally.checked).toBeGreaterThan(CYCLES / 4);
     expect(tally.acknowledged).toBeGreaterThan(CYCLES);
+    expect(tally.files).toBeLessThanOrEqual(FILES_MAX);
+    expect(tally.bytes).toBeLessThanOrEqual(BYTES_MAX);
+    // A hundred kills hit everything; a few need not.
+    if (CYCLES >= 100) for (const hit of HITS) expect([hit, tally.hits[hit] > 0]).toEqual([hit, true]);
+    tallies.push(tally);
   },
-  long ? 3_600_000 : 60_000,
+  TIMEOUT,
 );
+
+test.each<[what: string, controls: Controls, kind: 'lost' | 'partial']>([
+  ['a store without its log is seen to lose', { logless: true }, 'lost'],
+  ['transactions in two halves are seen as partial', { torn: true }, 'partial'],
+])(
+  'kill -9: control: %s',
+  async (_what, taken, kind) => {
+    const program = await bundleProgram('test/crash/writer.ts', temporaryFolder());
+    const killing = new Killing(program, seed, true, taken);
+    const tally = await killing.run(CONTROL_CYCLES, true);
+    expect(tally[kind], killing.notes.join('\n')).toBeGreaterThan(0);
+    controls++;
+  },
+  TIMEOUT,
+);
+
+test('kill -9: control: a lock that somebody has is seen', async () => {
+  const folder = temporaryFolder();
+  const program = await bundleProgram('test/crash/writer.ts', folder);
+  const victims = [new Victim(program), new Victim(program)];
+  const outcomes: string[] = [];
+  for (const victim of victims) {
+    await victim.ready();
+    const heard = victim.said('open ');
+    victim.start({
+      directory: join(folder, 'store'),
+      pageSize: 4096,
+      bufferPoolSize: 2 ** 20,
+      syncOnCommit: true,
+      acknowledged: [],
+      seed,
+      transactions: 0,
+    });
+    await heard;
+  }
+  for (const victim of victims) outcomes.push(...(await victim.kill()).lines);
+  expect(outcomes.filter((line) => line.startsWith('failed LOCKED')).length).toBe(1);
+  controls++;
+});
+
+test('kill -9: figures', () => {
+  const sum = (count: (tally: Tally) => number): number => tallies.map(count).reduce((a, b) => a + b, 0);
+  const most = (count: (tally: Tally) => number): number => Math.max(...tallies.map(count));
+  report(
+    'kill -9',
+    {
+      cycles: sum(({ cycles }) => cycles),
+      ...Object.fromEntries(HITS.map((hit) => [`during ${hit}`, sum(({ hits }) => hits[hit])])),
+      'openings killed in a row at most': most(({ inARow }) => inARow),
+      'commits acknowledged': sum(({ acknowledged }) => acknowledged),
+      lost: sum(({ lost }) => lost),
+      partial: sum(({ partial }) => partial),
+      'stale locks': sum(({ staleLocks }) => staleLocks),
+      'files at most': most(({ files }) => files),
+      'KiB at most': most(({ bytes }) => Math.ceil(bytes / 1024)),
+      'ms for the slowest opening': most(({ slowest }) => slowest),
+      'controls seen to fail': controls,
+    },
+    'npx vitest run test/crash',
+  );
+});

@@ -2,8 +2,12 @@
  * The program that is killed: it loads itself, waits for an order on standard input, opens a store, says what it finds
  * in it, and writes until it is killed, acknowledging every transaction. Lines on standard output, written at once:
  *   ready               loaded
+ *   opening             the next thing is to open the store
+ *   open MS             it is open, and that took so many milliseconds
  *   opened {…}          what the check of the store found
  *   done LANE N         transaction N of the lane was answered
+ *   checkpoint          one was asked for;      checkpointed   it is done
+ *   closing             closing was asked for;  closed         it is done
  *   failed TEXT         anything that should not have happened
  */
 import { writeSync } from 'node:fs';
@@ -36,18 +40,32 @@ export interface Order {
   readonly seed: number;
   /** Close and end after so many transactions of a lane; 0: go on until killed. */
   readonly transactions: number;
+  /** Only read: the check, again and again. */
+  readonly reading: boolean;
+  /** One checkpoint after the other. */
+  readonly checkpoints: boolean;
+  /** For the controls: no log, and transactions in two halves. */
+  readonly logless: boolean;
+  readonly torn: boolean;
 }
 
 /** What the check of an opened store found. */
 export interface Opened {
   readonly problems: readonly string[];
   readonly counters: readonly number[];
-  /** Milliseconds that opening took. */
-  readonly opening: number;
 }
 
+/** Writes a line at once; a pipe that is full is waited for. */
 function say(line: string): void {
-  writeSync(1, `${line}\n`);
+  const bytes = Buffer.from(`${line}\n`);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(1, bytes, at);
+    } catch (error) {
+      if ((error as { code?: unknown }).code !== 'EAGAIN') throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
 }
 
 function operationsOf(lane: number, n: number, changes: readonly Change[]) {
@@ -97,8 +115,17 @@ function writeBlocking(engine: StorageEngine, lane: number, n: number): void {
   }
 }
 
+/** Control: what belongs together in two commits, so that a kill can come between them. */
+async function writeTorn(engine: StorageEngine, lane: number, n: number): Promise<void> {
+  await engine.put(counterKey(lane), counterValue(n));
+  await new Promise((resolve) => setTimeout(resolve, 1));
+  const { changes } = planOf(lane, n);
+  await engine.batch(operationsOf(lane, n, changes));
+}
+
 async function run(order: Order): Promise<void> {
   const { directory, syncOnCommit, pageSize, bufferPoolSize, acknowledged } = order;
+  say('opening');
   const begin = performance.now();
   const engine = await StorageEngine.open({
     backend: 'local',
@@ -108,13 +135,16 @@ async function run(order: Order): Promise<void> {
     bufferPoolSize,
     checkpointWalSize: '512KB',
     walFlushInterval: 5,
+    walEnabled: !order.logless,
+    readOnly: order.reading,
   });
-  const opening = performance.now() - begin;
+  say(`open ${performance.now() - begin}`);
   const problems = checkLedger(engine, acknowledged);
   const report = await engine.verify();
   if (!report.ok) problems.push(...report.problems.map(({ message }) => `verify: ${message}`));
   const counters = Array.from({ length: LANES }, (_, lane) => counterOf(engine, lane));
-  say(`opened ${JSON.stringify({ problems, counters, opening } satisfies Opened)}`);
+  say(`opened ${JSON.stringify({ problems, counters } satisfies Opened)}`);
+  if (order.reading) return readOn(engine, acknowledged);
   const last = order.transactions === 0 ? Number.POSITIVE_INFINITY : order.transactions;
   if (order.blocking) {
     for (let step = 1; step <= last; step++) {
@@ -126,25 +156,41 @@ async function run(order: Order): Promise<void> {
   } else {
     const lanes = counters.map(async (counter, lane) => {
       for (let n = counter + 1; n <= counter + last; n++) {
-        await write(engine, lane, n);
+        await (order.torn ? writeTorn : write)(engine, lane, n);
         say(`done ${lane} ${n}`);
       }
     });
     await Promise.all([...lanes, disturb(engine, order)]);
   }
+  say('closing');
   await engine.close();
+  say('closed');
+}
+
+async function readOn(engine: StorageEngine, acknowledged: readonly number[]): Promise<void> {
+  for (;;) {
+    const problems = checkLedger(engine, acknowledged);
+    if (problems.length > 0) throw new Error(`reading: ${problems.join('; ')}`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
 }
 
 /** Readers and checkpoints beside the writers, so that old versions and unfinished checkpoints are about. */
-async function disturb(engine: StorageEngine, { seed, transactions }: Order): Promise<void> {
+async function disturb(engine: StorageEngine, order: Order): Promise<void> {
+  const { seed, transactions, checkpoints, torn } = order;
+  // The control's halves are there for everybody to see.
+  if (torn) return;
   const random = new Random(seed);
   for (let round = 0; transactions === 0 || round < 5; round++) {
     const snapshot = engine.snapshot();
-    await new Promise((resolve) => setTimeout(resolve, random.below(20)));
+    await new Promise((resolve) => setTimeout(resolve, random.below(checkpoints ? 4 : 20)));
     const problems = checkLedger(snapshot, []);
     if (problems.length > 0) throw new Error(`snapshot: ${problems.join('; ')}`);
     snapshot.close();
-    if (random.chance(0.3)) await engine.checkpoint();
+    if (!checkpoints && !random.chance(0.3)) continue;
+    say('checkpoint');
+    await engine.checkpoint();
+    say('checkpointed');
   }
 }
 

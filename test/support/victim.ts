@@ -39,10 +39,11 @@ export class Victim {
     return Promise.race([this.#ready, this.#ended]);
   }
 
-  /** Resolves when the program has said a line that begins so, or has ended. */
-  said(beginning: string): Promise<void> {
+  /** Resolves when the program has said a line that begins so once more than `skipped` times, or has ended. */
+  said(beginning: string, skipped = 0): Promise<void> {
     const heard = new Promise<void>((resolve) => {
-      this.#listeners.push((line) => void (line.startsWith(beginning) && resolve()));
+      let left = skipped;
+      this.#listeners.push((line) => void (line.startsWith(beginning) && --left < 0 && resolve()));
     });
     return Promise.race([heard, this.#ended]);
   }
