@@ -23,6 +23,7 @@ import {
   DEBUG,
   CHAIN_DROPPED,
   LATEST,
+  MERGES_OFF,
   VALUE_ADDRESS,
   VALUE_FLAGS,
   VALUE_LENGTH,
@@ -128,7 +129,7 @@ export function treePutCell(root: u32, key: usize, length: u32, word: u32, value
 
 /** Removes a key: OK, or NOT_FOUND, MISS, ROOM, DAMAGED. */
 export function treeDeleteKey(root: u32, key: usize, length: u32): i32 {
-  let tryMerge = true;
+  let tryMerge = load<u32>(MERGES_OFF) == 0;
   while (true) {
     if (!stepReady((root & PRIVATE_PAGE) != 0)) return ROOM;
     const status = walkTo(root, LATEST, key, length);

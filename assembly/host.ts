@@ -22,6 +22,7 @@ import {
   EVENT_COUNT,
   FRAME_COUNT,
   FREE_COUNT,
+  MERGES_OFF,
   MISS_EPOCH,
   MISS_PAGE,
   PINNED,
@@ -72,6 +73,10 @@ export function chainDropped(): u32 {
 /** Forgets the rest of a dropped chain: its pages stay taken. Only when damage hides them. */
 export function chainForget(): void {
   store<u32>(CHAIN_DROPPED, 0);
+}
+/** Whether deletes merge nearly empty pages with their neighbours, which may be damaged. */
+export function mergesSet(on: bool): void {
+  store<u32>(MERGES_OFF, on ? 0 : 1);
 }
 export function damage(): u32 {
   return load<u32>(DAMAGE);

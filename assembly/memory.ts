@@ -65,6 +65,7 @@ export const BLOCK_SUM: usize = STATE_AREA + 208; // u64: checksum of the block 
 export const PIN_HEAD: usize = STATE_AREA + 216;
 export const VERSION_RESIDENT: usize = STATE_AREA + 220; // old versions in frames
 export const INSPECTED_BYTES: usize = STATE_AREA + 224; // payload of the block inspected last
+export const MERGES_OFF: usize = STATE_AREA + 228; // deletes leave nearly empty pages as they are
 
 /** "No bound" where a length is expected. */
 export const NO_BOUND: u32 = 0xffffffff;

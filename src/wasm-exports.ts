@@ -19,6 +19,7 @@ export interface CoreExports {
   chainNext(): number;
   chainDropped(): number;
   chainForget(): void;
+  mergesSet(on: boolean): void;
   damage(): number;
   damagePage(): number;
   scanCount(): number;

@@ -35,18 +35,38 @@ export class Applier {
     while (at < end) {
       const tree = x.recordTree(at);
       const root = this.#root(tree);
-      const status = pager.run(() => {
-        const answer = x.recordsApply(root, tree, at, end, false);
-        if (x.applyAt() !== at) pager.release();
-        at = x.applyAt();
-        deleted += x.deletedCount();
-        return answer;
-      });
+      const status = this.#besideDamage(() =>
+        pager.run(() => {
+          const answer = x.recordsApply(root, tree, at, end, false);
+          if (x.applyAt() !== at) pager.release();
+          at = x.applyAt();
+          deleted += x.deletedCount();
+          return answer;
+        }),
+      );
       if (status === LONG) at = this.#applyLong(root, at);
       else invariant(status === OK, 'records are applied or interrupted');
       this.#trees.chains.freeDropped();
     }
     return deleted;
+  }
+
+  /**
+   * A delete may look for a neighbour to merge its leaf with. A neighbour that cannot be read must not stop a commit
+   * that is durable, nor its replay: then the leaf stays as it is.
+   */
+  #besideDamage(work: () => number): number {
+    const { x } = this.#trees.pager.core;
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof AegisError) || (error.code !== 'CORRUPTION' && error.code !== 'IO_ERROR'))
+        throw error;
+      x.mergesSet(false);
+      return work();
+    } finally {
+      x.mergesSet(true);
+    }
   }
 
   /** Reads in the leaves that records will change, so that damage refuses a commit instead of stopping it halfway. */

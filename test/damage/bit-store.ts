@@ -211,6 +211,7 @@ export async function judgeFiles(
   if (!backend.isFree) wrong('the lock is held after closing');
   if (backend.strays.length > 0) wrong(`a file of no store was touched: ${backend.strays}`);
   reclaimMemories();
+  backend.end();
   if (unread > 0 || !report.ok) return 'partial';
   return expected.content === store.states.get(store.lastSequence) ? 'right' : 'shorter';
 }

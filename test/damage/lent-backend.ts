@@ -12,7 +12,11 @@ import { AegisError } from '../../src/errors.ts';
 
 const OWN_NAME = /^(data|log-[1-9]\d{0,8})$/;
 /** Bytes that any file may have. */
-const DISK_SIZE = 8 * 2 ** 20;
+const DISK_SIZE = 16 * 2 ** 20;
+const POOLED_SIZE = 2 ** 20;
+
+/** Buffers of files that are gone: making them afresh would cost more than the run. */
+const pool: Uint8Array[] = [];
 
 /** The budget is spent: something works without end. */
 export class OutOfFuel extends Error {}
@@ -59,6 +63,12 @@ export class LentBackend implements StorageBackend {
   /** Bytes of all files. */
   get size(): number {
     return [...this.#files.values()].reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** Gives the buffers back: the backend must not be used any more. */
+  end(): void {
+    for (const { bytes, isLent } of this.#files.values()) if (!isLent) give(bytes);
+    this.#files.clear();
   }
 
   /** A file as it is now. */
@@ -165,6 +175,7 @@ class LentFile implements BackendFile {
       throw new AegisError('OUT_OF_SPACE', `${this.#name} is larger than the disk`, { file: this.#name });
     }
     this.#own(position + length);
+    if (position > content.size) content.bytes.fill(0, content.size, position);
     let at = position;
     for (const part of parts) {
       content.bytes.set(part, at);
@@ -189,7 +200,7 @@ class LentFile implements BackendFile {
     this.#change(0);
     this.#own(size);
     const content = this.#content;
-    if (size < content.size) content.bytes.fill(0, size, content.size);
+    if (size > content.size) content.bytes.fill(0, content.size, size);
     content.size = size;
   }
 
@@ -202,13 +213,20 @@ class LentFile implements BackendFile {
     this.#backend.bytesWritten += length;
   }
 
-  /** Makes the bytes the file's own, with room for a size. */
+  /** Makes the bytes the file's own, with room for a size; what lies behind the file's end may be anything. */
   #own(size: number): void {
     const content = this.#content;
     if (!content.isLent && size <= content.bytes.length) return;
-    const bytes = new Uint8Array(Math.max(content.size, Math.ceil(size * 1.5)));
+    const wanted = Math.max(content.size, size);
+    const bytes =
+      wanted <= POOLED_SIZE ? (pool.pop() ?? new Uint8Array(POOLED_SIZE)) : new Uint8Array(2 * wanted);
     bytes.set(content.bytes.subarray(0, content.size));
+    if (!content.isLent) give(content.bytes);
     content.bytes = bytes;
     content.isLent = false;
   }
+}
+
+function give(bytes: Uint8Array): void {
+  if (bytes.length === POOLED_SIZE && pool.length < 64) pool.push(bytes);
 }
