@@ -49,6 +49,8 @@ export interface Commits {
   readonly replayPosition: LogPosition;
   /** Fails the store. */
   fail(cause: unknown): void;
+  /** Why the store has failed, once it has. */
+  readonly failure: AegisError | undefined;
 }
 
 /** What a checkpoint works with. */
@@ -161,8 +163,7 @@ export class Checkpointer {
         if (step.value === 'sync') this.#file.syncSync();
       }
     } catch (error) {
-      this.#stop(run, error);
-      throw error;
+      throw this.#stop(run, error);
     }
   }
 
@@ -217,17 +218,21 @@ export class Checkpointer {
     this.#parts.finished();
   }
 
-  #stop(run: Run, error: unknown): void {
+  /** Ends a run that failed; answers what its callers are told. */
+  #stop(run: Run, cause: unknown): AegisError {
     this.#run = undefined;
+    let error = cause;
     try {
-      run.steps.throw(error);
-    } catch {
-      // the generator has cleaned up and thrown the same error
+      run.steps.throw(cause);
+    } catch (told) {
+      // the generator has cleaned up; it says more than the cause when the store has failed
+      error = told;
     }
     this.lastFailure =
       error instanceof AegisError ? error : new AegisError('IO_ERROR', String(error), { cause: error });
     run.reject(this.lastFailure);
     this.#parts.finished();
+    return this.lastFailure;
   }
 
   *#steps(): Generator<Step, CheckpointData> {
@@ -287,9 +292,10 @@ export class Checkpointer {
     } catch (error) {
       pager.drain();
       if (unsure) {
-        // Nothing is released, nothing is written over.
+        // Nothing is released, nothing is written over. Whoever asked, perhaps a commit that needs room, is told
+        // what every later caller is.
         pipeline.fail(error);
-        throw error;
+        throw pipeline.failure ?? error;
       }
       for (const place of fresh) blocks.extents.free(place.start, place.units);
       this.#unsettled = undefined;

@@ -239,7 +239,8 @@ test('faults: a checkpoint whose sync fails ends the store, and loses nothing', 
         if (call.operation !== 'sync' || call.file !== file || ++syncs !== nth) return undefined;
         return { errno: 'EIO' };
       };
-      await refused(['IO_ERROR', 'STORE_FAILED'], () => engine.checkpoint());
+      const error = await refused('STORE_FAILED', () => engine.checkpoint());
+      expect(error).toMatchObject({ errno: 'EIO', operation: 'sync' });
       await rejected('STORE_FAILED', () => engine.put('after', 'x'));
       expect(engine.count({ prefix: 'new' })).toBe(20);
       await engine.close();
@@ -248,6 +249,27 @@ test('faults: a checkpoint whose sync fails ends the store, and loses nothing', 
       expect(again.count({ prefix: 'base' })).toBe(60);
       expect(await again.verify()).toMatchObject({ ok: true });
     }
+  }
+});
+
+test('faults: a blocking commit whose checkpoint meets a failed sync is told that the store has failed', async () => {
+  for (let nth = 1; nth <= 3; nth++) {
+    const backend = new FaultyBackend(base);
+    const engine = await open(backend);
+    let syncs = 0;
+    backend.plan = ({ operation, file }) =>
+      operation === 'sync' && file === 'data' && ++syncs >= nth ? { errno: 'EIO' } : undefined;
+    const writeOn = () => {
+      for (let i = 0; i < 500; i++) engine.putSync(`blocking ${i}`, 'x'.repeat(20_000));
+    };
+    const error = await refused('STORE_FAILED', writeOn);
+    expect(error, `sync ${nth}`).toMatchObject({ errno: 'EIO', operation: 'sync' });
+    await refused('STORE_FAILED', () => engine.putSync('after', 'x'));
+    const seen = engine.count({ prefix: 'blocking' });
+    await engine.close();
+    const again = await open(backendOf(backend.files));
+    expect(again.count({ prefix: 'blocking' })).toBe(seen);
+    await again.close();
   }
 });
 

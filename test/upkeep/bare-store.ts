@@ -38,7 +38,12 @@ export async function openBare(
   const checkpointer = new Checkpointer({
     pager,
     log: undefined,
-    pipeline: { applied: 1, replayPosition: { lsn: 0, link: [0, 0] }, fail: () => undefined },
+    pipeline: {
+      applied: 1,
+      replayPosition: { lsn: 0, link: [0, 0] },
+      fail: () => undefined,
+      failure: undefined,
+    },
     superblock,
     slot,
     durable,
