@@ -17,7 +17,7 @@ export const needs = {
   files: ['/dev/loop-control', '/dev/fuse'],
 };
 
-export const SIZES = { quick: { runs: 9, controls: 2 }, long: { runs: 144, controls: 12 } };
+export const SIZES = { quick: { runs: 6, controls: 1 }, long: { runs: 144, controls: 12 } };
 
 /** Which sync fails: of the log, in a checkpoint (its data, either superblock slot), of a folder, in recovery. */
 const TARGETS = ['log', 'checkpoint data', 'first slot', 'second slot', 'log file', 'recovery'];
@@ -99,11 +99,11 @@ async function untilThere(file) {
   }
 }
 
-function faultFor(target, trigger, random) {
+function faultFor(target, trigger, random, round) {
   const fault = { trigger, afterOpen: true };
   if (target === 'log') return { ...fault, file: 'log-', nth: 1 + random.below(40) };
   if (target === 'log file') return { ...fault, file: 'store', nth: 1 };
-  if (target === 'recovery') return { ...fault, file: '', nth: 1 + random.below(5), afterOpen: false };
+  if (target === 'recovery') return { ...fault, file: '', nth: 1 + (round % 5), afterOpen: false };
   const step = TARGETS.indexOf(target);
   return { ...fault, file: 'data', nth: 3 * random.below(4) + step };
 }
@@ -241,7 +241,10 @@ async function failOnce(kit, disk, index, tally) {
       await pause(50 + random.below(200));
       await before.kill();
     }
-    const writer = failure.write({ blocking, fault: faultFor(target, disk.trigger, random) });
+    const writer = failure.write({
+      blocking,
+      fault: faultFor(target, disk.trigger, random, Math.floor(index / TARGETS.length)),
+    });
     const told = JSON.parse(await writer.said('end'));
     await writer.kill();
     failure.note('told', problemsOf(told));

@@ -72,16 +72,19 @@ class Writer {
   /** Highest ticket of a commit that may or may not survive. */
   unknown = 0;
   readonly refusals: Refusal[] = [];
-  /** Answered as durable although a sync had failed. */
+  /** Commits answered although they were not when a sync failed. */
   late = 0;
-  readonly #syncs: Syncs;
+  /** Last commit that the engine had answered when the first sync failed; its caller may hear of it later. */
+  #before = Number.POSITIVE_INFINITY;
 
   constructor(engine: StorageEngine, syncOnCommit: boolean, syncs: Syncs) {
     this.#engine = engine;
     this.#syncOnCommit = syncOnCommit;
     this.#tickets = standingOf(engine).last;
     this.answered = this.#tickets;
-    this.#syncs = syncs;
+    syncs.onFailure = () => {
+      this.#before = engine.stats().sequence;
+    };
   }
 
   /** Carries out transaction n of a lane; answers false when it was refused. */
@@ -153,7 +156,7 @@ class Writer {
   }
 
   #done(ticket: number, sync: boolean): boolean {
-    if (sync && this.#syncs.failed) this.late++;
+    if (ticket > this.#before) this.late++;
     this.answered = Math.max(this.answered, ticket);
     say(`${sync ? 'done' : 'relaxed'} ${ticket}`);
     return true;

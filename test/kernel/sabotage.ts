@@ -29,6 +29,8 @@ type Callback = (error: NodeJS.ErrnoException | null) => void;
 export class Syncs {
   /** While false, syncs are not counted towards the fault. */
   isOpen = false;
+  /** Called when the first sync has failed, before the package hears of it. */
+  onFailure: () => void = () => undefined;
   /** The first sync that failed. */
   failed: { readonly file: string; readonly errno: string } | undefined;
   #count = 0;
@@ -80,7 +82,9 @@ export class Syncs {
   }
 
   #after(file: string, error: NodeJS.ErrnoException): void {
-    this.failed ??= { file, errno: error.code ?? error.message };
+    if (this.failed) return;
+    this.failed = { file, errno: error.code ?? error.message };
+    this.onFailure();
   }
 }
 
