@@ -22,7 +22,7 @@
 
 import { VICTIM_AREA, VICTIM_CAPACITY } from '../../assembly/layout.ts';
 import type { BackendFile } from '../backend/backend.ts';
-import { AegisError, invariant } from '../errors.ts';
+import { AegisError, causedBy, invariant } from '../errors.ts';
 import type { Place } from '../store/directory.ts';
 import { ENTRY_WORDS, NOWHERE, writeChunkPlace, writePlace } from '../store/directory.ts';
 import type { Pager } from '../store/pager.ts';
@@ -155,10 +155,7 @@ export class Checkpointer {
       if (run.waiting === 'sync') this.#file.syncSync();
       for (;;) {
         const step = run.steps.next();
-        if (step.done) {
-          this.#finish(run, step.value);
-          return step.value;
-        }
+        if (step.done) return this.#finish(run, step.value);
         ++run.turn;
         if (step.value === 'sync') this.#file.syncSync();
       }
@@ -195,7 +192,7 @@ export class Checkpointer {
     try {
       for (;;) {
         const step = run.steps.next();
-        if (step.done) return this.#finish(run, step.value);
+        if (step.done) return void this.#finish(run, step.value);
         const turn = ++run.turn;
         run.waiting = step.value;
         if (step.value === 'sync') await this.#file.sync();
@@ -210,26 +207,25 @@ export class Checkpointer {
     }
   }
 
-  #finish(run: Run, data: CheckpointData): void {
+  #finish(run: Run, data: CheckpointData): CheckpointData {
     this.#run = undefined;
     this.lastFailure = undefined;
     ++this.count;
     run.resolve(data);
     this.#parts.finished();
+    return data;
   }
 
   /** Ends a run that failed; answers what its callers are told. */
   #stop(run: Run, cause: unknown): AegisError {
     this.#run = undefined;
-    let error = cause;
+    let told = cause;
     try {
       run.steps.throw(cause);
-    } catch (told) {
-      // the generator has cleaned up; it says more than the cause when the store has failed
-      error = told;
+    } catch (error) {
+      told = error; // the generator has cleaned up, and knows whether the store has failed
     }
-    this.lastFailure =
-      error instanceof AegisError ? error : new AegisError('IO_ERROR', String(error), { cause: error });
+    this.lastFailure = told instanceof AegisError ? told : causedBy('IO_ERROR', 'the checkpoint', told);
     run.reject(this.lastFailure);
     this.#parts.finished();
     return this.lastFailure;
@@ -292,8 +288,7 @@ export class Checkpointer {
     } catch (error) {
       pager.drain();
       if (unsure) {
-        // Nothing is released, nothing is written over. Whoever asked, perhaps a commit that needs room, is told
-        // what every later caller is.
+        // Nothing is released, nothing is written over. Whoever asked is told what every later caller is.
         pipeline.fail(error);
         throw pipeline.failure ?? error;
       }
