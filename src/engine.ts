@@ -62,7 +62,7 @@ export class StorageEngine implements AsyncDisposable {
   /**
    * Opens a store, creating it if it is not there.
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `UNSUPPORTED`, `NOT_FOUND`, `EXISTS`, `NOT_A_STORE`,
-   *   `UNSUPPORTED_VERSION`, `LOCKED`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`
+   *   `UNSUPPORTED_VERSION`, `LOCKED`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED` (a defect of ours)
    */
   static async open(config?: Partial<StorageConfig>): Promise<StorageEngine> {
     return openEngine(resolveConfig(config));
@@ -78,7 +78,8 @@ export class StorageEngine implements AsyncDisposable {
 
   /**
    * Reads a key: its value, or undefined. The bytes are the caller's own.
-   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
+   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device)
    */
   get(key: Bytes): Uint8Array | undefined {
     const { root, store } = this.#readable();
@@ -89,7 +90,7 @@ export class StorageEngine implements AsyncDisposable {
     }
   }
 
-  /** As `get`, as text: a byte order mark is kept, invalid UTF-8 shows as U+FFFD. */
+  /** As `get`, as text: a byte order mark is kept, invalid UTF-8 shows as U+FFFD. @throws AegisError as `get` */
   getString(key: Bytes): string | undefined {
     const { root, store } = this.#readable();
     try {
@@ -100,7 +101,7 @@ export class StorageEngine implements AsyncDisposable {
     }
   }
 
-  /** Reads many keys in one go, faster than one by one; absent ones are undefined. */
+  /** Reads many keys in one go, faster than one by one; absent ones are undefined. @throws AegisError as `get` */
   getMany(keys: readonly Bytes[]): (Uint8Array | undefined)[] {
     const { root, store } = this.#readable();
     try {
@@ -110,7 +111,7 @@ export class StorageEngine implements AsyncDisposable {
     }
   }
 
-  /** Whether a key is there. */
+  /** Whether a key is there. @throws AegisError as `get` */
   has(key: Bytes): boolean {
     const { root, store } = this.#readable();
     try {
@@ -120,7 +121,10 @@ export class StorageEngine implements AsyncDisposable {
     }
   }
 
-  /** The records of a range as of now, whatever is written while it is read. Close it, or read it to the end. */
+  /**
+   * The records of a range as of now, whatever is written while it is read. Close it, or read it to the end.
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CLOSED`, `STORE_FAILED`
+   */
   scan(options?: RangeOptions): Scan {
     const { root, store, leases, transactions } = this.#readable();
     const { trees } = store;
@@ -131,7 +135,7 @@ export class StorageEngine implements AsyncDisposable {
     return scan;
   }
 
-  /** Number of the records of a range. */
+  /** Number of the records of a range. @throws AegisError as `get` */
   count(options?: RangeOptions): number {
     const { root, store } = this.#readable();
     const range = resolveRange(store.trees, options);
@@ -143,7 +147,10 @@ export class StorageEngine implements AsyncDisposable {
     }
   }
 
-  /** A read-only view of the present state. Close it: the old pages it sees are kept as long as it is open. */
+  /**
+   * A read-only view of the present state. Close it: the old pages it sees are kept as long as it is open.
+   * @throws AegisError `CLOSED`, `STORE_FAILED`
+   */
   snapshot(): Snapshot {
     const { root, store, leases, transactions } = this.#readable();
     const lease = leases.take();
@@ -162,41 +169,44 @@ export class StorageEngine implements AsyncDisposable {
 
   /**
    * Writes a key. Resolves when the commit is visible and, with `syncOnCommit`, durable.
-   * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `OUT_OF_SPACE`, `COMMIT_UNKNOWN`,
-   *   `STORE_FAILED`, `CLOSED`
+   * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
+   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`
    */
   async put(key: Bytes, value: Bytes): Promise<void> {
     await this.#writable().writer.put(MAIN_TREE, key, value, this.config.syncOnCommit);
   }
 
-  /** Removes a key; resolves to whether it was there. Durable and visible as `put`. */
+  /** Removes a key; resolves to whether it was there. Durable and visible as `put`. @throws AegisError as `put` */
   async delete(key: Bytes): Promise<boolean> {
     return (await this.#writable().writer.delete(MAIN_TREE, key, this.config.syncOnCommit)).deleted > 0;
   }
 
-  /** Does all operations in one commit, in their order, or none. Durable and visible as `put`. */
+  /** Does all in one commit, in their order, or none. Durable and visible as `put`. @throws AegisError as `put` */
   async batch(operations: Iterable<BatchOperation>): Promise<void> {
     await this.#writable().writer.batch(MAIN_TREE, operations, this.config.syncOnCommit);
   }
 
-  /** As `put`, blocking. */
+  /** As `put`, blocking. @throws AegisError as `put`, `UNSUPPORTED` (the backend cannot make a file at once) */
   putSync(key: Bytes, value: Bytes): void {
     this.#writable().writer.putSync(MAIN_TREE, key, value, this.config.syncOnCommit);
   }
 
-  /** As `delete`, blocking. */
+  /** As `delete`, blocking. @throws AegisError as `putSync` */
   deleteSync(key: Bytes): boolean {
     return this.#writable().writer.deleteSync(MAIN_TREE, key, this.config.syncOnCommit).deleted > 0;
   }
 
-  /** As `batch`, blocking. */
+  /** As `batch`, blocking. @throws AegisError as `putSync` */
   batchSync(operations: Iterable<BatchOperation>): void {
     this.#writable().writer.batchSync(MAIN_TREE, operations, this.config.syncOnCommit);
   }
 
   // --- transactions ---------------------------------------------------------------------------------------------
 
-  /** Begins a transaction on the present state. */
+  /**
+   * Begins a transaction on the present state.
+   * @throws AegisError `INVALID_ARGUMENT`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   */
   beginTransaction(options: TransactionOptions = {}): Transaction {
     checkOptions('beginTransaction', options, ['isolation', 'readOnly']);
     const { readOnly = false } = options;
@@ -205,13 +215,15 @@ export class StorageEngine implements AsyncDisposable {
     }
     const isolation = isolationOf(options.isolation);
     const machine = readOnly ? this.#readable() : this.#writable();
+    const tx = new Transaction(machine.transactions, ++this.#lastTransaction, isolation, readOnly);
     ++machine.activeTransactions;
-    return new Transaction(machine.transactions, ++this.#lastTransaction, isolation, readOnly);
+    return tx;
   }
 
   /**
    * Runs `work` in a transaction and commits it; on CONFLICT runs it again with a new one, after a growing wait.
    * Resolves to what `work` answered. When `work` throws, the transaction is aborted and the error passed on.
+   * @throws AegisError as `put`, `CONFLICT` (each time it was tried), `TRANSACTION_FINISHED`
    */
   async transaction<T>(work: (tx: Transaction) => T | Promise<T>, options: RetryOptions = {}): Promise<T> {
     if (typeof work !== 'function') throw invalid('transaction', work, 'a function');
@@ -250,12 +262,18 @@ export class StorageEngine implements AsyncDisposable {
 
   // --- upkeep ---------------------------------------------------------------------------------------------------
 
-  /** Writes a checkpoint of everything committed by now; blocks neither readers nor writers. */
+  /**
+   * Writes a checkpoint of everything committed by now; blocks neither readers nor writers.
+   * @throws AegisError `READ_ONLY`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   */
   async checkpoint(): Promise<CheckpointData> {
     return this.#writable().checkpointer.checkpoint();
   }
 
-  /** Reads every page and checks every checksum and structural rule; lists damage and changes nothing. */
+  /**
+   * Reads every page and checks every checksum and structural rule; lists damage and changes nothing.
+   * @throws AegisError `CLOSED`, `STORE_FAILED`
+   */
   async verify(): Promise<VerifyReport> {
     const machine = this.#readable();
     const { root, store, leases, pause, config } = machine;
@@ -279,7 +297,7 @@ export class StorageEngine implements AsyncDisposable {
     }
   }
 
-  /** Counters and sizes. */
+  /** Counters and sizes. @throws AegisError `IO_ERROR`, `CLOSED` */
   stats(): StorageStats {
     this.#checkOpen();
     return this.#machine.stats();
@@ -288,13 +306,14 @@ export class StorageEngine implements AsyncDisposable {
   /**
    * Waits for queued commits, aborts what is open, writes a checkpoint, and gives files and lock back. Idempotent;
    * afterwards every call answers CLOSED. When the last checkpoint fails the store is closed all the same, and the
-   * error passed on: what was acknowledged is in the log.
+   * error passed on: what was acknowledged is in the log. @throws AegisError `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
   }
 
+  /** As `close`. @throws AegisError as `close` */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }

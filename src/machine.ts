@@ -67,7 +67,7 @@ export class Machine {
       sequence: store.sequence,
       position: store.position,
       logged: (bytes) => this.#logged(bytes),
-      allApplied: () => conflicts.allApplied(),
+      conflicts,
       unhold: () => this.#unhold(),
     });
     const admission = new Admission({

@@ -27,21 +27,24 @@ export class Snapshot implements Disposable {
     this.#source = source;
   }
 
-  /** Reads a key: its value, or undefined. The bytes are the caller's own. */
+  /**
+   * Reads a key: its value, or undefined. The bytes are the caller's own.
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   */
   get(key: Bytes): Uint8Array | undefined {
     const { trees, root, lease } = this.#check();
     const value = trees.get(root, lease.epoch, trees.setKey(key));
     return value instanceof Uint8Array ? value : undefined;
   }
 
-  /** As `get`, as text: a byte order mark is kept, invalid UTF-8 shows as U+FFFD. */
+  /** As `get`, as text: a byte order mark is kept, invalid UTF-8 shows as U+FFFD. @throws AegisError as `get` */
   getString(key: Bytes): string | undefined {
     const { trees, root, lease } = this.#check();
     const value = trees.getString(root, lease.epoch, trees.setKey(key));
     return typeof value === 'string' ? value : undefined;
   }
 
-  /** Reads many keys in one go; absent ones are undefined. */
+  /** Reads many keys in one go; absent ones are undefined. @throws AegisError as `get` */
   getMany(keys: readonly Bytes[]): (Uint8Array | undefined)[] {
     const { trees, root, lease } = this.#check();
     return trees
@@ -49,13 +52,16 @@ export class Snapshot implements Disposable {
       .map((value) => (value instanceof Uint8Array ? value : undefined));
   }
 
-  /** Whether a key is there. */
+  /** Whether a key is there. @throws AegisError as `get` */
   has(key: Bytes): boolean {
     const { trees, root, lease } = this.#check();
     return trees.has(root, lease.epoch, trees.setKey(key)) === true;
   }
 
-  /** The records of a range. A scan may outlive the snapshot it came from. */
+  /**
+   * The records of a range. A scan may outlive the snapshot it came from.
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CLOSED`, `STORE_FAILED`
+   */
   scan(options?: RangeOptions): Scan {
     const { trees, root, lease, leases, check } = this.#check();
     const range = resolveRange(trees, options);
@@ -65,7 +71,7 @@ export class Snapshot implements Disposable {
     return scan;
   }
 
-  /** Number of the records of a range. */
+  /** Number of the records of a range. @throws AegisError as `get` */
   count(options?: RangeOptions): number {
     const { trees, root, lease } = this.#check();
     const range = resolveRange(trees, options);

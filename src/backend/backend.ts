@@ -8,9 +8,9 @@
  *    machine; creations, removals and renames need `syncDirectory`.
  * 3. A file reads as zeros wherever nothing was written below its end.
  * 4. Failures are thrown as `AegisError`: `INVALID_ARGUMENT` (a name or position that cannot be), `NOT_FOUND`,
- *    `READ_ONLY`, `CLOSED` (used after `close`), `LOCKED`, `OUT_OF_SPACE` (ENOSPC, EDQUOT, EFBIG) and otherwise
- *    `IO_ERROR` with `errno` and `operation`. A failed sync is always `IO_ERROR` with the operation `sync`, also
- *    when the reason was space: nobody can say what became of the bytes.
+ *    `READ_ONLY`, `CLOSED` (used after `close`), `LOCKED`, `OUT_OF_SPACE` (ENOSPC, EDQUOT, EFBIG, of a call that takes
+ *    room) and otherwise `IO_ERROR` with `errno` and `operation`. A failed sync is always `IO_ERROR` with the
+ *    operation `sync`, also when the reason was space: nobody can say what became of the bytes.
  */
 
 /** Clock, randomness and timers. The engine has no other source of either. */

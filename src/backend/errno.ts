@@ -11,7 +11,11 @@ const CODES: Readonly<Record<string, AegisErrorCode>> = {
   EISDIR: 'NOT_A_STORE',
 };
 
+/** Operations that take no room: whatever a system means by such an error there, it is not that room is short. */
+const NEED_NO_ROOM: ReadonlySet<string> = new Set(['read', 'stat', 'list', 'remove']);
+
 /** The code for an error of the system. A failed sync is `IO_ERROR` whatever the reason (see `backend.ts`). */
 export function codeOfErrno(errno: string | undefined, operation: string): AegisErrorCode {
-  return (operation === 'sync' ? undefined : CODES[errno ?? '']) ?? 'IO_ERROR';
+  const code = CODES[errno ?? ''] ?? 'IO_ERROR';
+  return operation === 'sync' || (code === 'OUT_OF_SPACE' && NEED_NO_ROOM.has(operation)) ? 'IO_ERROR' : code;
 }

@@ -84,7 +84,7 @@ export class Admission {
     const pages = room.pagesFor(size);
     room.ensure((noted ? 2 * pages : pages) + queue.pages, size.pages === 0);
     if (!this.#logRoom(to - half.base, queue.unwritten + 1, how)) return undefined;
-    if (noted) conflicts.note(from, to, pipeline.nextSequence);
+    if (noted) this.#noteNext((note) => note(from, to));
     const commit = this.#commit(half, { from, to, pages, sync: how.sync, done, noted });
     half.at = x.partSeal(half.at, to, PART_FIRST | PART_LAST, commit.sequence, x.recordsCount(from, to));
     queue.push(commit);
@@ -108,9 +108,7 @@ export class Admission {
     room.ensure(noted ? 2 * pages : pages, writes.pages === 0);
     if (!this.#logRoom(writes.bytes + groups * (PART_HEADER_SIZE + 8), groups, how)) return undefined;
     if (noted) {
-      packPieces(writes, half, pipeline.maxPayload, (from, end) => {
-        conflicts.note(from, end, pipeline.nextSequence);
-      });
+      this.#noteNext((note) => packPieces(writes, half, pipeline.maxPayload, (from, end) => note(from, end)));
     }
     const commit = this.#commit(half, { from: 0, to: 0, pages, sync: how.sync, done, noted, writes });
     pipeline.writeLarge(commit, (write) => {
@@ -182,6 +180,18 @@ export class Admission {
   /** Notes queued commits for a transaction that begins now (conflicts.ts, invariant 1). */
   noteQueued(): void {
     for (const commit of this.#parts.pipeline.queue) if (!commit.noted) this.#note(commit);
+  }
+
+  /** Notes the commit that is let in next; one that cannot be noted whole is not let in, and counts as taken back. */
+  #noteNext(work: (note: (from: number, end: number) => void) => void): void {
+    const { conflicts, pipeline } = this.#parts;
+    try {
+      work((from, end) => conflicts.note(from, end, pipeline.nextSequence));
+    } catch (error) {
+      conflicts.takeBack(1);
+      pipeline.queue.forgetNotes();
+      throw error;
+    }
   }
 
   #note(commit: Commit): void {

@@ -20,6 +20,7 @@ import type { BackendHost } from '../backend/backend.ts';
 import { AegisError, causedBy, invariant } from '../errors.ts';
 import type { Applier } from '../store/apply.ts';
 import type { Log, LogPosition } from '../wal/log.ts';
+import type { Conflicts } from './conflicts.ts';
 import type { Commit } from './queue.ts';
 import { CommitQueue, recordsOf } from './queue.ts';
 import { Waiting } from './waiting.ts';
@@ -37,8 +38,8 @@ export interface CommitParts {
   readonly position: LogPosition;
   /** Something was logged: the time to see whether a checkpoint is due. */
   readonly logged: (bytes: number) => void;
-  /** No commit is on its way any more. */
-  readonly allApplied: () => void;
+  /** Hears when no commit is on its way any more, and of sequences that are given back. */
+  readonly conflicts: Pick<Conflicts, 'allApplied' | 'takeBack'>;
   /** Runs a checkpoint to its end without yielding, when writers are held. */
   readonly unhold: () => void;
 }
@@ -243,6 +244,7 @@ export class CommitPipeline {
       });
     } catch (error) {
       --this.#sequence;
+      this.#parts.conflicts.takeBack(1);
       throw this.#refusal(error);
     }
     commit.written = true;
@@ -255,6 +257,7 @@ export class CommitPipeline {
   #takeBack(cause: unknown): void {
     const refused = this.#queue.takeBack();
     this.#sequence -= refused.length;
+    this.#parts.conflicts.takeBack(refused.length);
     const error = this.#refusal(cause);
     for (const commit of refused) commit.done(error);
   }
@@ -289,7 +292,7 @@ export class CommitPipeline {
       ++this.counters.commits;
       commit.done(undefined);
     }
-    if (this.#queue.length === 0) this.#parts.allApplied();
+    if (this.#queue.length === 0) this.#parts.conflicts.allApplied();
     if (relaxed && log) this.#syncLater();
   }
 
@@ -303,8 +306,7 @@ export class CommitPipeline {
 
   /** Makes durable what was committed without a sync. */
   async syncRelaxed(): Promise<void> {
-    this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
+    this.stop();
     const { log } = this.#parts;
     if (!log || this.#failure || log.durable >= log.end) return;
     try {
@@ -326,7 +328,7 @@ export class CommitPipeline {
     return this.#queue.length > 0 || this.#waiting.length > 0 || this.#syncing;
   }
 
-  /** No more timers: the store is being closed. */
+  /** No timer is left. */
   stop(): void {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
@@ -334,9 +336,7 @@ export class CommitPipeline {
 
   #wake(): void {
     if (this.#isBusy) return;
-    const idle = this.#idle;
-    this.#idle = [];
-    for (const resolve of idle) resolve();
+    for (const resolve of this.#idle.splice(0)) resolve();
   }
 
   // --- blocking -------------------------------------------------------------------------------------------------

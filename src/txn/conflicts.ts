@@ -9,7 +9,10 @@
  *   1. Every commit above the snapshot of the oldest open transaction, queued or applied, is noted: when it is queued
  *      if a transaction is open, and when a transaction begins if it is still queued and has no note. So validation
  *      asks the notes only.
- *   2. A commit that fails after it was noted leaves notes that can only cause a needless CONFLICT.
+ *   2. A commit that fails after it was noted leaves notes, and its sequence goes to another one. So notes carry
+ *      *stamps*: a sequence and how many were taken back so far, which never serves twice. What is left behind can
+ *      only cause a needless CONFLICT, and only for transactions that began before the failure or while commits from
+ *      before it are queued.
  */
 import { OUT_AREA } from '../../assembly/layout.ts';
 import { PrivateTree } from '../store/private-tree.ts';
@@ -27,7 +30,7 @@ export interface ReadRange {
 
 interface Generation {
   readonly notes: Map<number, PrivateTree>;
-  /** Highest sequence noted. */
+  /** Highest stamp noted. */
   last: number;
 }
 
@@ -38,9 +41,11 @@ export class Conflicts {
   readonly #trees: Trees;
   #current: Generation = { notes: new Map(), last: 0 };
   #older: Generation = { notes: new Map(), last: 0 };
-  /** Snapshot sequences of open transactions that may write, with how many have each. */
+  /** Stamps of the snapshots of open transactions that may write, with how many have each. */
   readonly #open = new Map<number, number>();
   readonly #applied: () => number;
+  /** Sequences taken back. */
+  #takenBack = 0;
 
   /** @param applied the commit that a transaction begun now has as its snapshot. */
   constructor(trees: Trees, applied: () => number) {
@@ -62,17 +67,24 @@ export class Conflicts {
     return pages;
   }
 
-  /** A transaction begins on the state of a sequence. */
-  begin(sequence: number): void {
-    this.#open.set(sequence, (this.#open.get(sequence) ?? 0) + 1);
+  /** A transaction begins on the state of a sequence; answers the stamp it is validated with. */
+  begin(sequence: number): number {
+    const stamp = sequence + this.#takenBack;
+    this.#open.set(stamp, (this.#open.get(stamp) ?? 0) + 1);
+    return stamp;
   }
 
-  /** A transaction that began on that state is over. */
-  end(sequence: number): void {
-    const left = (this.#open.get(sequence) ?? 1) - 1;
-    if (left > 0) this.#open.set(sequence, left);
-    else this.#open.delete(sequence);
+  /** A transaction that began with that stamp is over. */
+  end(stamp: number): void {
+    const left = (this.#open.get(stamp) ?? 1) - 1;
+    if (left > 0) this.#open.set(stamp, left);
+    else this.#open.delete(stamp);
     this.#collect();
+  }
+
+  /** So many sequences that may be noted were taken back. Commits still queued have to be noted again. */
+  takeBack(count: number): void {
+    this.#takenBack += count;
   }
 
   /** Everything queued is applied: with no transaction open, nobody will ask for the notes. */
@@ -82,13 +94,14 @@ export class Conflicts {
 
   /** Notes a sequence for the key of every record from one address to another. */
   note(from: number, end: number, sequence: number): void {
+    const stamp = sequence + this.#takenBack;
     const { pager } = this.#trees;
     const { x } = pager.core;
     for (let at = from; at < end; ) {
       const tree = x.recordTree(at);
-      const notes = this.#notesFor(tree, sequence);
+      const notes = this.#notesFor(tree, stamp);
       pager.run(() => {
-        const status = x.recordsNote(notes, tree, at, end, sequence);
+        const status = x.recordsNote(notes, tree, at, end, stamp);
         if (x.applyAt() !== at) pager.release();
         at = x.applyAt();
         return status;
@@ -96,9 +109,9 @@ export class Conflicts {
     }
   }
 
-  /** The tree that notes for a tree of the store go to; `sequence` is the highest that will be noted. */
-  #notesFor(tree: number, sequence: number): number {
-    this.#current.last = Math.max(this.#current.last, sequence);
+  /** The tree that notes for a tree of the store go to; `stamp` is the highest that will be noted. */
+  #notesFor(tree: number, stamp: number): number {
+    this.#current.last = Math.max(this.#current.last, stamp);
     let notes = this.#current.notes.get(tree);
     if (!notes) {
       notes = new PrivateTree(this.#trees);
@@ -107,30 +120,30 @@ export class Conflicts {
     return notes.open();
   }
 
-  /** Whether a key, which lies in linear memory, was committed after a sequence. */
-  keyChanged(tree: number, key: number, keyLength: number, sequence: number): boolean {
+  /** Whether a key, which lies in linear memory, was committed after a stamp. */
+  keyChanged(tree: number, key: number, keyLength: number, stamp: number): boolean {
     return (
-      this.#noted(this.#current, tree, key, keyLength, sequence) ||
-      this.#noted(this.#older, tree, key, keyLength, sequence)
+      this.#noted(this.#current, tree, key, keyLength, stamp) ||
+      this.#noted(this.#older, tree, key, keyLength, stamp)
     );
   }
 
-  /** Whether any key of a range was committed after a sequence. */
-  rangeChanged(range: ReadRange, sequence: number): boolean {
-    return this.#rangeNoted(this.#current, range, sequence) || this.#rangeNoted(this.#older, range, sequence);
+  /** Whether any key of a range was committed after a stamp. */
+  rangeChanged(range: ReadRange, stamp: number): boolean {
+    return this.#rangeNoted(this.#current, range, stamp) || this.#rangeNoted(this.#older, range, stamp);
   }
 
-  #noted(generation: Generation, tree: number, key: number, keyLength: number, sequence: number): boolean {
+  #noted(generation: Generation, tree: number, key: number, keyLength: number, stamp: number): boolean {
     const notes = generation.notes.get(tree);
-    if (!notes || notes.root === 0 || generation.last <= sequence) return false;
+    if (!notes || notes.root === 0 || generation.last <= stamp) return false;
     const { x } = this.#trees.pager.core;
-    this.#trees.pager.run(() => x.noteNewer(notes.root, key, keyLength, sequence));
+    this.#trees.pager.run(() => x.noteNewer(notes.root, key, keyLength, stamp));
     return x.valueLength() === 1;
   }
 
-  #rangeNoted(generation: Generation, range: ReadRange, sequence: number): boolean {
+  #rangeNoted(generation: Generation, range: ReadRange, stamp: number): boolean {
     const notes = generation.notes.get(range.tree);
-    if (!notes || notes.root === 0 || generation.last <= sequence) return false;
+    if (!notes || notes.root === 0 || generation.last <= stamp) return false;
     const { x, u8, u32 } = this.#trees.pager.core;
     const view = new DataView(u8.buffer);
     const end = range.upper.inclusive ? RANGE_END_INCLUSIVE : 0;
@@ -141,7 +154,7 @@ export class Conflicts {
       let at = OUT_AREA;
       for (let i = 0; i < count; ++i) {
         const length = u32[at / 4] as number;
-        if (view.getFloat64(at + 8 + length, true) > sequence) return true;
+        if (view.getFloat64(at + 8 + length, true) > stamp) return true;
         if (i === count - 1) start = u8.slice(at + 8, at + 8 + length);
         at = (at + 8 + length + 8 + 3) & ~3;
       }
@@ -152,8 +165,8 @@ export class Conflicts {
 
   #collect(): void {
     // A commit that is noted and still queued is news to a transaction that begins before it is applied.
-    let oldest = this.#applied();
-    for (const sequence of this.#open.keys()) oldest = Math.min(oldest, sequence);
+    let oldest = this.#applied() + this.#takenBack;
+    for (const stamp of this.#open.keys()) oldest = Math.min(oldest, stamp);
     if (this.#older.last <= oldest) {
       drop(this.#older);
       // The current generation ages only when there is something in it; it is dropped in its turn.

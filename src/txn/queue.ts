@@ -160,7 +160,13 @@ export class CommitQueue {
       --half.pending;
       this.#pages -= commit.pages;
     }
+    this.forgetNotes();
     return refused;
+  }
+
+  /** What is still queued has to be noted again, with other stamps. */
+  forgetNotes(): void {
+    for (const commit of this) commit.noted = false;
   }
 
   /** Takes everything out: the store has failed. */

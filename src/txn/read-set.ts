@@ -35,17 +35,17 @@ export class ReadSet {
     return range;
   }
 
-  /** Whether anything read was committed after a sequence. */
-  changedSince(sequence: number, conflicts: Conflicts): boolean {
+  /** Whether anything read was committed after a stamp. */
+  changedSince(stamp: number, conflicts: Conflicts): boolean {
     for (const [tree, keys] of this.#keys) {
       let changed = false;
       keys.walk((key, keyLength) => {
-        changed = conflicts.keyChanged(tree, key, keyLength, sequence);
+        changed = conflicts.keyChanged(tree, key, keyLength, stamp);
         return !changed;
       });
       if (changed) return true;
     }
-    return this.#ranges.some((range) => conflicts.rangeChanged(range, sequence));
+    return this.#ranges.some((range) => conflicts.rangeChanged(range, stamp));
   }
 
   /** Frees what it takes. */

@@ -51,14 +51,17 @@ export class Scan implements IterableIterator<Entry>, Disposable {
         : new RangeReader(source.trees, source.ownRoot, source.lease.privateEpoch, source.range);
   }
 
-  /** The next record. @throws AegisError `CORRUPTION`, `CLOSED` (the engine was closed), `STORE_FAILED` */
+  /** The next record. @throws AegisError `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED` */
   next(): IteratorResult<Entry> {
     const reader = this.#advance(false);
     if (!reader) return { done: true, value: undefined };
     return { done: false, value: [reader.key(), reader.value()] };
   }
 
-  /** Up to `n` records at once: the fastest way through a range. Fewer than `n` mean that the range is exhausted. */
+  /**
+   * Up to `n` records at once: the fastest way through a range. Fewer than `n` mean that the range is exhausted.
+   * @throws AegisError as `next`, `INVALID_ARGUMENT`
+   */
   nextMany(n: number): Entry[] {
     if (!Number.isSafeInteger(n) || n < 1) {
       throw invalid('nextMany', n, 'a whole number from 1 on');
@@ -72,12 +75,12 @@ export class Scan implements IterableIterator<Entry>, Disposable {
     return entries;
   }
 
-  /** The keys only, from here on; values are not read. */
+  /** The keys only, from here on; values are not read. @throws AegisError as `next` */
   keys(): IterableIterator<Uint8Array> {
     return this.#each(true, (reader) => reader.key());
   }
 
-  /** The values only, from here on. */
+  /** The values only, from here on. @throws AegisError as `next` */
   values(): IterableIterator<Uint8Array> {
     return this.#each(false, (reader) => reader.value());
   }

@@ -49,6 +49,8 @@ export interface TransactionParts {
 class Holdings {
   readonly #parts: TransactionParts;
   readonly sequence: number;
+  /** What its commit is validated with (conflicts.ts). */
+  readonly stamp: number;
   readonly isReadOnly: boolean;
   readonly writes: WriteSet;
   readonly reads: ReadSet | undefined;
@@ -62,17 +64,15 @@ class Holdings {
     this.sequence = parts.pipeline.applied;
     this.writes = new WriteSet(parts.trees);
     this.reads = isolation === 'serializable' && !readOnly ? new ReadSet(parts.trees) : undefined;
-    if (!readOnly) {
-      parts.admission.noteQueued();
-      parts.conflicts.begin(this.sequence);
-    }
+    if (!readOnly) parts.admission.noteQueued();
+    this.stamp = readOnly ? 0 : parts.conflicts.begin(this.sequence);
   }
 
   /** The snapshot is given back: nothing can be read or validated any more. */
   release(): void {
     this.reads?.drop();
     if (!this.handedOver) this.writes.drop();
-    if (!this.isReadOnly) this.#parts.conflicts.end(this.sequence);
+    if (!this.isReadOnly) this.#parts.conflicts.end(this.stamp);
     this.#parts.ended(this.committed);
   }
 }
@@ -108,7 +108,10 @@ export class Transaction implements Disposable {
 
   // --- reading --------------------------------------------------------------------------------------------------
 
-  /** Reads a key. @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION` */
+  /**
+   * Reads a key. @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`,
+   *   `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`
+   */
   get(key: Bytes): Uint8Array | undefined {
     this.#active();
     const length = this.#parts.trees.setKey(key);
@@ -119,19 +122,19 @@ export class Transaction implements Disposable {
     return value as Uint8Array | undefined;
   }
 
-  /** As `get`, as text: a byte order mark is kept, invalid UTF-8 shows as U+FFFD. */
+  /** As `get`, as text: a byte order mark is kept, invalid UTF-8 shows as U+FFFD. @throws AegisError as `get` */
   getString(key: Bytes): string | undefined {
     const value = this.get(key);
     return value && decodeString(value);
   }
 
-  /** Reads many keys; absent ones are undefined. */
+  /** Reads many keys; absent ones are undefined. @throws AegisError as `get` */
   getMany(keys: readonly Bytes[]): (Uint8Array | undefined)[] {
     checkKeyList(keys);
     return keys.map((key) => this.get(key));
   }
 
-  /** Whether a key is there. */
+  /** Whether a key is there. @throws AegisError as `get` */
   has(key: Bytes): boolean {
     this.#active();
     const length = this.#parts.trees.setKey(key);
@@ -142,13 +145,13 @@ export class Transaction implements Disposable {
     return found === true;
   }
 
-  /** The records of a range, own writes as of this call included, so that a loop may write. */
+  /** The records of a range, own writes as of this call included: a loop may write. @throws AegisError as `get` */
   scan(options?: RangeOptions): Scan {
     this.#active();
     return this.#scan(resolveRange(this.#parts.trees, options));
   }
 
-  /** Number of the records of a range. */
+  /** Number of the records of a range. @throws AegisError as `get` */
   count(options?: RangeOptions): number {
     this.#active();
     const { trees, mainTree, mainRoot } = this.#parts;
@@ -212,14 +215,14 @@ export class Transaction implements Disposable {
 
   // --- writing --------------------------------------------------------------------------------------------------
 
-  /** Writes a key, for this transaction until it commits. @throws AegisError also `READ_ONLY`, `OUT_OF_SPACE` */
+  /** Writes a key, for this transaction until it commits. @throws AegisError as `get`, `READ_ONLY` */
   put(key: Bytes, value: Bytes): void {
     this.#writable();
     const bytes = this.#parts.trees.keyBytes(key);
     this.#holdings.writes.put(this.#parts.mainTree, bytes, valueBytes(value));
   }
 
-  /** Removes a key, for this transaction until it commits. */
+  /** Removes a key, for this transaction until it commits. @throws AegisError as `put` */
   delete(key: Bytes): void {
     this.#writable();
     this.#holdings.writes.delete(this.#parts.mainTree, this.#parts.trees.keyBytes(key));
@@ -229,8 +232,8 @@ export class Transaction implements Disposable {
 
   /**
    * Commits. Resolves when the commit is visible and, with `sync` (default: the store's `syncOnCommit`), durable.
-   * @throws AegisError `CONFLICT` (nothing was changed; run the transaction again), `OUT_OF_SPACE`, `COMMIT_UNKNOWN`,
-   *   `STORE_FAILED`, `TRANSACTION_FINISHED`
+   * @throws AegisError `CONFLICT` (nothing was changed; run the transaction again), `INVALID_ARGUMENT`, `CORRUPTION`,
+   *   `OUT_OF_SPACE`, `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `TRANSACTION_FINISHED`, `CLOSED`
    */
   async commit(options: { sync?: boolean } = {}): Promise<CommitResult> {
     const attempt = this.#begin(options, false);
@@ -242,7 +245,7 @@ export class Transaction implements Disposable {
     }
   }
 
-  /** As `commit`, blocking. */
+  /** As `commit`, blocking. @throws AegisError as `commit`, `UNSUPPORTED` */
   commitSync(options: { sync?: boolean } = {}): CommitResult {
     const attempt = this.#begin(options, true);
     if (!attempt) return this.#nothingToDo();
@@ -253,7 +256,7 @@ export class Transaction implements Disposable {
     }
   }
 
-  /** Gives everything up; idempotent, and nothing after a commit. */
+  /** Gives everything up; idempotent. @throws AegisError `TRANSACTION_FINISHED` (it was committed) */
   abort(): void {
     if (this.#state === 'committed' || this.#state === 'committing') {
       throw new AegisError('TRANSACTION_FINISHED', `the transaction is ${this.#state}`);
@@ -298,14 +301,14 @@ export class Transaction implements Disposable {
 
   #validate(): void {
     const { conflicts } = this.#parts;
-    const { writes, reads, sequence } = this.#holdings;
+    const { writes, reads, stamp } = this.#holdings;
     for (const [tree, own] of writes.trees) {
       own.walk((key, keyLength) => {
-        if (!conflicts.keyChanged(tree, key, keyLength, sequence)) return true;
+        if (!conflicts.keyChanged(tree, key, keyLength, stamp)) return true;
         throw conflict('a key this transaction writes');
       });
     }
-    if (reads?.changedSince(sequence, conflicts)) throw conflict('what this transaction has read');
+    if (reads?.changedSince(stamp, conflicts)) throw conflict('what this transaction has read');
   }
 
   #nothingToDo(): CommitResult {

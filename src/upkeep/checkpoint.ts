@@ -249,8 +249,6 @@ export class Checkpointer {
       const retired: Place[] = [];
       const chunkCount = Math.ceil(nextPage / directory.fanout);
       const plan = yield* this.#writeChunks(snapshot.epoch, nextPage, chunkCount, changed, fresh, retired);
-      unsure = true;
-      yield 'sync';
       const superblock: Superblock = {
         ...this.#superblock,
         generation: this.#superblock.generation + 1,
@@ -266,6 +264,8 @@ export class Checkpointer {
         endUnit: blocks.extents.end,
         logSize: log?.readySize ?? 0,
       };
+      unsure = true;
+      yield 'sync';
       for (const slot of [1 - this.#slot, this.#slot]) {
         this.checkFence();
         writeSuperblock(pager.core, blocks.file, slot, superblock);

@@ -126,10 +126,11 @@ async function create(options: OpenOptions, file: BackendFile): Promise<OpenedSt
     logSize: 0,
   };
   const parts = assemble(options, file, superblock);
+  // Whatever an unfinished creation left behind goes first: a piece of a superblock before it would look like damage.
+  file.truncate(0);
   writeSuperblock(parts.core, file, 0, superblock);
   await file.sync();
   await options.backend.syncDirectory();
-  // Whatever an unfinished creation left behind is not ours.
   file.truncate(FIRST_DATA_UNIT * UNIT_SIZE);
   parts.pager.blocks.extents.setFilled(FIRST_DATA_UNIT);
   parts.pager.run(() => parts.core.x.treeCreate(MAIN_ROOT));

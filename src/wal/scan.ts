@@ -219,7 +219,7 @@ function readStaleHeaders(
   for (const segment of segments) {
     const run = runs.find((one) => one.segment === segment);
     search(segment, 0, run?.from ?? 0);
-    search(segment, run?.to ?? 0, segment.file.size());
+    search(segment, run?.to ?? 0, segment.size);
   }
   return fence;
 }
@@ -241,16 +241,16 @@ function holderOf(segments: readonly Segment[], lsn: number): Segment | undefine
  */
 function refuseMissing(segments: readonly Segment[], size: number, end: number): void {
   const own = segments.filter(({ foreign }) => !foreign);
-  const cut = own.find(({ header, file }) => {
-    if (header === undefined || header.size <= file.size()) return false;
+  const cut = own.find(({ header, size: there }) => {
+    if (header === undefined || header.size <= there) return false;
     return header.firstLsn <= end && end < header.firstLsn + header.size;
   });
   if (cut !== undefined) {
-    const offset = cut.file.size();
+    const offset = cut.size;
     const message = `${cut.name} was cut short: it ends at ${offset}, where the log may have gone on`;
     throw new AegisError('CORRUPTION', message, { file: cut.name, offset });
   }
-  const found = own.reduce((sum, { file }) => sum + file.size(), 0);
+  const found = own.reduce((sum, segment) => sum + segment.size, 0);
   if (found >= size) return;
   const message = `log files are missing or cut short: they have ${found} bytes, and had ${size}`;
   const gap = own.findIndex(({ number }, index) => number !== index + 1);

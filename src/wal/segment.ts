@@ -34,6 +34,8 @@ export class Segment {
   readonly file: BackendFile;
   /** Absent: never used, or not to be trusted. */
   header: SegmentHeader | undefined;
+  /** Bytes of the file. Known, not asked for: where it is needed, a question that fails would end the store. */
+  size = 0;
   /** Bytes of the file that groups may be written to. */
   limit = 0;
   /** The header is another store's: not ours to write over. */
@@ -62,9 +64,8 @@ export class Segment {
 
   /** Takes on a header; how much of the segment may be written is bounded by what is there of the file. */
   begin(header: SegmentHeader): void {
-    const there = this.file.size();
     this.header = header;
-    this.limit = Math.min(header.size, there - (there % UNIT_SIZE));
+    this.limit = Math.min(header.size, this.size - (this.size % UNIT_SIZE));
   }
 }
 
@@ -86,6 +87,7 @@ export async function openSegments(
       const file = await backend.open(`log-${number}`, { create: false, readOnly });
       const segment = new Segment(number, file);
       segments.push(segment);
+      segment.size = file.size();
       readHeader(core, segment);
     }
   } catch (error) {

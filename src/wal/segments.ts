@@ -97,12 +97,12 @@ export class SegmentLog implements Log {
 
   get diskSize(): number {
     const files = [...this.#live, ...this.#supply.segments];
-    return files.reduce((sum, { file }) => sum + file.size(), 0);
+    return files.reduce((sum, { size }) => sum + size, 0);
   }
 
   get readySize(): number {
     const files = [...this.#live, ...this.#supply.segments.filter(({ ready }) => ready)];
-    return files.reduce((sum, { file }) => sum + file.size(), 0);
+    return files.reduce((sum, { size }) => sum + size, 0);
   }
 
   get failure(): AegisError | undefined {

@@ -64,7 +64,7 @@ export class SegmentSupply {
 
   /** Takes back a segment nobody needs; its directory entry is on stable storage since it was first used. */
   give(segment: Segment): void {
-    segment.ready = segment.file.size() >= this.#size;
+    segment.ready = segment.size >= this.#size;
     segment.synced = segment.writes;
     this.#free.push(segment);
   }
@@ -131,13 +131,13 @@ export class SegmentSupply {
 
   /** Extends a segment's file to its full size with zeros, or leaves it as it was and throws. */
   #fill(segment: Segment): void {
-    const { file } = segment;
-    const before = file.size();
+    const { file, size: before } = segment;
     try {
       this.#health.check();
       for (let at = before; at < this.#size; at += ZEROS.length) {
         file.write([ZEROS.subarray(0, this.#size - at)], at);
       }
+      segment.size = Math.max(before, this.#size);
       this.#isShort = false;
     } catch (error) {
       this.#isShort = error instanceof AegisError && error.code === 'OUT_OF_SPACE';

@@ -1,0 +1,75 @@
+/*
+ * Single faults that once did more harm than they should: each test is one defect that the stories found.
+ */
+import { expect, test } from 'vitest';
+import { SimulatedBackend } from '../../src/backend/simulated.ts';
+import { StorageEngine } from '../../src/engine.ts';
+import { rejected } from '../support/refused.ts';
+
+function open(backend: SimulatedBackend): Promise<StorageEngine> {
+  return StorageEngine.open({
+    backend,
+    walEnabled: true,
+    pageSize: 4096,
+    bufferPoolSize: '64KB',
+    checkpointWalSize: '512KB',
+  });
+}
+
+test('I/O errors: a creation that tears its second try at a superblock is made anew, not damage', async () => {
+  const backend = new SimulatedBackend();
+  backend.plan = ({ operation, position }) =>
+    operation === 'write' && position >= 8192 ? { errno: 'ENOSPC' } : undefined;
+  await rejected('OUT_OF_SPACE', () => open(backend));
+  backend.plan = ({ operation }) => (operation === 'write' ? { errno: 'ENOSPC', torn: 200 } : undefined);
+  await rejected('OUT_OF_SPACE', () => open(backend));
+  backend.plan = () => undefined;
+  const engine = await open(backend);
+  await engine.put('key', 'value');
+  expect(engine.count()).toBe(1);
+  await engine.close();
+});
+
+test('I/O errors: a checkpoint needs no answer about the sizes of log files', async () => {
+  const backend = new SimulatedBackend();
+  const engine = await open(backend);
+  backend.plan = ({ operation }) => (operation === 'size' ? { errno: 'EIO' } : undefined);
+  for (let i = 0; i < 5; i++) {
+    await engine.put('key', 'x'.repeat(200_000));
+    await engine.checkpoint();
+  }
+  await rejected('IO_ERROR', async () => engine.stats());
+  await engine.put('key', 'value');
+  expect(engine.getString('key')).toBe('value');
+  await engine.close();
+});
+
+test('I/O errors: what a commit that could not be written left behind is no conflict for the next one', async () => {
+  for (const size of [10, 2_000_000]) {
+    for (const isBlocking of [true, false]) {
+      const backend = new SimulatedBackend();
+      const engine = await open(backend);
+      const old = engine.beginTransaction();
+      old.put('other', 'x');
+      const write = async (): Promise<void> => {
+        const tx = engine.beginTransaction();
+        tx.put('key', 'x'.repeat(size));
+        if (isBlocking) tx.commitSync();
+        else await tx.commit();
+      };
+      await write();
+      // Taking the commit back needs a write, and that one works.
+      backend.plan = ({ operation, file }) => {
+        if (operation !== 'write' || !file.startsWith('log-')) return undefined;
+        backend.plan = () => undefined;
+        return { errno: 'ENOSPC' };
+      };
+      await rejected('OUT_OF_SPACE', write);
+      await write();
+      await engine.transaction((tx) => tx.put('key', 'again'), { maxRetries: 0 });
+      await old.commit();
+      expect(engine.getString('key')).toBe('again');
+      await engine.close();
+    }
+  }
+});
