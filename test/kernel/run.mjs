@@ -14,7 +14,7 @@ import { keepFigures } from '../support/figures.mjs';
 import * as cuts from './cuts.mjs';
 import * as fsync from './fsync.mjs';
 import * as fullDisk from './full-disk.mjs';
-import { Child, enterNamespaces, missing, place } from './system.mjs';
+import { Child, endWithParent, enterNamespaces, missing, place } from './system.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const areas = [
@@ -45,8 +45,15 @@ const present = chosen.map((area) => ({ ...area, reason: missing(area.needs.prog
 if (place === undefined && present.some(({ reason }) => reason === undefined)) {
   process.exit(await enterNamespaces());
 }
+if (place !== undefined) endWithParent();
 
 const counts = { passed: 0, failed: 0, skipped: 0 };
+
+function skip(row, reason) {
+  if (requireAll) counts.failed++;
+  else counts.skipped++;
+  console.log(requireAll ? `✗ ${row}: ${reason}` : `- ${row}: skipped, ${reason}`);
+}
 
 async function attempt(area, row, test) {
   const started = performance.now();
@@ -57,6 +64,8 @@ async function attempt(area, row, test) {
     keepFigures({ row, size, seed, figures, command: `node test/kernel/run.mjs ${area}` });
     console.log(`✓ ${row} (${took()})`);
   } catch (error) {
+    const absent = /unknown filesystem type|failed to setup loop device/.exec(error.message)?.[0];
+    if (absent !== undefined) return skip(row, absent);
     counts.failed++;
     console.log(`✗ ${row} (${took()}, SEED=${seed} node test/kernel/run.mjs ${area}): ${error.stack}`);
   }
@@ -96,9 +105,7 @@ function randomFrom(start) {
 const program = present.some(({ reason }) => reason === undefined) ? await bundled() : undefined;
 for (const [index, { name, row, reason, test }] of present.entries()) {
   if (reason !== undefined) {
-    if (requireAll) counts.failed++;
-    else counts.skipped++;
-    console.log(requireAll ? `✗ ${row}: ${reason}` : `- ${row}: skipped, ${reason}`);
+    skip(row, reason);
     continue;
   }
   const kit = {

@@ -5,7 +5,7 @@
  * run ends, the kernel then kills what is left, takes the mounts away and, since loop devices are made by `mount`,
  * frees those with them. Only files stay, in a folder named after the process that made it; the next run removes them.
  */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -13,6 +13,7 @@ import { createInterface } from 'node:readline';
 
 const PREFIX = 'aegis-kernel-';
 const COMMAND_LIMIT = 120_000; // ms, for programs that hang
+const NAMESPACES = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
 const ENVIRONMENT = 'AEGIS_KERNEL_PLACE';
 
 /** The folder everything happens in, once we are in namespaces of our own. */
@@ -25,7 +26,10 @@ export function missing(programs, files = []) {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
   const absent = programs.filter((name) => !folders.some((folder) => existsSync(join(folder, name))));
   absent.push(...files.filter((file) => !existsSync(file)));
-  return absent.length > 0 ? `there is no ${absent.join(', ')}` : undefined;
+  if (absent.length > 0) return `there is no ${absent.join(', ')}`;
+  if (place !== undefined) return undefined;
+  const { status } = spawnSync('unshare', [...NAMESPACES, 'true']);
+  return status === 0 ? undefined : 'namespaces cannot be made here';
 }
 
 /** Starts this program again in namespaces of its own and ends as it does. */
@@ -33,9 +37,8 @@ export async function enterNamespaces() {
   const folder = join(tmpdir(), `${PREFIX}${process.pid}`);
   removeLeftovers();
   mkdirSync(folder, { mode: 0o700 });
-  const flags = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
-  const child = spawn('unshare', [...flags, process.execPath, ...process.argv.slice(1)], {
-    stdio: 'inherit',
+  const child = spawn('unshare', [...NAMESPACES, process.execPath, ...process.argv.slice(1)], {
+    stdio: ['pipe', 'inherit', 'inherit'],
     env: { ...process.env, [ENVIRONMENT]: folder },
   });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill('SIGKILL'));
@@ -52,9 +55,15 @@ export async function enterNamespaces() {
   }
 }
 
+/** Inside: when the process that started us dies, however it does, so do we, and all that we started. */
+export function endWithParent() {
+  process.stdin.on('close', () => process.exit(1)).resume();
+}
+
 function removeLeftovers() {
   for (const name of readdirSync(tmpdir())) {
-    if (!name.startsWith(PREFIX) || existsSync(`/proc/${name.slice(PREFIX.length)}`)) continue;
+    const maker = name.startsWith(PREFIX) ? name.slice(PREFIX.length) : '';
+    if (!/^\d+$/.test(maker) || existsSync(`/proc/${maker}`)) continue;
     rmSync(join(tmpdir(), name), { recursive: true, force: true });
   }
 }
