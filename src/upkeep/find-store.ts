@@ -14,6 +14,7 @@ import { AegisError } from '../errors.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { SlotContent, Superblock } from '../store/superblock.ts';
 import { readSlot, slotBytes, strangeness } from '../store/superblock.ts';
+import type { Core } from '../wasm.ts';
 import { createCore } from '../wasm.ts';
 
 /** The superblock to start from. */
@@ -23,6 +24,9 @@ export interface FoundStore {
   /** Whether the other slot is damaged. */
   readonly damaged: boolean;
 }
+
+/** Checks slots before the page size is known: any core can, and nothing of one check is left for the next. */
+let probe: Core | undefined;
 
 const LOG_NAME = /^log-\d+$/;
 
@@ -54,8 +58,7 @@ export function findStore(
 ): FoundStore | undefined {
   const size = file.size();
   refuseForeignData(file, size);
-  // The page size is not known yet: any core can check a slot.
-  const probe = createCore({ pageSize: 4096, frames: 1, storeId: [0, 0] });
+  probe ??= createCore({ pageSize: 4096, frames: 1, storeId: [0, 0] });
   const slots = [readSlot(probe, file, 0), readSlot(probe, file, 1)];
   let best: FoundStore | undefined;
   for (const [slot, content] of slots.entries()) {

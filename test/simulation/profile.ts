@@ -1,0 +1,67 @@
+/* What a simulated program does, and how often. */
+
+import type { SimulatedRandom } from '../../src/backend/simulated-clock.ts';
+import type { StorageConfig } from '../../src/config.ts';
+
+export type ProfileName = 'mixed' | 'blocking' | 'large' | 'failed-sync' | 'modes';
+
+/** How often something is done, as one in so many moves; 0: never. */
+export interface Profile {
+  /** Moves in one life of the store. */
+  readonly moves: number;
+  /** Lives of one store. */
+  readonly lives: number;
+  /** Only blocking calls, and nothing else runs between them. */
+  readonly blocking: boolean;
+  /** One in so many commits is larger than a group of the log. */
+  readonly large: number;
+  /** One in so many lives meets a sync that fails. */
+  readonly failedSync: number;
+  /** One in so many lives runs without the log, and with other commits that are not synced at once. */
+  readonly withoutLog: number;
+  readonly relaxed: number;
+  /** Crash states drawn after each call of the backend. */
+  readonly draws: number;
+}
+
+const MIXED: Profile = {
+  moves: 60,
+  lives: 6,
+  blocking: false,
+  large: 0,
+  failedSync: 0,
+  withoutLog: 0,
+  relaxed: 4,
+  draws: 3,
+};
+
+export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
+  mixed: MIXED,
+  blocking: { ...MIXED, blocking: true },
+  large: { ...MIXED, moves: 25, lives: 3, large: 6, draws: 1 },
+  'failed-sync': { ...MIXED, moves: 40, failedSync: 1 },
+  modes: { ...MIXED, moves: 40, withoutLog: 2, relaxed: 2 },
+};
+
+export function isProfile(name: string): name is ProfileName {
+  return Object.hasOwn(PROFILES, name);
+}
+
+/** Settings of one life: the smallest pool and log there are, so that everything happens often. */
+export function configFor(profile: Profile, random: SimulatedRandom): Partial<StorageConfig> {
+  return {
+    pageSize: 4096,
+    bufferPoolSize: 16 * 4096,
+    checkpointWalSize: 512 * 1024,
+    walFlushInterval: FLUSH_INTERVAL,
+    compression: random.oneIn(2) ? 'lz4' : 'none',
+    walEnabled: !(profile.withoutLog > 0 && random.oneIn(profile.withoutLog)),
+    syncOnCommit: !(profile.relaxed > 0 && random.oneIn(profile.relaxed)),
+  };
+}
+
+/** Milliseconds; a commit that was not synced at once is durable this long and `SLACK` after it was answered. */
+export const FLUSH_INTERVAL = 20;
+
+/** The timer's sync may wait for another one, and each for two segments. */
+export const SLACK = 40;

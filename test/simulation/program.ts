@@ -1,0 +1,291 @@
+/*
+ * One life of a store: a seeded program that commits in every way there is, while other commits, syncs and checkpoints
+ * are on their way. It tells the history what was asked for, and what was promised.
+ *
+ * The order of the calls is the order of the commits. So nothing here may conflict: a transaction writes only keys that
+ * no commit on its way writes, and one that is left open for long is aborted, or writes keys of its own.
+ */
+import type { SimulatedRandom } from '../../src/backend/simulated-clock.ts';
+import type { Snapshot, StorageEngine, Transaction } from '../../src/index.ts';
+import type { BatchOperation } from '../../src/txn/writer.ts';
+import type { History, Write } from './history.ts';
+import type { Profile } from './profile.ts';
+import { FLUSH_INTERVAL, SLACK } from './profile.ts';
+import { inWords, Violation } from './violation.ts';
+
+const KEYS = 40;
+const HELD_MAX = 2;
+
+interface Held {
+  readonly transaction: Transaction;
+  readonly writes: readonly Write[];
+  readonly commits: boolean;
+}
+
+/** What a program runs on. */
+export interface Machine {
+  readonly db: StorageEngine;
+  readonly history: History;
+  readonly profile: Profile;
+  readonly random: SimulatedRandom;
+  /** Simulated milliseconds. */
+  now(): number;
+  /** Whether a fault was put in, so that the store may refuse to go on. */
+  mayFail(): boolean;
+}
+
+/** Writes values that say which commit they are of. */
+function valueFor(commit: number, index: number, size: number): Uint8Array {
+  const value = new Uint8Array(size);
+  const isText = (commit + index) % 2 === 0;
+  for (let at = 0, state = commit * 131 + index; at < size; at++) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    value[at] = isText ? 97 + (at % 23) : state >>> 24;
+  }
+  new DataView(value.buffer).setUint32(0, commit);
+  return value;
+}
+
+export class Program {
+  /** Why the store refuses to go on, once it does. */
+  failure: unknown;
+  commits = 0;
+  readonly #machine: Machine;
+  /** Keys of commits on their way, and how many write each. */
+  readonly #busy = new Map<string, number>();
+  readonly #onTheirWay = new Set<Promise<void>>();
+  /** Answered and not known to be durable: when, and which. */
+  #relaxed: { readonly commit: number; readonly until: number }[] = [];
+  #snapshots: { readonly snapshot: Snapshot; readonly base: number }[] = [];
+  #held: Held[] = [];
+  #own = 0;
+
+  constructor(machine: Machine) {
+    this.#machine = machine;
+  }
+
+  /** Does one thing. */
+  move(): void {
+    const { random, profile } = this.#machine;
+    const { blocking } = profile;
+    const kind = random.below(100);
+    if (kind < 22) this.#put(blocking || random.oneIn(4));
+    else if (kind < 34) this.#delete(blocking || random.oneIn(4));
+    else if (kind < 50) this.#batch(blocking || random.oneIn(4));
+    else if (kind < 68) this.#transaction(blocking || random.oneIn(4));
+    else if (kind < 76) this.#hold();
+    else if (kind < 84) this.#end();
+    else if (kind < 88) this.#takeSnapshot();
+    else if (kind < 93) this.#closeSnapshot();
+    else if (kind < 97) this.#checkpoint();
+    else this.#put(false);
+    this.timePassed();
+  }
+
+  /** What is on its way: resolves when all of it is answered. */
+  async settled(): Promise<void> {
+    while (this.#onTheirWay.size > 0) await Promise.all(this.#onTheirWay);
+  }
+
+  /** What relaxed commits promise: durable some time after they were answered. */
+  timePassed(): void {
+    const { history } = this.#machine;
+    const now = this.#machine.now();
+    this.#relaxed = this.#relaxed.filter(({ commit, until }) => {
+      if (until > now) return commit > history.durable;
+      if (!this.#machine.mayFail()) history.durable = Math.max(history.durable, commit);
+      return false;
+    });
+  }
+
+  /** Ends what readers and open transactions hold, looking at it once more. */
+  letGo(): void {
+    while (this.#snapshots.length > 0) this.#closeSnapshot();
+    for (const { transaction } of this.#held) if (transaction.state === 'active') transaction.abort();
+    this.#held = [];
+  }
+
+  // --- commits --------------------------------------------------------------------------------------------------
+
+  #size(): number {
+    const { random, profile } = this.#machine;
+    if (profile.large > 0 && random.oneIn(profile.large)) return 200_000 + random.below(450_000);
+    const kind = random.below(24);
+    if (kind === 0) return 20_000 + random.below(40_000);
+    if (kind < 3) return 4000 + random.below(6000);
+    return 4 + random.below(kind < 12 ? 60 : 500);
+  }
+
+  #key(): string {
+    return `key ${String(this.#machine.random.below(KEYS)).padStart(2, '0')}`;
+  }
+
+  /** Puts and deletes of different keys, for the commit that comes next. */
+  #writes(most: number, key: () => string): Write[] {
+    const { random, history } = this.#machine;
+    const writes = new Map<string, Uint8Array | undefined>();
+    for (let count = 1 + random.below(most); count > 0; count--) {
+      const size =
+        random.below(5) === 0 ? undefined : most === 1 ? this.#size() : Math.min(this.#size(), 9000);
+      writes.set(key(), size === undefined ? undefined : valueFor(history.last + 1, count, size));
+    }
+    return [...writes];
+  }
+
+  #put(blocking: boolean): void {
+    const { db, history } = this.#machine;
+    const key = this.#key();
+    const value = valueFor(history.last + 1, 0, this.#size());
+    if (blocking) this.#blocks([[key, value]], undefined, () => db.putSync(key, value));
+    else this.#promises([[key, value]], undefined, () => db.put(key, value));
+  }
+
+  #delete(blocking: boolean): void {
+    const { db } = this.#machine;
+    const key = this.#key();
+    if (blocking) this.#blocks([[key, undefined]], undefined, () => db.deleteSync(key));
+    else this.#promises([[key, undefined]], undefined, () => db.delete(key));
+  }
+
+  #batch(blocking: boolean): void {
+    const { db } = this.#machine;
+    const writes = this.#writes(9, () => this.#key());
+    const operations = writes.map(
+      ([key, value]): BatchOperation => (value ? { type: 'put', key, value } : { type: 'delete', key }),
+    );
+    if (blocking) this.#blocks(writes, undefined, () => db.batchSync(operations));
+    else this.#promises(writes, undefined, () => db.batch(operations));
+  }
+
+  #transaction(blocking: boolean): void {
+    const { db, random } = this.#machine;
+    const writes = this.#writes(7, () => this.#key()).filter(([key]) => !this.#busy.has(key));
+    if (writes.length === 0) return;
+    const isolation = random.oneIn(4) ? ('serializable' as const) : ('snapshot' as const);
+    const transaction = this.#filled(db.beginTransaction({ isolation }), writes);
+    this.#commit(transaction, writes, blocking);
+  }
+
+  #commit(transaction: Transaction, writes: readonly Write[], blocking: boolean): void {
+    const { random } = this.#machine;
+    const sync = random.oneIn(3) ? random.oneIn(2) : undefined;
+    const options = sync === undefined ? {} : { sync };
+    if (blocking) this.#blocks(writes, sync, () => transaction.commitSync(options));
+    else this.#promises(writes, sync, () => transaction.commit(options));
+  }
+
+  #filled(transaction: Transaction, writes: readonly Write[]): Transaction {
+    for (const [key, value] of writes) {
+      if (value) transaction.put(key, value);
+      else transaction.delete(key);
+    }
+    return transaction;
+  }
+
+  /** Begins a transaction that is open for a while: nobody ever sees it, or it writes keys of its own. */
+  #hold(): void {
+    const { db, random, profile } = this.#machine;
+    if (this.#held.length >= HELD_MAX) this.#end();
+    const isOwn = random.oneIn(2);
+    const id = ++this.#own % 6; // more than are open, so that no two share keys
+    const writes = this.#writes(4, () => (isOwn ? `own ${id} ${random.below(3)}` : this.#key()));
+    const commits = isOwn && writes.every(([key]) => !this.#busy.has(key));
+    const held = { transaction: this.#filled(db.beginTransaction(), writes), writes, commits };
+    this.#held.push(held);
+    if (profile.blocking && random.oneIn(2)) this.#end();
+  }
+
+  #end(): void {
+    const { random, profile } = this.#machine;
+    const held = this.#held.shift();
+    if (held === undefined) return;
+    const { transaction, writes } = held;
+    if (held.commits && writes.every(([key]) => !this.#busy.has(key))) {
+      this.#commit(transaction, writes, profile.blocking || random.oneIn(4));
+    } else transaction.abort();
+  }
+
+  /** A commit that is answered when the call returns. */
+  #blocks(writes: readonly Write[], sync: boolean | undefined, call: () => unknown): void {
+    const commit = this.#machine.history.commit(writes);
+    this.commits++;
+    try {
+      call();
+    } catch (error) {
+      this.#refused(commit, error);
+      return;
+    }
+    this.#answered(commit, sync);
+  }
+
+  #promises(writes: readonly Write[], sync: boolean | undefined, call: () => Promise<unknown>): void {
+    const commit = this.#machine.history.commit(writes);
+    this.commits++;
+    const keys = writes.map(([key]) => key);
+    for (const key of keys) this.#busy.set(key, (this.#busy.get(key) ?? 0) + 1);
+    const done = call().then(
+      () => this.#answered(commit, sync),
+      (error: unknown) => this.#refused(commit, error),
+    );
+    this.#watch(
+      done.finally(() => {
+        for (const key of keys) {
+          const left = this.#busy.get(key)! - 1;
+          if (left === 0) this.#busy.delete(key);
+          else this.#busy.set(key, left);
+        }
+      }),
+    );
+  }
+
+  #watch(promise: Promise<void>): void {
+    this.#onTheirWay.add(promise);
+    const forget = (): void => void this.#onTheirWay.delete(promise);
+    promise.then(forget, forget);
+  }
+
+  #answered(commit: number, sync: boolean | undefined): void {
+    const { history, db } = this.#machine;
+    const { walEnabled, syncOnCommit } = db.config;
+    history.resolved = Math.max(history.resolved, commit);
+    if (!walEnabled) return;
+    if (sync ?? syncOnCommit) history.durable = Math.max(history.durable, commit);
+    else this.#relaxed.push({ commit, until: this.#machine.now() + FLUSH_INTERVAL + SLACK });
+  }
+
+  #refused(commit: number, error: unknown): void {
+    if (!this.#machine.mayFail()) {
+      this.failure ??= new Violation(`commit ${commit} was refused without a reason: ${inWords(error)}`);
+    } else this.failure ??= error;
+  }
+
+  #checkpoint(): void {
+    const { db, history } = this.#machine;
+    this.#watch(
+      db.checkpoint().then(
+        ({ sequence }) => {
+          history.durable = Math.max(history.durable, sequence);
+        },
+        (error: unknown) => {
+          if (!this.#machine.mayFail()) error = new Violation(`a checkpoint failed: ${inWords(error)}`);
+          this.failure ??= error;
+        },
+      ),
+    );
+  }
+
+  // --- readers --------------------------------------------------------------------------------------------------
+
+  #takeSnapshot(): void {
+    const { db } = this.#machine;
+    if (this.#snapshots.length >= HELD_MAX) return;
+    this.#snapshots.push({ snapshot: db.snapshot(), base: db.stats().sequence });
+  }
+
+  #closeSnapshot(): void {
+    const held = this.#snapshots.shift();
+    if (held === undefined) return;
+    this.#machine.history.compare(held.base, held.snapshot.scan());
+    held.snapshot.close();
+  }
+}
