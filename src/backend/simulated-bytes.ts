@@ -52,6 +52,7 @@ export class SimulatedBytes {
       const count = Math.min(BLOCK_SIZE - begin, length - done);
       const chunk = this.#chunks.get((position + done - begin) / BLOCK_SIZE);
       if (chunk === undefined) target.fill(0, done, done + count);
+      else if (count === BLOCK_SIZE) target.set(chunk.bytes, done);
       else target.set(chunk.bytes.subarray(begin, begin + count), done);
       done += count;
     }

@@ -82,18 +82,25 @@ export class Crashes {
   readonly #answers = new Map<number, number>();
   readonly #waiting = new Map<number, State>();
 
-  /** `everSeen`: fingerprints over all stores; `prepare`: what is done to every backend before it is used. */
+  readonly #states: number;
+
+  /**
+   * `everSeen`: fingerprints over all stores; `states`: how many are enough; `prepare`: what is done to every backend
+   * before it is used.
+   */
   constructor(
     random: SimulatedRandom,
     history: History,
     tally: Tally,
     everSeen: Set<number>,
+    states: number,
     prepare: (backend: SimulatedBackend) => void,
   ) {
     this.#random = random;
     this.#history = history;
     this.#tally = tally;
     this.#everSeen = everSeen;
+    this.#states = states;
     this.#prepare = prepare;
   }
 
@@ -153,10 +160,16 @@ export class Crashes {
     );
   }
 
-  /** Opens every state that was drawn. */
+  /** Whether as many states were opened as were asked for. */
+  get isEnough(): boolean {
+    return this.#tally.states >= this.#states;
+  }
+
+  /** Opens every state that was drawn, until there are enough. */
   async check(): Promise<void> {
-    while (this.#waiting.size > 0) {
+    while (this.#waiting.size > 0 && !this.isEnough) {
       for (const [print, state] of this.#waiting) {
+        if (this.isEnough) return;
         this.#waiting.delete(print);
         await this.#open(print, state);
       }

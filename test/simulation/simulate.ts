@@ -31,12 +31,12 @@ const BURST = 25;
 
 /** Runs stores until so many different crash states have been opened. */
 export async function simulate(options: SimulationOptions): Promise<Tally> {
-  const { seed, states, profile = 'mixed', prepare = () => undefined } = options;
+  const { seed, states, profile = 'mixed' } = options;
   const tally = newTally();
   const everSeen = new Set<number>();
   for (let at = seed; tally.states < states; at++) {
     try {
-      await new StoreRun(at, PROFILES[profile], prepare, tally, everSeen).live(states);
+      await new StoreRun(at, options, PROFILES[profile], tally, everSeen).live();
     } catch (error) {
       const repeat = `repeat: --profile ${profile} --seed ${at} --states ${tally.states + 1}`;
       throw new Violation(`${inWords(error)}\nprofile ${profile}, seed ${at}; ${repeat}`, { cause: error });
@@ -62,22 +62,22 @@ class StoreRun {
 
   constructor(
     seed: number,
+    options: SimulationOptions,
     profile: Profile,
-    prepare: (backend: SimulatedBackend) => void,
     tally: Tally,
     everSeen: Set<number>,
   ) {
     this.#random = new SimulatedRandom(seed);
     this.#profile = profile;
-    this.#prepare = prepare;
+    this.#prepare = options.prepare ?? (() => undefined);
     this.#tally = tally;
     this.#backend = new SimulatedBackend({ seed: this.#random.bits(), manual: true });
     const draws = new SimulatedRandom(this.#random.bits());
-    this.#crashes = new Crashes(draws, this.#history, tally, everSeen, prepare);
+    this.#crashes = new Crashes(draws, this.#history, tally, everSeen, options.states, this.#prepare);
   }
 
-  async live(states: number): Promise<void> {
-    for (let life = 0; life < this.#profile.lives && this.#tally.states < states; life++) {
+  async live(): Promise<void> {
+    for (let life = 0; life < this.#profile.lives && !this.#crashes.isEnough; life++) {
       this.#tally.lives++;
       const db = await this.#open();
       const program = await this.#work(db);
@@ -121,6 +121,7 @@ class StoreRun {
     });
     if (failedSync > 0 && random.oneIn(failedSync)) this.#failSyncFrom(random.below(60));
     for (let move = 0; move < moves && program.failure === undefined; move++) {
+      if (this.#crashes.isEnough) break;
       try {
         program.move();
       } catch (error) {
