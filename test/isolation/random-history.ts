@@ -82,12 +82,14 @@ export class RandomHistory {
   async run(transactions: number): Promise<History> {
     const random = this.#random;
     await this.#open();
+    this.#fill();
     while (this.tally.transactions < transactions) {
       this.#step();
       if (random(8) < this.settings.turns) await this.#turn();
       if (this.#inFlight.size > IN_FLIGHT_MAX) await this.#settle();
       const fate = random(1000);
-      if (fate < this.settings.crashes) await this.#crash();
+      // Mostly while something is on its way: that is what can be lost.
+      if (fate < this.settings.crashes && (this.#inFlight.size > 0 || random(8) === 0)) await this.#crash();
       else if (fate >= 999 && random(2) < this.settings.reopenings) await this.#reopen();
       if (this.#failure) throw this.#failure;
     }
@@ -107,7 +109,7 @@ export class RandomHistory {
   #newBackend(start?: ReturnType<SteeredBackend['copy']>): SteeredBackend {
     const random = this.#random;
     const backend = new SteeredBackend(random, this.settings.power, start);
-    backend.steering = { syncDelay: () => random(5) };
+    backend.steering = { syncDelay: () => random(this.settings.syncDelay) };
     return backend;
   }
 
@@ -409,6 +411,25 @@ export class RandomHistory {
         () => db.batch(batch),
       );
     }
+  }
+
+  #fill(): void {
+    const recorded = this.#record(
+      'single',
+      'serializable',
+      this.settings.config.syncOnCommit ?? true,
+      undefined,
+    );
+    const entries = this.#input.filling();
+    if (entries.length === 0) return;
+    for (const [key, value] of entries) recorded.operations.push({ kind: 'write', key, value });
+    const batch = entries.map(([key, value]) => ({ type: 'put', key, value }) as const);
+    this.#call(
+      recorded,
+      true,
+      () => this.#db.batchSync(batch),
+      () => Promise.resolve(),
+    );
   }
 
   #call(recorded: Recorded, blocking: boolean, now: () => void, later: () => Promise<void>): void {

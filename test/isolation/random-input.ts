@@ -9,18 +9,30 @@ const LONG_VALUE = 1500;
 export class RandomInput {
   readonly #settings: Settings;
   readonly #random: Random;
+  /** Keys that are used more than the others. */
+  readonly #hot = new Map<readonly string[], readonly string[]>();
   #lastValue = 0;
 
   constructor(settings: Settings, random: Random) {
     this.#settings = settings;
     this.#random = random;
+    for (const keys of [settings.listKeys, settings.registerKeys]) {
+      this.#hot.set(
+        keys,
+        [0, 1, 2].map(() => keys[random(keys.length)] as string),
+      );
+    }
   }
 
-  /** The first keys are used more than the others. */
+  /** What the store is filled with at first: most of the keys that hold no list. */
+  filling(): [key: string, value: string][] {
+    return this.#settings.registerKeys.filter(() => this.#random(4) > 0).map((key) => [key, this.value()]);
+  }
+
   #chosen(keys: readonly string[]): string {
     const random = this.#random;
-    const limit = random(3) === 0 ? Math.min(keys.length, 3) : keys.length;
-    return keys[random(limit)] as string;
+    const from = (random(3) === 0 && this.#hot.get(keys)) || keys;
+    return from[random(from.length)] as string;
   }
 
   listKey(): string {
@@ -60,8 +72,8 @@ export class RandomInput {
       if (random(2) === 0) shape.lte = high;
       else shape.lt = high;
     }
-    if (random(3) === 0) shape.reverse = true;
-    if (random(4) === 0) shape.limit = random(6);
+    if (random(2) === 0) shape.reverse = true;
+    if (random(2) === 0) shape.limit = random(7);
     return shape;
   }
 }

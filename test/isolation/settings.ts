@@ -20,6 +20,8 @@ export interface Settings {
   readonly crashes: number;
   readonly reopenings: number;
   readonly power: boolean;
+  /** Milliseconds that a sync takes, at the most. */
+  readonly syncDelay: number;
   /** Out of 8: how often a step is followed by a turn of the event loop. */
   readonly turns: number;
 }
@@ -47,7 +49,7 @@ export function settingsFrom(random: Random): Settings {
     ]),
     listKeys: keys('l/', 2 + random(4 + 2 * slots)),
     registerKeys: keys('r/', wide ? 150 + random(150) : 2 + random(4 + 2 * slots)),
-    operations: 2 + random(7),
+    operations: pick(random, [2, 3, 5, 8]),
     config: {
       walEnabled: logged,
       syncOnCommit: random(4) > 0,
@@ -58,9 +60,10 @@ export function settingsFrom(random: Random): Settings {
     },
     blocking: pick(random, [0, 1, 2, 4]),
     relaxed: pick(random, [0, 0, 1, 4]),
-    crashes: lossy ? 1 + random(2) : 0,
+    crashes: lossy ? 3 + random(6) : 0,
     reopenings: random(2),
-    power: lossy && random(2) === 0,
+    power: lossy && random(3) > 0,
+    syncDelay: pick(random, [2, 5, 20]),
     turns: 1 + random(7),
   };
 }

@@ -311,8 +311,10 @@ class WhiteBox {
       if (recorded.outcome === 'committed') promised.push(recorded);
     }
     for (const recorded of epoch.transactions) {
-      const { durable, sequence: number, outcome } = recorded;
-      if (number === undefined || number <= least || recorded.called === 0) continue;
+      const { durable, sequence: number, outcome, operations } = recorded;
+      if (number === undefined || number <= least) continue;
+      // Who only read was told what it read from, which promises nothing.
+      if (!operations.some(({ kind }) => kind === 'write')) continue;
       const answered = outcome === 'committed' && (durable || epoch.ending === 'death');
       if (answered || (durable && number <= seen)) least = number;
     }

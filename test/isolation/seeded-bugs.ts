@@ -1,0 +1,310 @@
+/* Bugs of isolation, as patches of the engine's source: what the checkers must find. */
+import type { Patch } from './patched-engine.ts';
+
+export interface SeededBug {
+  readonly name: string;
+  readonly patches: readonly Patch[];
+  /** Whether lists alone show it; what touches only other values, counts or deletions they cannot. */
+  readonly inLists: boolean;
+}
+
+const TRANSACTION = 'txn/transaction.ts';
+
+export const seededBugs: readonly SeededBug[] = [
+  {
+    name: 'a transaction gets the snapshot of one begun earlier',
+    inLists: true,
+    patches: [
+      {
+        file: 'engine.ts',
+        from: 'return new Transaction(machine.transactions, ++this.#lastTransaction, isolation, readOnly);',
+        to: `
+          const make = () => new Transaction(machine.transactions, ++this.#lastTransaction, isolation, readOnly);
+          const kind = isolation + readOnly;
+          this.spares ??= new Map();
+          const spare = this.spares.get(kind);
+          if (spare?.state === 'active') {
+            this.spares.delete(kind);
+            return spare;
+          }
+          if (this.#lastTransaction % 5 === 0) this.spares.set(kind, make());
+          return make();`,
+      },
+    ],
+  },
+  {
+    name: 'no first committer wins',
+    inLists: true,
+    patches: [
+      {
+        file: TRANSACTION,
+        from: 'if (!conflicts.keyChanged(tree, key, keyLength, sequence)) return true;',
+        to: 'return true;',
+      },
+    ],
+  },
+  {
+    name: 'what was read is not validated',
+    inLists: true,
+    patches: [
+      {
+        file: TRANSACTION,
+        from: "if (reads?.changedSince(sequence, conflicts)) throw conflict('what this transaction has read');",
+        to: '',
+      },
+    ],
+  },
+  {
+    name: 'ranges read are not noted',
+    inLists: true,
+    patches: [{ file: 'txn/read-set.ts', from: 'this.#ranges.push(range);', to: '' }],
+  },
+  {
+    name: 'absent keys read are not noted',
+    inLists: true,
+    patches: [
+      {
+        file: TRANSACTION,
+        from: 'const value = this.#parts.trees.get(this.#parts.mainRoot, this.#lease.epoch, length);\n    this.#readKey(key);',
+        to: 'const value = this.#parts.trees.get(this.#parts.mainRoot, this.#lease.epoch, length);\n    if (value !== undefined) this.#readKey(key);',
+      },
+    ],
+  },
+  {
+    // Of a single key the first committer would be found all the same.
+    name: 'an own write erases the note of a range read around it',
+    inLists: true,
+    patches: [
+      {
+        file: TRANSACTION,
+        from: 'this.#holdings.writes.put(this.#parts.mainTree, bytes, valueBytes(value));',
+        to: 'this.#holdings.reads?.forget(bytes); this.#holdings.writes.put(this.#parts.mainTree, bytes, valueBytes(value));',
+      },
+      {
+        file: 'txn/read-set.ts',
+        from: '  /** Whether anything read was committed after a sequence. */',
+        to: `  forget(key) {
+          const kept = this.#ranges.filter(({ lower, upper }) =>
+            (lower.key && Buffer.compare(key, lower.key) < 0) || (upper.key && Buffer.compare(key, upper.key) > 0));
+          this.#ranges.splice(0, Number.POSITIVE_INFINITY, ...kept);
+        }`,
+      },
+    ],
+  },
+  {
+    name: 'a count is not noted',
+    inLists: false,
+    patches: [
+      {
+        file: TRANSACTION,
+        from: 'this.#holdings.reads?.addRange(mainTree, range.lower, range.upper);',
+        to: '',
+      },
+    ],
+  },
+  {
+    name: 'has is not noted',
+    inLists: false,
+    patches: [
+      {
+        file: TRANSACTION,
+        from: 'const found = this.#parts.trees.has(this.#parts.mainRoot, this.#lease.epoch, length);\n    this.#readKey(key);',
+        to: 'const found = this.#parts.trees.has(this.#parts.mainRoot, this.#lease.epoch, length);',
+      },
+    ],
+  },
+  {
+    name: 'a scan backwards is noted from the wrong end',
+    inLists: false,
+    patches: [
+      {
+        file: TRANSACTION,
+        from: 'noted.lower = range.reverse ? (reached ?? range.lower) : range.lower;',
+        to: 'noted.lower = range.lower;',
+      },
+      {
+        file: TRANSACTION,
+        from: 'noted.upper = range.reverse ? range.upper : (reached ?? range.upper);',
+        to: 'noted.upper = reached ?? range.upper;',
+      },
+    ],
+  },
+  {
+    name: 'deletions conflict with nothing',
+    inLists: false,
+    patches: [
+      {
+        file: TRANSACTION,
+        from: 'own.walk((key, keyLength) => {\n        if (!conflicts.keyChanged',
+        to: 'own.walk((key, keyLength, meta) => {\n        if (meta & 0x80000000) return true;\n        if (!conflicts.keyChanged',
+      },
+    ],
+  },
+  {
+    name: 'single operations are not noted, and so lost under a later commit',
+    inLists: true,
+    patches: [
+      {
+        file: 'txn/writer.ts',
+        from: 'return this.#admission.queue((at) => this.#pack(operations, at), size, how, done);',
+        to: 'return this.#admission.queue((at) => this.#pack(operations, at), size, { ...how, blind: true }, done);',
+      },
+      {
+        file: 'txn/admission.ts',
+        from: 'const noted = conflicts.needed;\n    const pages = room.pagesFor(size);',
+        to: 'const noted = how.blind || conflicts.needed;\n    const pages = room.pagesFor(size);',
+      },
+      {
+        file: 'txn/admission.ts',
+        from: 'if (noted) conflicts.note(from, to, pipeline.nextSequence);',
+        to: 'if (noted && !how.blind) conflicts.note(from, to, pipeline.nextSequence);',
+      },
+    ],
+  },
+  {
+    name: 'queued commits are not noted for a transaction that begins',
+    inLists: true,
+    patches: [{ file: TRANSACTION, from: 'parts.admission.noteQueued();', to: '' }],
+  },
+  {
+    name: 'queued commits count as seen by a transaction that begins',
+    inLists: true,
+    patches: [
+      {
+        file: TRANSACTION,
+        from: 'this.sequence = parts.pipeline.applied;',
+        to: 'this.sequence = parts.pipeline.nextSequence - 1;',
+      },
+    ],
+  },
+  {
+    name: 'notes are dropped while a transaction needs them',
+    inLists: true,
+    patches: [
+      {
+        file: 'txn/conflicts.ts',
+        from: 'for (const sequence of this.#open.keys()) oldest = Math.min(oldest, sequence);',
+        to: '',
+      },
+    ],
+  },
+  {
+    name: 'a commit is visible, and answered, before it is durable',
+    inLists: true,
+    patches: [
+      {
+        file: 'txn/commit.ts',
+        from: 'if (commit.sync && log && log.durable < commit.end) break;',
+        to: '',
+      },
+      {
+        file: 'txn/commit.ts',
+        from: 'this.#syncing = true;\n    ++this.counters.syncs;',
+        to: 'this.#syncing = true;\n    this.#settle();\n    ++this.counters.syncs;',
+      },
+    ],
+  },
+  {
+    name: 'a commit is answered before it is visible',
+    inLists: true,
+    patches: [
+      {
+        file: 'txn/writer.ts',
+        from: 'if (commit) return pipeline.schedule();',
+        to: 'if (commit) { pipeline.schedule(); return resolve(commit); }',
+      },
+    ],
+  },
+  {
+    name: 'half of a commit is visible for a while',
+    inLists: true,
+    patches: [
+      {
+        file: 'store/apply.ts',
+        from: 'let deleted = 0;\n    while (at < end) {',
+        to: `let deleted = 0;
+          const { x: core, u8 } = pager.core;
+          const half = core.recordEnd(from);
+          if (!this.halved && half < end) {
+            const rest = u8.slice(half, end);
+            const last = end;
+            end = half;
+            let turns = 8;
+            const later = () => {
+              if (--turns > 0) return queueMicrotask(later);
+              const kept = u8.slice(half, last);
+              u8.set(rest, half);
+              this.halved = true;
+              this.apply(half, last);
+              this.halved = false;
+              u8.set(kept, half);
+            };
+            queueMicrotask(later);
+          }
+          while (at < end) {`,
+      },
+    ],
+  },
+  {
+    name: 'what an aborted transaction wrote becomes visible',
+    inLists: true,
+    patches: [
+      {
+        file: TRANSACTION,
+        from: "    this.#state = 'aborted';\n    this.#lease.close();\n  }\n\n  /** Aborts if still active. */",
+        to: `    if (this.#state === 'active' && !this.#holdings.writes.isEmpty) {
+          this.commit().catch(() => undefined);
+          return;
+        }
+        this.#state = 'aborted';
+        this.#lease.close();
+      }
+
+      /** Aborts if still active. */`,
+      },
+    ],
+  },
+  {
+    name: 'a write is visible before its transaction commits',
+    inLists: true,
+    patches: [
+      {
+        file: TRANSACTION,
+        from: 'this.#holdings.writes.put(this.#parts.mainTree, bytes, valueBytes(value));',
+        to: `if (this.id % 8 === 0) {
+          this.#parts.writer.put(this.#parts.mainTree, bytes, valueBytes(value), false).catch(() => undefined);
+        }
+        this.#holdings.writes.put(this.#parts.mainTree, bytes, valueBytes(value));`,
+      },
+    ],
+  },
+  {
+    name: 'a snapshot moves on',
+    inLists: true,
+    patches: [
+      {
+        file: TRANSACTION,
+        from: 'const value = this.#parts.trees.get(this.#parts.mainRoot, this.#lease.epoch, length);',
+        to: `const epoch = this.id % 8 === 0 ? 2 ** 53 : this.#lease.epoch;
+          const value = this.#parts.trees.get(this.#parts.mainRoot, epoch, length);`,
+      },
+    ],
+  },
+  {
+    name: 'a scan mixes two states',
+    inLists: true,
+    patches: [
+      { file: 'store/range-reader.ts', from: 'const CHUNK_FIRST = 64;', to: 'const CHUNK_FIRST = 2;' },
+      {
+        file: 'store/range-reader.ts',
+        from: '      this.#epoch,\n      this.#start.key,',
+        to: '      this.#words === EMPTY ? this.#epoch : 2 ** 53,\n      this.#start.key,',
+      },
+    ],
+  },
+  {
+    name: 'a scan does not show own writes',
+    inLists: true,
+    patches: [{ file: TRANSACTION, from: 'const ownRoot = this.#own?.root ?? 0;', to: 'const ownRoot = 0;' }],
+  },
+];
