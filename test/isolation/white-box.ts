@@ -171,7 +171,7 @@ class WhiteBox {
 
   /** The state a transaction reads from; undefined: there is none. */
   #snapshot(recorded: Recorded, floor: number, highest: number): number | undefined {
-    const { snapshot, operations } = recorded;
+    const { snapshot, operations, outcome } = recorded;
     if (snapshot !== undefined) {
       if (snapshot < floor)
         this.#violated(`reads from ${snapshot}, but ${floor} was answered before`, recorded);
@@ -184,10 +184,11 @@ class WhiteBox {
       }
       return undefined;
     }
-    // The latest one that fits: if any, that one leaves the fewest commits to have lost against.
-    for (let state = highest; state >= floor; --state) {
-      if (this.#mismatch(operations, state) === undefined) return state;
-    }
+    // The one that leaves a commit the fewest others to have lost against, and a refusal the most.
+    const states = Array.from({ length: highest - floor + 1 }, (_, index) => floor + index);
+    if (outcome !== 'refused') states.reverse();
+    const state = states.find((state) => this.#mismatch(operations, state) === undefined);
+    if (state !== undefined) return state;
     this.#violated(`reads from no one state between ${floor} and ${highest}`, recorded);
     return undefined;
   }
