@@ -17,7 +17,7 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: 'engine.ts',
-        from: 'return new Transaction(machine.transactions, ++this.#lastTransaction, isolation, readOnly);',
+        from: 'const tx = new Transaction(machine.transactions, ++this.#lastTransaction, isolation, readOnly);',
         to: `
           const make = () => new Transaction(machine.transactions, ++this.#lastTransaction, isolation, readOnly);
           const kind = isolation + readOnly;
@@ -28,7 +28,7 @@ export const seededBugs: readonly SeededBug[] = [
             return spare;
           }
           if (this.#lastTransaction % 5 === 0) this.spares.set(kind, make());
-          return make();`,
+          const tx = make();`,
       },
     ],
   },
@@ -38,7 +38,7 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: TRANSACTION,
-        from: 'if (!conflicts.keyChanged(tree, key, keyLength, sequence)) return true;',
+        from: 'if (!conflicts.keyChanged(tree, key, keyLength, stamp)) return true;',
         to: 'return true;',
       },
     ],
@@ -49,7 +49,7 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: TRANSACTION,
-        from: "if (reads?.changedSince(sequence, conflicts)) throw conflict('what this transaction has read');",
+        from: "if (reads?.changedSince(stamp, conflicts)) throw conflict('what this transaction has read');",
         to: '',
       },
     ],
@@ -82,7 +82,7 @@ export const seededBugs: readonly SeededBug[] = [
       },
       {
         file: 'txn/read-set.ts',
-        from: '  /** Whether anything read was committed after a sequence. */',
+        from: '  /** Whether anything read was committed after a stamp. */',
         to: `  forget(key) {
           const kept = this.#ranges.filter(({ lower, upper }) =>
             (lower.key && Buffer.compare(key, lower.key) < 0) || (upper.key && Buffer.compare(key, upper.key) > 0));
@@ -156,8 +156,8 @@ export const seededBugs: readonly SeededBug[] = [
       },
       {
         file: 'txn/admission.ts',
-        from: 'if (noted) conflicts.note(from, to, pipeline.nextSequence);',
-        to: 'if (noted && !how.blind) conflicts.note(from, to, pipeline.nextSequence);',
+        from: 'if (noted) this.#noteNext((note) => note(from, to));',
+        to: 'if (noted && !how.blind) this.#noteNext((note) => note(from, to));',
       },
     ],
   },
@@ -183,7 +183,7 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: 'txn/conflicts.ts',
-        from: 'for (const sequence of this.#open.keys()) oldest = Math.min(oldest, sequence);',
+        from: 'for (const stamp of this.#open.keys()) oldest = Math.min(oldest, stamp);',
         to: '',
       },
     ],
