@@ -110,7 +110,7 @@ export class Program {
   #size(): number {
     const { random, profile } = this.#machine;
     if (profile.large > 0 && random.oneIn(profile.large)) return 200_000 + random.below(450_000);
-    const kind = random.below(24);
+    const kind = random.below(18);
     if (kind === 0) return 20_000 + random.below(40_000);
     if (kind < 3) return 4000 + random.below(6000);
     return 4 + random.below(kind < 12 ? 60 : 500);
