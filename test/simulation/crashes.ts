@@ -69,7 +69,7 @@ const CHANGES: ReadonlySet<string> = new Set([
 ]);
 
 /** With so few units of choice every combination is tried. */
-const EXHAUSTIVE_UNITS_MAX = 5;
+const EXHAUSTIVE_UNITS_MAX = 3;
 const DEPTH_MAX = 3;
 
 export class Crashes {

@@ -32,7 +32,7 @@ const MIXED: Profile = {
   failedSync: 0,
   withoutLog: 0,
   relaxed: 4,
-  draws: 3,
+  draws: 2,
 };
 
 export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
