@@ -38,8 +38,10 @@ class Ground {
     this.system = system;
     this.image = join(folder, 'image');
     this.copy = join(folder, 'copy');
-    this.live = join(folder, 'live');
-    this.cut = join(folder, 'cut');
+    // Not inside the XFS: its mount would then hold these, they their loop devices, and those the XFS again, so
+    // that a kernel that takes all of them away at once would take none.
+    this.live = join(kit.place, 'live');
+    this.cut = join(kit.place, 'cut');
     this.tally = { cuts: 0, recovery: 0, acknowledged: 0, spared: 0 };
     this.stores = 0;
   }
