@@ -43,7 +43,7 @@ export interface LiveSegment {
 }
 
 /** What must be found after damage to the log: the last commit that is left, or CORRUPTION. */
-export type LogOutcome = { readonly sequence: number } | 'CORRUPTION';
+export type LogOutcome = { readonly sequence: number; readonly end: number } | 'CORRUPTION';
 
 const SEGMENT_MAGIC = 0x47455341;
 const GROUP_MAGIC = 0x50524741;
@@ -100,8 +100,11 @@ export class Anatomy {
     return this.blocks.find(({ from, end }) => at >= from && at < end);
   }
 
-  /** What must become of the log when `isHit` says which bytes of which files have changed. */
-  logOutcome(isHit: (file: string, from: number, to: number) => boolean): LogOutcome {
+  /**
+   * What must become of the log when `isHit` says which bytes of which files have changed. `moved`: the highest mark
+   * of a whole header that lies where it was not written.
+   */
+  logOutcome(isHit: (file: string, from: number, to: number) => boolean, moved = 0): LogOutcome {
     const dead = new Set(
       this.segments.filter(({ file }) => isHit(file, 0, SEGMENT_BYTES)).map(({ file }) => file),
     );
@@ -114,8 +117,9 @@ export class Anatomy {
     const whole = [...this.groups, ...this.stale].filter(
       ({ file, offset }) => !isHit(file, offset, offset + GROUP_HEADER_SIZE),
     );
-    const mark = Math.max(this.mark, ...whole.map((group) => group.mark));
-    return mark > end ? 'CORRUPTION' : { sequence };
+    const mark = Math.max(this.mark, moved, ...whole.map((group) => group.mark));
+    if (mark > end) return 'CORRUPTION';
+    return { sequence, end };
   }
 }
 
