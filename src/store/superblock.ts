@@ -7,7 +7,8 @@
  *
  * Invariants
  *   1. A slot counts if its magic, version and checksum hold and every field is possible.
- *   2. The higher generation wins; two whole slots of one generation are the same checkpoint (the fence may differ).
+ *   2. The higher generation wins, then the higher fence, then `LAST_SLOT`: the one that was written last. After a
+ *      failed sync it alone may be in the system's cache only, so whoever opens the store writes it first.
  */
 import {
   FORMAT_VERSION,
@@ -24,6 +25,9 @@ import type { Place } from './directory.ts';
 
 /** Byte positions of the two slots. */
 export const SLOT_POSITIONS = [0, 4096] as const;
+
+/** Of two slots that are to be the same this one is written last. */
+export const LAST_SLOT = 0;
 
 /** First unit of the data file that may hold a block. */
 export const FIRST_DATA_UNIT = 8192 / UNIT_SIZE;

@@ -65,7 +65,7 @@ export function findStore(
     if (!('superblock' in content)) continue;
     const { superblock } = content;
     const damaged = 'problem' in (slots[1 - slot] as SlotContent);
-    if (!best || superblock.generation > best.superblock.generation) best = { superblock, slot, damaged };
+    if (!best || isNewer(superblock, best.superblock)) best = { superblock, slot, damaged };
   }
   const problems = slots.map((content) => ('problem' in content ? content.problem : undefined));
   // A version alone may be rot; it is believed when the checksum is, or when nothing else can be.
@@ -78,6 +78,12 @@ export function findStore(
   if (!best && (size > UNIT_SIZE || problems[0] !== 'empty')) throw damagedStore('no whole superblock');
   refuseToCreate(names, config);
   return undefined;
+}
+
+/** Whether slot 1 was written after slot 0, `LAST_SLOT`. */
+function isNewer(one: Superblock, other: Superblock): boolean {
+  if (one.generation !== other.generation) return one.generation > other.generation;
+  return one.fence > other.fence;
 }
 
 /** Throws unless a store may be made where these files are. */

@@ -6,7 +6,7 @@
  *   3. the log is scanned from the checkpoint's position; what contradicts a mark is CORRUPTION, and nothing is written
  *   4. a new fence, higher than any seen
  *   5. the accepted tail of the log is written again and synced
- *   6. the slot that was read is written again, unchanged, and synced; then both, with the new fence
+ *   6. the slot that was read is written again, unchanged, and synced; so is the other one; then both, with the new fence
  *   7. the log is replayed into memory; commits the checkpoint holds are skipped
  *   8. a first checkpoint follows in the background
  *
@@ -26,7 +26,7 @@ import { Directory, NOWHERE } from '../store/directory.ts';
 import { Extents } from '../store/extents.ts';
 import { Pager } from '../store/pager.ts';
 import type { Superblock } from '../store/superblock.ts';
-import { FIRST_DATA_UNIT, writeSuperblock } from '../store/superblock.ts';
+import { FIRST_DATA_UNIT, LAST_SLOT, writeSuperblock } from '../store/superblock.ts';
 import { Trees } from '../store/trees.ts';
 import type { SnapshotNode } from '../store/versions.ts';
 import type { Log, LogPosition } from '../wal/log.ts';
@@ -128,7 +128,7 @@ async function create(options: OpenOptions, file: BackendFile): Promise<OpenedSt
   const parts = assemble(options, file, superblock);
   // Whatever an unfinished creation left behind goes first: a piece of a superblock before it would look like damage.
   file.truncate(0);
-  writeSuperblock(parts.core, file, 0, superblock);
+  writeSuperblock(parts.core, file, LAST_SLOT, superblock);
   await file.sync();
   await options.backend.syncDirectory();
   file.truncate(FIRST_DATA_UNIT * UNIT_SIZE);
@@ -142,7 +142,7 @@ async function create(options: OpenOptions, file: BackendFile): Promise<OpenedSt
     ...parts,
     log,
     superblock,
-    slot: 0,
+    slot: LAST_SLOT,
     durable,
     sequence: 0,
     position: { lsn: 0, link: [0, 0] },
@@ -214,7 +214,7 @@ async function recover(
       ...parts,
       log,
       superblock: current,
-      slot: found.slot,
+      slot: LAST_SLOT,
       durable,
       sequence,
       position: scan?.end ?? { lsn: superblock.lsn, link: superblock.link },
@@ -264,18 +264,27 @@ async function openLog(
   });
 }
 
-/** Step 6: after it both slots are whole, durable, and carry the new fence. */
+/**
+ * Step 6: after it both slots are whole, durable, and carry the new fence. A sync may fail after any of the writes, and
+ * that slot be in the system's cache only: it is the one that the next opening reads, and so writes first.
+ */
 async function renewSlots(
   core: Core,
   file: BackendFile,
   found: FoundStore,
   fence: number,
 ): Promise<Superblock> {
-  writeSuperblock(core, file, found.slot, found.superblock);
-  await file.sync();
   const renewed: Superblock = { ...found.superblock, fence };
-  for (const slot of [1 - found.slot, found.slot]) {
-    writeSuperblock(core, file, slot, renewed);
+  const writes: [slot: number, superblock: Superblock][] = [
+    [found.slot, found.superblock],
+    [LAST_SLOT, found.superblock],
+    [1 - LAST_SLOT, renewed],
+    [LAST_SLOT, renewed],
+  ];
+  // What was read there need not be written twice.
+  if (found.slot === LAST_SLOT) writes.shift();
+  for (const [slot, superblock] of writes) {
+    writeSuperblock(core, file, slot, superblock);
     await file.sync();
   }
   return renewed;

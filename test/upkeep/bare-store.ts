@@ -1,7 +1,7 @@
 /* A store without an engine: pages, trees, checkpoints and verification, with everything inside within reach. */
 import { onTestFinished } from 'vitest';
+import type { StorageBackend } from '../../src/backend/backend.ts';
 import { runtimeHost } from '../../src/backend/host.ts';
-import type { MemoryBackend } from '../../src/backend/memory.ts';
 import { resolveConfig, type StorageConfig } from '../../src/config.ts';
 import type { Pager } from '../../src/store/pager.ts';
 import type { Trees } from '../../src/store/trees.ts';
@@ -22,7 +22,7 @@ export interface BareStore {
 const encoder = new TextEncoder();
 
 export async function openBare(
-  backend: MemoryBackend,
+  backend: StorageBackend,
   options: Partial<StorageConfig> = {},
 ): Promise<BareStore> {
   const config = resolveConfig({

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
+import { SimulatedBackend } from '../../src/backend/simulated.ts';
 import { openBare } from './bare-store.ts';
 
 test('checkpoint: a second one with no change in between keeps the extents of both', async () => {
@@ -44,4 +45,21 @@ test('checkpoint: a directory of three levels grows from one and is read again',
   const report = await store.verify();
   expect(report.problems).toEqual([]);
   expect((await openBare(backend)).pager.pageCount).toBe(report.pages);
+});
+
+test('checkpoint: what one that failed has written is in the next one', async () => {
+  const backend = new SimulatedBackend();
+  const store = await openBare(backend, { bufferPoolSize: 16 * 4096 });
+  for (let i = 0; i < 2000; i++) store.put(`key ${i}`, 'first '.repeat(150));
+  store.checkpointer.runBlocking();
+  for (let i = 0; i < 2000; i++) store.put(`key ${i}`, 'second '.repeat(120));
+  let writes = 0;
+  backend.plan = ({ operation }) =>
+    operation === 'write' && ++writes === 1 ? { errno: 'ENOSPC', torn: true } : undefined;
+  expect(() => store.checkpointer.runBlocking()).toThrow('ENOSPC');
+  store.checkpointer.runBlocking();
+  expect((await store.verify()).problems).toEqual([]);
+  const left = await openBare(backend.crash(), { readOnly: true });
+  expect(await left.verify()).toMatchObject({ problems: [], records: 2000 });
+  expect(left.trees.getString(left.root, 2 ** 53, left.trees.setKey('key 7'))).toMatch(/^second/);
 });

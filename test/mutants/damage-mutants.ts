@@ -1,0 +1,172 @@
+/* Mutants of the checks on what is read: checksums, identity, structure, bounds. Each check is taken out alone. */
+import { block, directedDamage, payload, planted } from './killers.ts';
+import type { Mutant } from './mutant.ts';
+
+const BLOCK = 'assembly/block.ts';
+const PAYLOAD = 'assembly/payload.ts';
+const LOAD = 'src/upkeep/directory-load.ts';
+
+export const damageMutants: readonly Mutant[] = [
+  {
+    name: 'M15 a reference says nothing of the checksum of its block',
+    file: BLOCK,
+    edits: [
+      ['if (sum != ((sumLow as u64) | ((sumHigh as u64) << 32))) return damaged(low, DAMAGE_IDENTITY);', ''],
+    ],
+    killer: directedDamage(/an older copy of a block/),
+  },
+  {
+    name: "check: a block's own checksum",
+    file: BLOCK,
+    edits: [['if (sum != load<u64>(block, 56)) return damaged(low, DAMAGE_CHECKSUM);', '']],
+    killer: block(/every flipped bit/),
+  },
+  {
+    name: "check: a block's store",
+    file: BLOCK,
+    edits: [['if (load<u64>(block, 32) != load<u64>(STORE_ID)) return damaged(low, DAMAGE_IDENTITY);', '']],
+    killer: planted(/./),
+  },
+  {
+    name: "check: a block's number and kind",
+    file: BLOCK,
+    edits: [
+      [
+        'if (load<u32>(block, 8) != low || load<u32>(block, 12) != high || load<u8>(block, 4) != kind) {',
+        'if (kind == 0xff) {',
+      ],
+    ],
+    killer: planted(/./),
+  },
+  {
+    name: "check: a block's version",
+    file: BLOCK,
+    edits: [['if (load<u16>(block, 6) != FORMAT_VERSION) return damaged(low, DAMAGE_IDENTITY);', '']],
+    killer: planted(/./),
+  },
+  {
+    name: "check: a block's magic",
+    file: BLOCK,
+    edits: [['if (load<u32>(block) != BLOCK_MAGIC) return damaged(low, DAMAGE_MAGIC);', '']],
+    killer: planted(/./),
+  },
+  {
+    name: "check: a block's stored size",
+    file: BLOCK,
+    edits: [['if (stored > available - BLOCK_HEADER_SIZE) return damaged(low, DAMAGE_SIZE);', '']],
+    killer: block(/./),
+  },
+  {
+    name: "check: a page's epoch",
+    file: BLOCK,
+    edits: [
+      [
+        'if (epoch > load<u64>(EPOCH) || (expecting && epoch > load<u64>(MISS_EPOCH))) {',
+        'if (expecting && epoch > load<u64>(MISS_EPOCH)) {',
+      ],
+    ],
+    killer: block(/epoch that has not begun/),
+  },
+  {
+    name: "check: a page's epoch against its reader",
+    file: BLOCK,
+    edits: [
+      [
+        'if (epoch > load<u64>(EPOCH) || (expecting && epoch > load<u64>(MISS_EPOCH))) {',
+        'if (epoch > load<u64>(EPOCH)) {',
+      ],
+    ],
+    killer: block(/epoch that has not begun/),
+  },
+  {
+    name: "check: a payload's size",
+    file: BLOCK,
+    edits: [['if (raw == 0 || raw > most) {', 'if (raw == 0) {']],
+    killer: block(/./),
+  },
+  {
+    name: 'check: the lower bound of a page',
+    file: PAYLOAD,
+    edits: [['FENCE_LOW_AREA, low) < 0', 'FENCE_LOW_AREA, low) < -2']],
+    killer: payload(/./),
+  },
+  {
+    name: 'check: the upper bound of a page',
+    file: PAYLOAD,
+    edits: [['FENCE_HIGH_AREA, high) >= 0', 'FENCE_HIGH_AREA, high) >= 2']],
+    killer: payload(/./),
+  },
+  {
+    name: 'check: the order of keys',
+    file: PAYLOAD,
+    edits: [['keyLength(page, i - 1), key, keyBytes) >= 0)', 'keyLength(page, i - 1), key, keyBytes) >= 2)']],
+    killer: payload(/./),
+  },
+  {
+    name: 'check: the records fill their payload',
+    file: PAYLOAD,
+    edits: [['if (at != end) return DAMAGE_SIZE;', '']],
+    killer: payload(/./),
+  },
+  {
+    name: 'check: the numbers of children',
+    file: PAYLOAD,
+    edits: [['if (numberFault(word, number)) return DAMAGE_REFERENCE;', '']],
+    killer: payload(/./),
+  },
+  {
+    name: 'check: the bytes that an overflow page says it has',
+    file: PAYLOAD,
+    edits: [['used != length - OVERFLOW_PAYLOAD_HEADER || ', '']],
+    killer: payload(/./),
+  },
+  {
+    name: 'check: a chunk that does not open is refused',
+    file: 'src/store/blocks.ts',
+    edits: [
+      [
+        'if (status !== OK) throw this.damage(place, `directory chunk',
+        'if (status < 0) throw this.damage(place, `directory chunk',
+      ],
+    ],
+    killer: planted(/./),
+  },
+  {
+    name: 'check: extents overlap',
+    file: 'src/store/extents.ts',
+    edits: [
+      [
+        'for (let unit = start; unit < start + units; ++unit) if (this.#owned(unit)) return false;\n    this.#own(start, units);',
+        'for (let unit = start; unit < start + units; ++unit) this.#set(unit);\n    this.#used += units;\n    this.#end = Math.max(this.#end, start + units);',
+      ],
+    ],
+    killer: planted(/./),
+  },
+  {
+    name: 'check: an extent ends where the superblock says the last one does',
+    file: LOAD,
+    edits: [['start + units <= last && ', '']],
+    killer: planted(/./),
+  },
+  {
+    name: 'check: an entry that cannot be',
+    file: LOAD,
+    edits: [
+      ['if (!entry) throw refusal(', 'if (page < 0) throw refusal('],
+      ['if (entry.units > 0) claim(', 'if (entry && entry.units > 0) claim('],
+    ],
+    killer: planted(/./),
+  },
+  {
+    name: 'check: an entry for a page that was never used',
+    file: LOAD,
+    edits: [['if (entry?.units === 0) continue;', 'if (page > 0 || entry) continue;']],
+    killer: planted(/./),
+  },
+  {
+    name: "check: a superblock's checksum",
+    file: 'src/store/superblock.ts',
+    edits: [['if (!whole || version !== FORMAT_VERSION)', 'if (version !== FORMAT_VERSION)']],
+    killer: directedDamage(/superblock/),
+  },
+];

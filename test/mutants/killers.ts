@@ -1,0 +1,57 @@
+/* The tests that find mutants out, in the sizes that take a second or a few. */
+import type { Killer } from './mutant.ts';
+
+/** The log alone, through power cuts, lies and full disks. */
+export function logCrashes(rounds: number): Killer {
+  return { file: 'wal/crash.test.ts', test: /./, env: { ROUNDS: String(rounds) } };
+}
+
+/** The whole engine beside a model, in one of its settings. */
+export function model(setting: string, rounds = 1): Killer {
+  return { file: 'model/engine.test.ts', test: /./, env: { MODEL: `^${setting}$`, ROUNDS: String(rounds) } };
+}
+
+export function scan(test: RegExp): Killer {
+  return { file: 'wal/scan.test.ts', test };
+}
+
+export function segments(test: RegExp): Killer {
+  return { file: 'wal/segments.test.ts', test };
+}
+
+export function groupCommit(test: RegExp): Killer {
+  return { file: 'model/group-commit.test.ts', test };
+}
+
+export function faults(test: RegExp): Killer {
+  return { file: 'engine/faults.test.ts', test };
+}
+
+export function directedDamage(test: RegExp): Killer {
+  return { file: 'engine/damage-directed.test.ts', test };
+}
+
+export function planted(test: RegExp): Killer {
+  return { file: 'upkeep/verify-damage.test.ts', test };
+}
+
+export function block(test: RegExp): Killer {
+  return { file: 'core/block.test.ts', test };
+}
+
+export function payload(test: RegExp): Killer {
+  return { file: 'core/payload.test.ts', test };
+}
+
+/** A store through many lives on a disk that lies, in one of its ways of life. */
+export function lives(way: RegExp, rounds = 3): Killer {
+  return { file: 'engine/lives.test.ts', test: way, env: { ROUNDS: String(rounds) } };
+}
+
+export function conflicts(test: RegExp): Killer {
+  return { file: 'txn/conflicts.test.ts', test };
+}
+
+export function checkpoint(test: RegExp): Killer {
+  return { file: 'upkeep/checkpoint.test.ts', test };
+}

@@ -1,0 +1,314 @@
+/* Mutants of the log: what is written and synced when, what counts when it is read, what recovery writes again. */
+import { lives, logCrashes, scan, segments } from './killers.ts';
+import type { Mutant } from './mutant.ts';
+
+const SEGMENTS = 'src/wal/segments.ts';
+const SUPPLY = 'src/wal/supply.ts';
+const SCAN = 'src/wal/scan.ts';
+const CHAIN = 'src/wal/chain.ts';
+const RECORD = 'assembly/record.ts';
+
+export const logMutants: readonly Mutant[] = [
+  // --- writing and syncing ---
+  {
+    name: 'M21 a blocking sync covers the newest segment only, not the groups on their way',
+    file: SEGMENTS,
+    edits: [
+      [
+        'for (const segment of this.#live.filter(isDirty)) {',
+        'for (const segment of this.#live.slice(-1)) {',
+      ],
+    ],
+    killer: logCrashes(20),
+  },
+  {
+    name: 'M25 a segment is used again while its sync is under way',
+    file: SUPPLY,
+    edits: [['return ready && syncing === 0;', 'return ready;']],
+    killer: segments(/whose sync is under way is not used again/),
+  },
+  {
+    name: 'M34 the mark of a group says what is written, not what is durable',
+    file: SEGMENTS,
+    edits: [['payloadLength, lsn, this.#durable);', 'payloadLength, lsn, this.#commitEnd.lsn);']],
+    killer: logCrashes(20),
+  },
+  {
+    name: 'sync: the log is not synced, blocking',
+    file: SEGMENTS,
+    edits: [['try {\n        segment.file.syncSync();\n', 'try {\n']],
+    killer: logCrashes(20),
+  },
+  {
+    name: 'sync: the log is not synced, by promise',
+    file: SEGMENTS,
+    edits: [['await segment.file.sync();', '']],
+    killer: logCrashes(20),
+  },
+  {
+    name: 'sync: only the newest segment is synced by promise',
+    file: SEGMENTS,
+    edits: [['this.#live.filter(isDirty).map(', 'this.#live.slice(-1).map(']],
+    killer: logCrashes(20),
+  },
+  {
+    name: 'sync: what was written while a sync was under way counts as durable',
+    file: SEGMENTS,
+    edits: [['Math.max(this.#durable, goal)', 'Math.max(this.#durable, this.#commitEnd.lsn)']],
+    killer: logCrashes(20),
+  },
+  {
+    name: 'sync: a segment counts as synced with what was written while its sync was under way',
+    file: SEGMENTS,
+    edits: [['segment.synced = Math.max(segment.synced, writes);', 'segment.synced = segment.writes;']],
+    killer: logCrashes(20),
+  },
+  {
+    name: 'sync: the log goes on after a failed sync',
+    file: 'src/wal/health.ts',
+    edits: [['if (this.#failure !== undefined) throw this.#failure;', '']],
+    killer: segments(/after a failed sync nothing is durable/),
+  },
+  {
+    name: 'sync: a new segment is used before its bytes are synced, by promise',
+    file: SUPPLY,
+    edits: [['await segment.file.sync();', '']],
+    killer: lives(/: promises/),
+  },
+  {
+    name: 'sync: a new segment is used before its name is synced, by promise',
+    file: SUPPLY,
+    edits: [['await this.#backend.syncDirectory();', '']],
+    killer: lives(/: promises/),
+  },
+  {
+    name: 'sync: a new segment is used before its bytes are synced, blocking',
+    file: SUPPLY,
+    edits: [['segment.file.syncSync();', '']],
+    killer: logCrashes(20),
+  },
+  {
+    name: 'sync: a new segment is used before its name is synced, blocking',
+    file: SUPPLY,
+    edits: [['directory = this.#backend.syncDirectory();', 'directory = undefined;']],
+    killer: logCrashes(20),
+  },
+  {
+    name: 'room: a file counts as ready before it is filled',
+    file: SUPPLY,
+    edits: [
+      ['file.write([ZEROS.subarray(0, this.#size - at)], at);', 'file.write([ZEROS.subarray(0, 512)], 0);'],
+    ],
+    killer: logCrashes(20),
+  },
+  {
+    name: 'release: segments behind the place to start from are given back as well',
+    file: SEGMENTS,
+    edits: [
+      ['while (this.#live.length > 1 && this.#live[1]!.firstLsn <= lsn)', 'while (this.#live.length > 1)'],
+    ],
+    killer: logCrashes(20),
+  },
+  {
+    name: 'release: on a full disk the last segment is given back although groups in it are needed',
+    file: SEGMENTS,
+    edits: [['|| lsn !== this.#end ||', '||']],
+    killer: segments(/on a full disk even the last segment/),
+  },
+  {
+    name: 'M43 a commit given up midway is not written over',
+    file: SEGMENTS,
+    edits: [['segment.file.write([EMPTY_UNIT], this.#placeIn(segment) - segment.firstLsn);', '']],
+    killer: logCrashes(100),
+  },
+  {
+    name: 'sync: what was written over a commit given up is not synced',
+    file: SEGMENTS,
+    edits: [['segment.file.syncSync();\n    } catch {', '} catch {']],
+    killer: segments(/./),
+  },
+  {
+    name: 'room: after a commit given up the log goes on behind it',
+    file: SEGMENTS,
+    edits: [['this.#end = lsn;\n    this.#core', 'this.#core']],
+    killer: logCrashes(20),
+  },
+  // --- what counts ---
+  {
+    name: 'M31 groups are not linked',
+    file: RECORD,
+    edits: [['return load<u64>(address, AT_LINK) == load<u64>(LINK);', 'return true;']],
+    killer: logCrashes(50),
+  },
+  {
+    name: 'M32 the beginning of an unfinished commit is not cut',
+    file: CHAIN,
+    edits: [['if (this.#open !== undefined) return;', '']],
+    killer: logCrashes(20),
+  },
+  {
+    name: 'M33 marks are not compared with the end of the log',
+    file: SCAN,
+    edits: [['if (mark.lsn > end.lsn) throw brokenBelow(mark, chain, segments);', '']],
+    killer: scan(/a rotten byte below a mark/),
+  },
+  {
+    name: "M33 the superblock's mark is not believed",
+    file: SCAN,
+    edits: [['lsn: start.mark, file: undefined', 'lsn: 0, file: undefined']],
+    killer: scan(/a rotten byte below a mark/),
+  },
+  {
+    name: 'M33 marks of groups outside the chain are not looked for',
+    file: SCAN,
+    edits: [['noteMark(mark, x.groupMark(address), segment, begin + at);', '']],
+    killer: scan(/a mark outlives the payload/),
+  },
+  {
+    name: 'M39 a group older than the header of its segment counts',
+    file: CHAIN,
+    edits: [['if (fence < header.fence) return undefined;', '']],
+    killer: scan(/is a ghost/),
+  },
+  {
+    name: 'M43 of two groups at one place the older wins',
+    file: CHAIN,
+    edits: [['candidate.fence > best.fence', 'candidate.fence < best.fence']],
+    killer: scan(/the higher fence wins/),
+  },
+  {
+    name: 'M43 of two groups of one life at one place the one given up may win',
+    file: CHAIN,
+    edits: [['candidate.fence === best.fence && offset === SEGMENT_HEADER_SIZE', 'false']],
+    killer: scan(/the one its segment begins with wins/),
+  },
+  {
+    name: "check: a group header's checksum",
+    file: RECORD,
+    edits: [
+      [
+        'if (load<u32>(address) != GROUP_MAGIC) return DAMAGE_MAGIC;\n  if (xxh64(address, AT_SUM as u32, 0) != load<u64>(address, AT_SUM)) return DAMAGE_CHECKSUM;',
+        'if (load<u32>(address) != GROUP_MAGIC) return DAMAGE_MAGIC;',
+      ],
+    ],
+    killer: scan(/a rotten byte below a mark/),
+  },
+  {
+    name: "check: the checksum of a group's payload",
+    file: CHAIN,
+    edits: [['address === 0 || !x.groupPayloadHolds(address)', 'address === 0']],
+    killer: scan(/torn after any byte/),
+  },
+  {
+    name: "check: a group's store",
+    file: RECORD,
+    edits: [
+      [
+        'if (load<u64>(address, AT_STORE_ID) != load<u64>(STORE_ID)) return DAMAGE_IDENTITY;\n  if (load<u32>(address, AT_LENGTH)',
+        'if (load<u32>(address, AT_LENGTH)',
+      ],
+    ],
+    killer: scan(/another store's groups/),
+  },
+  {
+    name: "check: a group's length",
+    file: RECORD,
+    edits: [['if (load<u32>(address, AT_LENGTH) > PAYLOAD_MAX) return DAMAGE_SIZE;', '']],
+    killer: { file: 'wal/record.test.ts', test: /./ },
+  },
+  {
+    name: "check: a segment header's checksum",
+    file: RECORD,
+    edits: [
+      [
+        'if (load<u32>(address) != SEGMENT_MAGIC) return DAMAGE_MAGIC;\n  if (xxh64(address, AT_SUM as u32, 0) != load<u64>(address, AT_SUM)) return DAMAGE_CHECKSUM;',
+        'if (load<u32>(address) != SEGMENT_MAGIC) return DAMAGE_MAGIC;',
+      ],
+    ],
+    killer: { file: 'wal/record.test.ts', test: /./ },
+  },
+  {
+    name: "check: a segment's store",
+    file: RECORD,
+    edits: [
+      [
+        'if (load<u64>(address, AT_STORE_ID) != load<u64>(STORE_ID)) return DAMAGE_IDENTITY;\n  if (load<u32>(address, AT_VERSION)',
+        'if (load<u32>(address, AT_VERSION)',
+      ],
+    ],
+    killer: scan(/another store's file keeps its name/),
+  },
+  {
+    name: 'check: records that no writer makes',
+    file: CHAIN,
+    edits: [['if (damage !== DAMAGE_NONE) refuse(', 'if (false) refuse(']],
+    killer: scan(/no writer could have made/),
+  },
+  {
+    name: 'check: a gap between sequences',
+    file: CHAIN,
+    edits: [['if (!again && first !== this.#sequence + 1) refuse', 'if (false) refuse']],
+    killer: scan(/^sequences/),
+  },
+  {
+    name: 'check: a commit that goes on in another',
+    file: CHAIN,
+    edits: [['if (first !== this.#open) refuse', 'if (false) refuse']],
+    killer: scan(/^sequences/),
+  },
+  {
+    name: 'check: a commit that begins inside another',
+    file: CHAIN,
+    edits: [['if (this.#open !== undefined) refuse(`begins', 'if (false) refuse(`begins']],
+    killer: scan(/^sequences/),
+  },
+  {
+    name: 'check: a file that is cut short where the log may go on',
+    file: SCAN,
+    edits: [['if (cut !== undefined) {', 'if (false) {']],
+    killer: scan(/a file cut short/),
+  },
+  {
+    name: 'check: files that are gone',
+    file: SCAN,
+    edits: [['if (found >= size) return;', 'return;']],
+    killer: scan(/a file that the superblock knows of/),
+  },
+  {
+    name: 'check: a group that changes between scan and replay',
+    file: SCAN,
+    edits: [['if (!holds) {', 'if (false) {']],
+    killer: scan(/changes between scan and replay/),
+  },
+  {
+    name: 'check: fences of groups that do not count',
+    file: SCAN,
+    edits: [['fence = Math.max(fence, x.groupFence(address));', '']],
+    killer: scan(/the highest fence is found/),
+  },
+  // --- what recovery writes again ---
+  {
+    name: 'M36 the tail of the log is not written again',
+    file: SCAN,
+    edits: [['if (begin < to) rewrite(segment, begin, to);', '']],
+    killer: logCrashes(50),
+  },
+  {
+    name: 'M36 the header of the segment the tail lies in is not written again',
+    file: SCAN,
+    edits: [['if (segment.firstLsn >= this.highestMark) rewrite(segment, 0, SEGMENT_HEADER_SIZE);', '']],
+    killer: logCrashes(100),
+  },
+  {
+    name: 'sync: the tail written again is not synced',
+    file: SCAN,
+    edits: [['for (const { file } of touched) await file.sync();', '']],
+    killer: logCrashes(50),
+  },
+  {
+    name: 'M36 where the log ends nothing is written over',
+    file: SCAN,
+    edits: [['segment.file.write([EMPTY_UNIT], offset);', '']],
+    killer: scan(/does not come back with a later/),
+  },
+];

@@ -1,0 +1,13 @@
+/* All mutants. */
+import { commitMutants } from './commit-mutants.ts';
+import { damageMutants } from './damage-mutants.ts';
+import { logMutants } from './log-mutants.ts';
+import type { Mutant } from './mutant.ts';
+import { storeMutants } from './store-mutants.ts';
+
+export const mutants: readonly Mutant[] = [
+  ...storeMutants,
+  ...logMutants,
+  ...commitMutants,
+  ...damageMutants,
+];
