@@ -2,16 +2,14 @@
  * The page directory: page number -> where its newest version lies (extent and checksum), and the epoch that version
  * began with. The one table that says what the data file means.
  *
- * It is kept whole in memory (24 bytes a page: 0.3 % of the data) in chunks; a chunk of the file holds as many
- * entries as fit in a page, 16 bytes each. Chunks of level 1 and above hold the places of the chunks below them, up
+ * It is kept whole in memory (24 bytes a page: 0.3 % of the data) in chunks, those without an entry left out; a chunk of
+ * the file holds as many entries as fit in a page, 16 bytes each. Chunks of level 1 and above hold the places of the chunks below them, up
  * to a single root. A checkpoint writes the chunks that changed, as of its snapshot.
  *
  * Invariants
  *   1. Entry 0 is never used; a number's entry is absent (kind 0) while the page has never been written, or is free.
  *   2. `changed` holds every chunk whose entries differ from the last chunk composed for a checkpoint.
  */
-import { AegisError } from '../errors.ts';
-
 /** Where a block lies and what its checksum is. `units` 0 means: nowhere. */
 export interface Place {
   readonly start: number;
@@ -32,8 +30,9 @@ export const UNITS_PER_EXTENT_MAX = 0xffffff;
 export class Directory {
   /** Entries of a chunk. */
   readonly fanout: number;
-  readonly #words: Uint32Array[] = [];
-  readonly #from: Float64Array[] = [];
+  readonly #words: (Uint32Array | undefined)[] = [];
+  /** Absent: 0 for all entries of the chunk. */
+  readonly #from: (Float64Array | undefined)[] = [];
   /** Places of the chunks of every level; level 0 are the chunks that hold page entries. */
   readonly #chunks: Place[][] = [];
   #changed = new Set<number>();
@@ -45,7 +44,7 @@ export class Directory {
     this.fanout = pageSize / (ENTRY_WORDS * 4);
   }
 
-  /** Chunks of page entries. */
+  /** One past the highest chunk that holds page entries. */
   get chunkCount(): number {
     return this.#words.length;
   }
@@ -53,11 +52,6 @@ export class Directory {
   /** Pages that lie in an extent. */
   get writtenCount(): number {
     return this.#written;
-  }
-
-  /** One more than the highest number the directory has room for. */
-  get capacity(): number {
-    return this.#words.length * this.fanout;
   }
 
   /** Place of a page's newest version; `units` 0 when it lies in none. */
@@ -83,12 +77,12 @@ export class Directory {
   /** Notes where a page's newest version lies now. */
   setPlace(page: number, place: Place, from: number): void {
     const index = Math.floor(page / this.fanout);
-    while (this.#words.length <= index) this.addChunk();
-    const words = this.#words[index] as Uint32Array;
+    const words = this.#words[index] ?? this.addChunk(index);
     const at = (page % this.fanout) * ENTRY_WORDS;
     if (words[at + 1] === 0) ++this.#written;
     writePlace(words, at, place, KIND_PAGE);
-    (this.#from[index] as Float64Array)[page % this.fanout] = from;
+    this.#from[index] ??= new Float64Array(this.fanout);
+    this.#from[index][page % this.fanout] = from;
     this.#mark(index);
   }
 
@@ -113,28 +107,24 @@ export class Directory {
     this.#taken?.add(index);
   }
 
-  /** Adds an empty chunk of page entries at the end. */
-  addChunk(): Uint32Array {
+  /** Adds an empty chunk of page entries. */
+  addChunk(index: number): Uint32Array {
     const words = new Uint32Array(this.fanout * ENTRY_WORDS);
-    this.#words.push(words);
-    this.#from.push(new Float64Array(this.fanout));
+    this.#words[index] = words;
     return words;
   }
 
-  /** The entries of a chunk: only for the checkpoint, recovery and verification. */
-  chunk(index: number): Uint32Array {
-    const words = this.#words[index];
-    if (!words)
-      throw new AegisError('STORE_FAILED', 'internal rule broken: a chunk is asked for that is there');
-    return words;
+  /** Visits the entries of every chunk that has some: only for recovery and verification. */
+  eachChunk(visit: (words: Uint32Array, index: number) => void): void {
+    for (const index of indexesOf(this.#words)) visit(this.#words[index] as Uint32Array, index);
   }
 
   /** Counts entries filled in by hand (after loading chunks). */
   recount(): void {
     this.#written = 0;
-    for (const words of this.#words) {
+    this.eachChunk((words) => {
       for (let at = 1; at < words.length; at += ENTRY_WORDS) if (words[at] !== 0) ++this.#written;
-    }
+    });
   }
 
   /** Hands the changed chunks to a checkpoint; until it ends (`endTaken`) its set grows with the new one. */
@@ -155,15 +145,22 @@ export class Directory {
     return this.#changed.size;
   }
 
-  /** Places of the chunks of a level, index by index. */
+  /** Places of the chunks of a level, index by index; chunks that were never written may be left out. */
   level(level: number): Place[] {
     while (this.#chunks.length <= level) this.#chunks.push([]);
     return this.#chunks[level] as Place[];
   }
 
   /** Places of all chunks of the durable checkpoint: only for verification. */
-  *chunkPlaces(): Generator<Place> {
-    for (const places of this.#chunks) for (const place of places) if (place && place.units > 0) yield place;
+  chunkPlaces(): Place[] {
+    const written: Place[] = [];
+    for (const places of this.#chunks) {
+      for (const index of indexesOf(places)) {
+        const place = places[index] as Place;
+        if (place.units > 0) written.push(place);
+      }
+    }
+    return written;
   }
 
   /** Levels that a directory of so many chunks of page entries has. */
@@ -199,4 +196,9 @@ export function readPlace(words: Uint32Array, at: number, isChunk: boolean): Pla
     sumLow: words[at + 2] as number,
     sumHigh: words[at + 3] as number,
   };
+}
+
+/** The indexes that a list has, in order: passing over what is left out costs nothing, however much that is. */
+export function indexesOf(list: readonly unknown[]): number[] {
+  return Object.keys(list).map(Number);
 }

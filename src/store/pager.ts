@@ -10,7 +10,7 @@
  * Invariants
  *   1. Events are drained before a page is loaded, a snapshot is taken or ended, or a place is looked up.
  *   2. A frame counts as clean only after its bytes are written (writes are synchronous: nothing is in flight).
- *   3. A page number is in one place: in use, in `#freeNumbers`, or in the core's stack of free numbers.
+ *   3. A page number is in one place: in use, in `#free`, or in the core's stack of free numbers.
  *   4. Between operations nothing is pinned.
  */
 import {
@@ -34,6 +34,7 @@ import { guardTrap, LATEST } from '../wasm.ts';
 import type { BlockStore } from './blocks.ts';
 import type { Directory, Place } from './directory.ts';
 import { NOWHERE } from './directory.ts';
+import { FreeNumbers } from './numbers.ts';
 import type { SnapshotNode } from './versions.ts';
 import { Versions } from './versions.ts';
 
@@ -58,7 +59,7 @@ export class Pager {
   defect: AegisError | undefined;
 
   #nextPage: number;
-  #freeNumbers: number[] = [];
+  readonly #free = new FreeNumbers();
   #nextPrivate = PRIVATE_PAGE + 1;
   #freePrivate: number[] = [];
   /** Where private pages lie that are not dirty, and the epoch their version began with. */
@@ -95,17 +96,12 @@ export class Pager {
 
   /** Pages of the store in use, in frames or in extents. */
   get pageCount(): number {
-    return this.#nextPage - 1 - this.#freeNumbers.length - this.core.x.numberCount(false);
+    return this.#nextPage - 1 - this.#free.count - this.core.x.numberCount(false);
   }
 
   /** Page numbers below `nextPage` that are free. */
-  get freeNumbers(): readonly number[] {
-    return this.#freeNumbers;
-  }
-
-  /** Notes free numbers found when the store was opened. */
-  addFreeNumbers(numbers: number[]): void {
-    this.#freeNumbers = numbers;
+  get freeNumbers(): FreeNumbers {
+    return this.#free;
   }
 
   /** Places of private pages that lie in extents: only for verification. */
@@ -197,8 +193,9 @@ export class Pager {
 
   /** A page number for a new root. */
   takeNumber(isPrivate: boolean): number {
-    const free = isPrivate ? this.#freePrivate : this.#freeNumbers;
-    const number = free.pop() ?? (isPrivate ? this.#nextPrivate++ : this.#nextPage++);
+    const number = isPrivate
+      ? (this.#freePrivate.pop() ?? this.#nextPrivate++)
+      : (this.#free.take() ?? this.#nextPage++);
     if ((number & ~PRIVATE_PAGE) > PAGE_NUMBER_MAX) {
       throw new AegisError('OUT_OF_SPACE', 'the store has used all its page numbers');
     }
@@ -334,7 +331,7 @@ export class Pager {
       this.#owned?.delete(page);
       this.#freePrivate.push(page);
     } else {
-      this.#freeNumbers.push(page);
+      this.#free.give(page);
     }
   }
 

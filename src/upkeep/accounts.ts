@@ -14,6 +14,7 @@ import { NUMBER_AREA, UNIT_SIZE } from '../../assembly/layout.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { Place } from '../store/directory.ts';
 import { ENTRY_WORDS, UNITS_PER_EXTENT_MAX } from '../store/directory.ts';
+import { NumberSet } from '../store/numbers.ts';
 import type { Pager } from '../store/pager.ts';
 import { FIRST_DATA_UNIT } from '../store/superblock.ts';
 import type { Findings } from './findings.ts';
@@ -23,19 +24,24 @@ export function countNumbers(pager: Pager, findings: Findings): void {
   pager.drain();
   const { x, u32 } = pager.core;
   const next = pager.nextPage;
-  const free = new Uint8Array(next);
+  const free = new NumberSet();
   const inHand = u32.subarray(NUMBER_AREA / 4, NUMBER_AREA / 4 + x.numberCount(false));
-  for (const numbers of [pager.freeNumbers, inHand]) {
+  for (const numbers of [pager.freeNumbers.list, inHand]) {
     for (const page of numbers) {
       if (page < 1 || page >= next) findings.add(`page number ${page} is free, but was never used`, { page });
-      else if (free[page] !== 0) findings.add(`page number ${page} is free twice`, { page });
-      else free[page] = 1;
+      else if (free.has(page)) findings.add(`page number ${page} is free twice`, { page });
+      else free.add(page);
     }
   }
-  for (let page = 1; page < next; ++page) {
-    const used = x.frameNewest(page) !== 0 || pager.directory.place(page).units > 0;
-    if (used === (free[page] === 0)) continue;
-    findings.add(`page number ${page} is ${used ? 'in use and free' : 'neither in use nor free'}`, { page });
+  // The runs of free numbers are those that have no entry in any chunk.
+  for (const { from, to } of pager.freeNumbers.outside(next)) {
+    for (let page = from; page < to; ++page) {
+      const used = x.frameNewest(page) !== 0 || pager.directory.place(page).units > 0;
+      if (used === !free.has(page)) continue;
+      findings.add(`page number ${page} is ${used ? 'in use and free' : 'neither in use nor free'}`, {
+        page,
+      });
+    }
   }
 }
 
@@ -77,15 +83,14 @@ export function countExtents(pager: Pager, chunks: readonly Place[], findings: F
       offset: start * UNIT_SIZE,
     });
   };
-  for (let index = 0; index < directory.chunkCount; ++index) {
-    const words = directory.chunk(index);
+  directory.eachChunk((words, index) => {
     for (let at = 0; at < words.length; at += ENTRY_WORDS) {
       const length = (words[at + 1] as number) & UNITS_PER_EXTENT_MAX;
       if (length === 0) continue;
       const page = index * directory.fanout + at / ENTRY_WORDS;
       claim(words[at] as number, length, () => `page ${page}`, page);
     }
-  }
+  });
   for (const versions of [pager.versions, pager.privateVersions]) {
     for (const { page, place } of versions.records()) {
       if (place.units > 0) claim(place.start, place.units, () => `an old version of page ${page}`, page);

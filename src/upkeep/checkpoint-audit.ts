@@ -11,7 +11,14 @@
 import { STAGING_AREA, UNIT_SIZE } from '../../assembly/layout.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { Place } from '../store/directory.ts';
-import { ENTRY_WORDS, KIND_PAGE, NOWHERE, writeChunkPlace, writePlace } from '../store/directory.ts';
+import {
+  ENTRY_WORDS,
+  indexesOf,
+  KIND_PAGE,
+  NOWHERE,
+  writeChunkPlace,
+  writePlace,
+} from '../store/directory.ts';
 import type { Pager } from '../store/pager.ts';
 import type { Superblock } from '../store/superblock.ts';
 import { encodeSuperblock, readSlot, SLOT_POSITIONS } from '../store/superblock.ts';
@@ -66,8 +73,15 @@ export function* auditChunks(
   const count = (level: number): number =>
     Math.ceil(durable.superblock.chunkCount / directory.fanout ** level);
   let done = 0;
+  // Chunks that have entries or were written, and those above them; the rest is not there, however many are counted.
+  let indexes = new Set<number>();
+  directory.eachChunk((_words, index) => void indexes.add(index));
   for (let level = 0; level < levels(); ++level) {
-    for (let index = 0; index < count(level); ++index) {
+    for (const index of indexesOf(directory.level(level))) indexes.add(index);
+    const own = [...indexes].sort((a, b) => a - b);
+    indexes = new Set(own.map((index) => Math.floor(index / directory.fanout)));
+    for (const index of own) {
+      if (index >= count(level)) continue;
       if (++done % slice === 0) yield;
       pager.drain();
       const expected =

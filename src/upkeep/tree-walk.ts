@@ -18,6 +18,7 @@
  *   5. The tree's own search finds as many records between two bounds as the walk has met there.
  */
 import { BOUND_AREA, KEY_AREA, MISS, OK, PAGE_LEAF, PAGE_OVERFLOW } from '../../assembly/layout.ts';
+import { NumberSet } from '../store/numbers.ts';
 import type { Pager } from '../store/pager.ts';
 import { RANGE_COUNT_ONLY, RANGE_START_INCLUSIVE } from '../store/range.ts';
 import { NO_BOUND } from '../wasm.ts';
@@ -64,8 +65,8 @@ export class TreeWalk {
   readonly #epoch: number;
   readonly #findings: Findings;
   readonly #inspector: Inspector;
-  /** One bit a page number: reached. */
-  readonly #reached: Uint8Array;
+  /** Page numbers reached. */
+  readonly #reached = new NumberSet();
   /** Numbers from here on belong to no page that the epoch sees. */
   readonly #nextPage: number;
   /** Pages checked in one go. */
@@ -83,7 +84,6 @@ export class TreeWalk {
     this.#slice = slice;
     this.#inspector = new Inspector(pager, epoch, findings);
     this.#nextPage = pager.nextPage;
-    this.#reached = new Uint8Array(Math.ceil(pager.nextPage / 8));
   }
 
   /** Walks a tree; other work may run at every `yield`. */
@@ -118,15 +118,17 @@ export class TreeWalk {
   /** Reports every page that the epoch sees and no walk has reached. */
   *unreached(): Generator<void> {
     let lost = 0;
-    for (let page = 1; page < this.#nextPage; ++page) {
-      if (page % SLICE_NUMBERS === 0) yield;
-      if (this.#isReached(page)) continue;
-      this.#pager.drain();
-      if (!sightOf(this.#pager, page, this.#epoch)) continue;
-      ++lost;
-      // Below damage nothing can be told from leaked: one problem for all is enough then.
-      if (this.#broken === 0)
-        this.#findings.add(`page ${page} is in use, but nothing refers to it`, { page });
+    for (const { from, to } of this.#pager.freeNumbers.outside(this.#nextPage)) {
+      for (let page = from; page < to; ++page) {
+        if (page % SLICE_NUMBERS === 0) yield;
+        if (this.#reached.has(page)) continue;
+        this.#pager.drain();
+        if (!sightOf(this.#pager, page, this.#epoch)) continue;
+        ++lost;
+        // Below damage nothing can be told from leaked: one problem for all is enough then.
+        if (this.#broken === 0)
+          this.#findings.add(`page ${page} is in use, but nothing refers to it`, { page });
+      }
     }
     if (this.#broken > 0 && lost > 0) {
       this.#findings.add(`${lost} pages were not reached: they lie below damage, or nothing refers to them`);
@@ -222,8 +224,8 @@ export class TreeWalk {
 
   /** Notes that a page is referred to; false when it is so a second time, or cannot be. */
   #reach(page: number, referrer: string): boolean {
-    if (page > 0 && page < this.#nextPage && !this.#isReached(page)) {
-      this.#reached[page >> 3] = (this.#reached[page >> 3] as number) | (1 << (page & 7));
+    if (page > 0 && page < this.#nextPage && !this.#reached.has(page)) {
+      this.#reached.add(page);
       ++this.pages;
       return true;
     }
@@ -231,10 +233,6 @@ export class TreeWalk {
       page > 0 && page < this.#nextPage ? 'is referred to twice, again by' : 'cannot be referred to by';
     this.#findings.add(`page ${page} ${what} ${referrer}`, { page });
     return false;
-  }
-
-  #isReached(page: number): boolean {
-    return ((this.#reached[page >> 3] as number) & (1 << (page & 7))) !== 0;
   }
 
   #lose(): 0 {

@@ -24,7 +24,7 @@ test('checkpoint: page numbers handed out and never used leave a store that open
   for (let i = 0; i < 2; i++) store.checkpointer.runBlocking();
   const numbers: number[] = [];
   while (store.pager.nextPage <= store.pager.directory.fanout) numbers.push(store.pager.takeNumber(false));
-  store.pager.addFreeNumbers(numbers);
+  for (const number of numbers) store.pager.freeNumbers.give(number);
   store.checkpointer.runBlocking();
   expect((await store.verify()).problems).toEqual([]);
   expect((await (await openBare(backend)).verify()).problems).toEqual([]);

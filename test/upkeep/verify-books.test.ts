@@ -226,20 +226,20 @@ const rows: Row[] = [
   },
   {
     kind: 'a page number free and in use',
-    spoil: ({ store }) => store.pager.addFreeNumbers([...store.pager.freeNumbers, store.root]),
+    spoil: ({ store }) => store.pager.freeNumbers.give(store.root),
     says: /page number 1 is in use and free/,
   },
   {
     kind: 'a page number free twice',
     spoil: ({ store: { pager } }) => {
       const number = pager.takeNumber(false);
-      pager.addFreeNumbers([...pager.freeNumbers, number, number]);
+      for (let i = 0; i < 2; i++) pager.freeNumbers.give(number);
     },
     says: /free twice/,
   },
   {
     kind: 'a free page number that never was',
-    spoil: ({ store: { pager } }) => pager.addFreeNumbers([...pager.freeNumbers, pager.nextPage + 3]),
+    spoil: ({ store: { pager } }) => pager.freeNumbers.give(pager.nextPage + 3),
     says: /free, but was never used/,
   },
 

@@ -533,7 +533,8 @@ const rows: Row[] = [
       const block = s.plant.seal(s.plant.payload(s.plant.place(page)), { number: page });
       s.plant.setPlace(page, s.plant.append(Uint8Array.from([...block, ...new Uint8Array(PAGE_SIZE * 2)])));
     },
-    says: /longer than a page can be/,
+    says: /claims an extent that is taken or cannot be/,
+    opens: false,
   },
   {
     kind: 'an extent shorter than its block',
