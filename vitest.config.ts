@@ -3,6 +3,15 @@ import { defineConfig } from 'vitest/config';
 // One seed for a whole run, printed by the global setup and handed to every worker: SEED=… repeats a run.
 const seed = Number(process.env['SEED'] ?? 1);
 
+/** What stands between a commit and its loss: commit, recovery, log, block store and lock. Every branch is run. */
+const covered = [
+  'src/txn/{commit,admission,queue,waiting,room,writer}.ts',
+  'src/upkeep/{recovery,find-store,directory-load,checkpoint,overlay}.ts',
+  'src/wal/*.ts',
+  'src/store/{blocks,extents,superblock,directory,chains}.ts',
+  'src/backend/{lock,lock-holder,lock-socket,lock-ways}.ts',
+];
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
@@ -13,5 +22,12 @@ export default defineConfig({
     hookTimeout: 60_000,
     pool: 'forks',
     reporters: ['default', './test/support/skip-reporter.ts'],
+    // Measured by `npm test` alone (--coverage): a run of single test files has nothing to say about the whole.
+    coverage: {
+      provider: 'istanbul',
+      include: covered,
+      reportsDirectory: 'build/coverage',
+      reporter: [['text', { skipFull: true }]],
+    },
   },
 });

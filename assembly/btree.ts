@@ -101,8 +101,7 @@ export function treePutCell(root: u32, key: usize, length: u32, word: u32, value
       const old = cellWord(page, index);
       const oldStored = valueStored(old);
       if (oldStored != stored && pageFree(page) + pageCellSize(page, index) < need) {
-        const step = splitTowards(root, key, length, need);
-        if (step != OK) return step;
+        splitTowards(root, key, length, need);
         continue;
       }
       makeWritable(frame);
@@ -122,14 +121,13 @@ export function treePutCell(root: u32, key: usize, length: u32, word: u32, value
       if (DEBUG) pageAudit(page);
       return OK;
     }
-    const step = splitTowards(root, key, length, need);
-    if (step != OK) return step;
+    splitTowards(root, key, length, need);
   }
 }
 
 /** Removes a key: OK, or NOT_FOUND, MISS, ROOM, DAMAGED. */
 export function treeDeleteKey(root: u32, key: usize, length: u32): i32 {
-  let tryMerge = load<u32>(MERGES_OFF) == 0;
+  const mayMerge = load<u32>(MERGES_OFF) == 0;
   while (true) {
     if (!stepReady((root & PRIVATE_PAGE) != 0)) return ROOM;
     const status = walkTo(root, LATEST, key, length);
@@ -138,11 +136,10 @@ export function treeDeleteKey(root: u32, key: usize, length: u32): i32 {
     const page = frameAddress(frame);
     const found = pageSearch(page, key, length);
     if (!(found & FOUND)) return NOT_FOUND;
-    if (tryMerge) {
+    if (mayMerge) {
       const step = mergeTowards(root, key, length);
       if (step == OK) continue;
       if (step != NOT_FOUND) return step;
-      tryMerge = false;
     }
     const index = found & ~FOUND;
     makeWritable(frame);

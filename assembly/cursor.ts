@@ -9,16 +9,7 @@
  * meta u32, key, value}, padded to 4 bytes; meta is a value's length with the bits of a leaf cell, and the value of a
  * chained one is its first page's number.
  */
-import {
-  BOUND_AREA,
-  DAMAGE_KIND,
-  KEY_AREA,
-  OK,
-  OUT_AREA,
-  OUT_AREA_SIZE,
-  PAGE_INNER,
-  PAGE_LEAF,
-} from './layout';
+import { BOUND_AREA, DAMAGE_KIND, KEY_AREA, OK, OUT_AREA, OUT_AREA_SIZE, PAGE_LEAF } from './layout';
 import { LEVEL_ANY, frameAt, frameTouch } from './frames';
 import { NO_BOUND, SCAN_BYTES, SCAN_COUNT, SCAN_DONE, damaged, frameAddress } from './memory';
 import {
@@ -71,7 +62,6 @@ function seek(root: u32, epoch: u64, startLength: u32, reverse: bool, inclusive:
       store<u32>(SEEK_LEAF, page as u32);
       return OK;
     }
-    if (pageKind(page) != PAGE_INNER) return damaged(number, DAMAGE_KIND);
     frameTouch(frame);
     let index: u32;
     if (startLength == NO_BOUND) {

@@ -277,7 +277,7 @@ export function frameClean(frame: u32): void {
 /** Pins a frame until the end of the operation. */
 export function framePin(frame: u32): void {
   const flags = frameFlags(frame);
-  if (flags & FRAME_PINNED) return;
+  assert((flags & FRAME_PINNED) == 0, 'a frame is pinned once');
   setFlags(frame, flags | FRAME_PINNED);
   store<u32>(frameEntry(frame), load<u32>(PIN_HEAD), 24);
   store<u32>(PIN_HEAD, frame);

@@ -5,12 +5,11 @@
 import { NUMBER_AREA, NUMBER_CAPACITY } from './layout';
 import { chainRead } from './overflow';
 import { rangeRead } from './cursor';
-import { FRAME_RESIDENT, frameEnd, frameFlags, frameNewest, frameOld, pageEpoch } from './frames';
+import { frameOld, pageEpoch } from './frames';
 import {
   APPLY_AT,
   BLOCK_SUM,
   CHAIN_DROPPED,
-  CHAIN_FIRST,
   CHAIN_NEXT,
   CHAIN_TAKEN,
   DAMAGE,
@@ -57,9 +56,6 @@ export function valueLength(): u32 {
 }
 export function valueFlags(): u32 {
   return load<u32>(VALUE_FLAGS);
-}
-export function chainFirst(): u32 {
-  return load<u32>(CHAIN_FIRST);
 }
 export function chainTaken(): u32 {
   return load<u32>(CHAIN_TAKEN);
@@ -185,20 +181,10 @@ export function oldFrame(page: u32, epoch: f64): u32 {
 export function frameFrom(frame: u32): f64 {
   return pageEpoch(frameAddress(frame)) as f64;
 }
-/** Epoch an old version in a frame ends with. */
-export function frameTo(frame: u32): f64 {
-  return frameEnd(frame) as f64;
-}
 /** Page number in a frame. */
 export function frameNumber(frame: u32): u32 {
   return load<u32>(frameAddress(frame));
 }
-/** Whether a frame holds the newest version of that page. */
-export function frameHoldsNewest(page: u32): bool {
-  const frame = frameNewest(page);
-  return frame != 0 && (frameFlags(frame) & FRAME_RESIDENT) != 0;
-}
-
 /** What a page in a frame is: kind | level << 8 | records << 16. */
 export function frameShape(frame: u32): u32 {
   const page = frameAddress(frame);

@@ -19,7 +19,6 @@ import {
   OUT_AREA_SIZE,
   DAMAGE_KIND,
   MISS,
-  PAGE_INNER,
   PAGE_LEAF,
   PART_HEADER_SIZE,
   RECORD_DELETE,
@@ -303,7 +302,6 @@ export function treeGetGroup(root: u32, epochAsNumber: f64, count: u32): i32 {
       const place = GROUP_PAGES + ((i as usize) << 2);
       const page: usize = load<u32>(place);
       const length = load<u32>(key);
-      if (pageKind(page) != PAGE_INNER) return damaged(load<u32>(page), DAMAGE_KIND);
       const number = cellWord(page, pageChildIndex(page, key + 4, length));
       const frame = frameAt(number, epoch);
       // The bounds a missing page must keep are known to a walk of its own only.

@@ -9,7 +9,7 @@
  *   1. `remaining` of a page = its own `used` + `remaining` of the next; the last page has used = remaining, next 0.
  *   2. While a chain is being built its pages are referenced by nobody; treePutChain makes it visible.
  */
-import { DAMAGE_CHAIN, MISS, OK, PAGE_OVERFLOW, PRIVATE_PAGE, ROOM } from './layout';
+import { DAMAGE_CHAIN, OK, PAGE_OVERFLOW, PRIVATE_PAGE, ROOM } from './layout';
 import { LEVEL_OVERFLOW, frameAt, frameNewest, frameTouch, missPage } from './frames';
 import {
   CHAIN_DROPPED,
@@ -69,20 +69,18 @@ export function chainAppend(address: usize, length: u32): i32 {
     const used = pageDataUsed(page);
     const left = load<u32>(CHAIN_LEFT);
     const piece = min(length - taken, min(left, chainPageCapacity() - used));
-    if (piece > 0) {
-      makeWritable(frame);
-      memory.copy(page + PAGE_HEADER_SIZE + used, address + taken, piece);
-      pageSetOverflow(page, pageNext(page), used + piece, pageRemaining(page));
-      taken += piece;
-      store<u32>(CHAIN_TAKEN, taken);
-      store<u32>(CHAIN_LEFT, left - piece);
-    }
+    assert(piece > 0, 'a chain takes no more than it was begun for');
+    makeWritable(frame);
+    memory.copy(page + PAGE_HEADER_SIZE + used, address + taken, piece);
+    pageSetOverflow(page, pageNext(page), used + piece, pageRemaining(page));
+    taken += piece;
+    store<u32>(CHAIN_TAKEN, taken);
+    store<u32>(CHAIN_LEFT, left - piece);
     if (left - piece > 0 && used + piece == chainPageCapacity()) {
       const next = pageNext(page);
       chainPageNew(next, left - piece);
       store<u32>(CHAIN_PAGE, next);
     }
-    assert(piece > 0 || taken == length, 'a chain takes no more than it was begun for');
   }
   return OK;
 }
@@ -125,5 +123,4 @@ export function chainFree(): i32 {
     pageEnd(frame);
     store<u32>(CHAIN_DROPPED, next);
   }
-  return MISS;
 }

@@ -290,9 +290,8 @@ export function pageInsert(
   store<u32>(page, heap, 20);
   store<u32>(page, count + 1, 16);
   const first = firstKey(page);
-  if (index < first) {
-    store<u32>(slot, 0);
-  } else if (count <= first) {
+  assert(index >= first, 'nothing is inserted before the slot of an inner page that has no key');
+  if (count <= first) {
     setHeads(page, length);
   } else {
     const prefix = pagePrefix(page);

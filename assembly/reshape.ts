@@ -10,7 +10,7 @@
  * apart (Bayer & Unterauer, 1977).
  */
 import { DAMAGE_KIND, NOT_FOUND, OK, PAGE_INNER, PRIVATE_PAGE } from './layout';
-import { LEVEL_ANY, frameNewest, pageNumber } from './frames';
+import { frameNewest, pageNumber } from './frames';
 import { DEBUG, LATEST, bytesCommon, damaged, frameAddress, pageSize } from './memory';
 import {
   FOUND,
@@ -47,26 +47,26 @@ function separatorMax(): u32 {
   return SLOT_SIZE + 4 + ((pageSize >> 3) as u32);
 }
 
-/** One structural step that brings room nearer: pushes a full root down, or splits the first full page on the way. */
-export function splitTowards(root: u32, key: usize, length: u32, need: u32): i32 {
+/**
+ * One structural step that brings room nearer: pushes a full root down, or splits the first full page on the way. The
+ * caller has just walked to the leaf, which has no room: every page on the way is in its frame.
+ */
+export function splitTowards(root: u32, key: usize, length: u32, need: u32): void {
   walkBegin();
   let frame = frameNewest(root);
-  if (frame == 0) return walkMiss(root, LATEST, LEVEL_ANY);
   let page = frameAddress(frame);
   if (pageFree(page) < (pageLevel(page) == 0 ? need : separatorMax())) pushDown(frame);
   while (true) {
     assert(pageKind(page) == PAGE_INNER, 'a full leaf has a parent by now');
     const index = pageChildIndex(page, key, length);
     walkDown(frame, page, index);
-    const number = cellWord(page, index);
-    const child = frameNewest(number);
-    if (child == 0) return walkMiss(number, LATEST, pageLevel(page) - 1);
+    const child = frameNewest(cellWord(page, index));
+    assert(child != 0, 'the way to a full leaf is in frames');
     const below = frameAddress(child);
     if (pageFree(below) < (pageLevel(below) == 0 ? need : separatorMax())) {
       splitChild(frame, index, child, key, length);
-      return OK;
+      return;
     }
-    if (pageLevel(below) == 0) return OK;
     frame = child;
     page = below;
   }
@@ -155,28 +155,25 @@ function middleOf(page: usize, first: u32, last: u32): u32 {
   return max(first, index);
 }
 
-/** One structural step that removes a nearly empty page on the way; NOT_FOUND when there is nothing to do. */
+/**
+ * One structural step that removes a nearly empty page on the way; NOT_FOUND when there is nothing to do. The caller
+ * has just walked to the leaf: every page on the way is in its frame, but its neighbours need not be.
+ */
 export function mergeTowards(root: u32, key: usize, length: u32): i32 {
   walkBegin();
   let frame = frameNewest(root);
-  if (frame == 0) return walkMiss(root, LATEST, LEVEL_ANY);
   let page = frameAddress(frame);
   while (pageLevel(page) > 0) {
     const index = pageChildIndex(page, key, length);
-    const number = cellWord(page, index);
-    const child = frameNewest(number);
+    const child = frameNewest(cellWord(page, index));
+    assert(child != 0, 'the way to a leaf just found is in frames');
     if (pageCount(page) == 1) {
       walkDown(frame, page, index);
-      if (child == 0) return walkMiss(number, LATEST, pageLevel(page) - 1);
       if (pageNumber(page) == root) {
         pullUp(frame, child);
         return OK;
       }
     } else {
-      if (child == 0) {
-        walkDown(frame, page, index);
-        return walkMiss(number, LATEST, pageLevel(page) - 1);
-      }
       if (pageUsed(frameAddress(child)) < pageCapacity() >> 2) {
         const other = index + 1 < pageCount(page) ? index + 1 : index - 1;
         const sibling = frameNewest(cellWord(page, other));

@@ -5,7 +5,7 @@
  * A page that is not resident ends the walk with MISS; the page number and the fences are noted, so that the page is
  * held against what its parent expects when it comes in.
  */
-import { DAMAGE_KIND, OK, PAGE_INNER, PAGE_LEAF } from './layout';
+import { DAMAGE_KIND, OK, PAGE_LEAF } from './layout';
 import { LEVEL_ANY, frameAt, frameTouch, missPage } from './frames';
 import { NO_BOUND, damaged, frameAddress } from './memory';
 import { cellWord, keyAddress, keyLength, pageChildIndex, pageCount, pageKind, pageLevel } from './page';
@@ -103,7 +103,6 @@ export function walkTo(root: u32, epoch: u64, key: usize, length: u32): i32 {
       store<u32>(WALK_FRAME, frame);
       return OK;
     }
-    if (pageKind(page) != PAGE_INNER) return damaged(number, DAMAGE_KIND);
     const index = pageChildIndex(page, key, length);
     walkDown(frame, page, index);
     number = cellWord(page, index);

@@ -14,7 +14,6 @@ export interface CoreExports {
   valueAddress(): number;
   valueLength(): number;
   valueFlags(): number;
-  chainFirst(): number;
   chainTaken(): number;
   chainNext(): number;
   chainDropped(): number;
@@ -44,7 +43,6 @@ export interface CoreExports {
   frameNewest(page: number): number;
   oldFrame(page: number, epoch: number): number;
   frameFrom(frame: number): number;
-  frameTo(frame: number): number;
   frameNumber(frame: number): number;
   frameShape(frame: number): number;
   frameFill(frame: number): number;

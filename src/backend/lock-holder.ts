@@ -34,7 +34,7 @@ export interface Holder {
   /** Such as `node 20.16.0`. */
   readonly runtime: string;
   /** When its process began, in the system's own count, where the system says so. */
-  readonly begun?: string;
+  readonly begun?: string | undefined;
 }
 
 /** Whether a name in the folder is one that locks leave behind. */
@@ -47,13 +47,12 @@ export function isOurs(directory: string, name: string): boolean {
 export function announceHolder(directory: string, mode: LockMode, now: number, isFresh: boolean): () => void {
   const path = join(directory, HOLDER_FILE);
   if (isFresh && readSlots(path) === undefined) return () => undefined;
-  const begun = beginOfProcess(process.pid);
   const holder: Holder = {
     pid: process.pid,
     host: hostname(),
     since: new Date(now).toISOString(),
     runtime: runtimeName(),
-    ...(begun === undefined ? {} : { begun }),
+    begun: beginOfProcess(process.pid),
   };
   try {
     return writeHolder(path, mode, holder);

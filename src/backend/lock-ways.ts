@@ -26,12 +26,7 @@ import { isExcludedBySocket, type LockAnswer, type LockRequest, lockBySocket } f
 const MACHINES: Readonly<Record<string, string>> = { x64: 'x86_64', arm64: 'aarch64' };
 const HELPERS = ['/usr/bin/flock', '/bin/flock', 'flock'];
 // A helper that is not there or may not be started; anything else is a failure, never a reason for a weaker lock.
-const NOT_TO_BE_RUN = new Set(['ENOENT', 'EACCES', 'EPERM', 'ERR_ACCESS_DENIED']);
-const C_LIBRARIES = [
-  'libc.so.6',
-  `libc.musl-${MACHINES[process.arch] ?? process.arch}.so.1`,
-  'libSystem.B.dylib',
-];
+const NOT_TO_BE_RUN = new Set<string | undefined>(['ENOENT', 'EACCES', 'EPERM', 'ERR_ACCESS_DENIED']);
 const LOCK_SH = 1;
 const LOCK_EX = 2;
 const LOCK_NB = 4;
@@ -77,7 +72,7 @@ function lockWithHelper({ descriptor, mode }: LockRequest): LockAnswer {
       ['-n', mode === 'exclusive' ? '-x' : '-s', '3'],
       descriptor,
     );
-    if (NOT_TO_BE_RUN.has(errnoOf(error) ?? '')) continue;
+    if (NOT_TO_BE_RUN.has(errnoOf(error))) continue;
     if (error !== undefined) throw error;
     if (status === 0) return keepOpen;
     // Status 1 without a word is how every flock says that somebody else has the lock.
@@ -91,12 +86,11 @@ function runHelper(
   helper: string,
   flags: readonly string[],
   descriptor: number,
-): { status: number | null; stderr: Buffer; error?: Error } {
+): { status: number | null; stderr: Buffer; error?: unknown } {
   try {
     return spawnSync(helper, flags, { stdio: ['ignore', 'ignore', 'pipe', descriptor], windowsHide: true });
   } catch (error) {
     // Node without the permission to start programs throws instead of answering.
-    if (!(error instanceof Error)) throw error;
     return { status: null, stderr: Buffer.alloc(0), error };
   }
 }
@@ -137,7 +131,8 @@ async function bunFlock(): Promise<Flock | undefined> {
   const { dlopen } = (await import(/* @vite-ignore */ name)) as {
     dlopen(library: string, symbols: object): { symbols: { flock: Flock } };
   };
-  for (const library of C_LIBRARIES) {
+  const { arch } = process;
+  for (const library of ['libc.so.6', `libc.musl-${MACHINES[arch] ?? arch}.so.1`, 'libSystem.B.dylib']) {
     try {
       return dlopen(library, { flock: { args: ['i32', 'i32'], returns: 'i32' } }).symbols.flock;
     } catch {
@@ -164,12 +159,12 @@ function lockGuardWithDeno(request: LockRequest): LockAnswer {
   return lockWithDeno({ ...request, path });
 }
 
-function openOrTaken(path: string, flags: number, takenErrors: readonly string[]): LockAnswer {
+function openOrTaken(path: string, flags: number, takenErrors: readonly (string | undefined)[]): LockAnswer {
   try {
     const descriptor = openSync(path, flags, 0o600);
     return () => closeSync(descriptor);
   } catch (cause) {
-    if (takenErrors.includes(errnoOf(cause) ?? '')) return 'taken';
+    if (takenErrors.includes(errnoOf(cause))) return 'taken';
     throw cause;
   }
 }

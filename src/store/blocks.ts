@@ -160,7 +160,7 @@ export class BlockStore {
 
   /** What the core just found wrong, in words. */
   get fault(): string {
-    return DAMAGE_TEXT[this.#core.x.damage()] ?? 'the bytes are not what was written';
+    return DAMAGE_TEXT[this.#core.x.damage()] as string;
   }
 
   /** The error for what the core just found damaged. */

@@ -10,7 +10,13 @@
  *   4. Once a commit has its sequence nothing of its admission can fail: its notes, which may need frames, come
  *      before, and last of all, since a caller that has to try again is validated against them.
  */
-import { GROUP_HEADER_SIZE, PART_FIRST, PART_HEADER_SIZE, PART_LAST } from '../../assembly/layout.ts';
+import {
+  GROUP_HEADER_SIZE,
+  PART_FIRST,
+  PART_HEADER_SIZE,
+  PART_LAST,
+  RECORD_HEADER_SIZE,
+} from '../../assembly/layout.ts';
 import { AegisError } from '../errors.ts';
 import type { Applier } from '../store/apply.ts';
 import type { Trees } from '../store/trees.ts';
@@ -78,7 +84,6 @@ export class Admission {
     const from = half.at + PART_HEADER_SIZE;
     if (from + size.bytes > limit || held()) return undefined;
     const to = pack(from, limit);
-    if (to === 0) return undefined;
     if (!trees.pager.allResident) applier.touch(from, to);
     const noted = conflicts.needed;
     const pages = room.pagesFor(size);
@@ -106,7 +111,9 @@ export class Admission {
       applier.touch(from, end);
     });
     room.ensure(noted ? 2 * pages : pages, writes.pages === 0);
-    if (!this.#logRoom(writes.bytes + groups * (PART_HEADER_SIZE + 8), groups, how)) return undefined;
+    // A group may also end within a value, which then has one piece more.
+    const bytes = writes.bytes + groups * (PART_HEADER_SIZE + 8 + RECORD_HEADER_SIZE + 4);
+    if (!this.#logRoom(bytes, groups, how)) return undefined;
     if (noted) {
       this.#noteNext((note) => packPieces(writes, half, pipeline.maxPayload, (from, end) => note(from, end)));
     }

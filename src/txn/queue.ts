@@ -32,7 +32,7 @@ export interface Committed {
 /** Hears how a commit ended. */
 export type Done = (error: AegisError | undefined) => void;
 
-/** Packs the records of a commit at an address, up to a limit; answers the end, or 0 when they do not fit. */
+/** Packs the records of a commit at an address; the caller has seen that they fit below the limit. Answers the end. */
 export type Packer = (at: number, limit: number) => number;
 
 /** A half of the log buffer. */

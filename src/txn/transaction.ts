@@ -6,7 +6,7 @@
  * keys and ranges it read. A transaction that wrote nothing is not validated: its snapshot is a state of the store in
  * commit order, which is the serial order.
  */
-import { AegisError, checkOptions, invalid } from '../errors.ts';
+import { AegisError, checkOptions, invalid, invariant } from '../errors.ts';
 import type { Bytes, Range, RangeOptions } from '../store/range.ts';
 import { compareKeys, OPEN_BOUND, resolveRange } from '../store/range.ts';
 import type { Trees } from '../store/trees.ts';
@@ -354,7 +354,7 @@ function conflict(what: string): AegisError {
   return new AegisError('CONFLICT', `${what} was committed by another one first`);
 }
 
-/** Packs a write set in one piece; 0 when it does not fit. */
+/** Packs a write set that fits in one piece. */
 function packWhole(writes: WriteSet, from: number, limit: number): number {
   let end = 0;
   let pieces = 0;
@@ -362,5 +362,6 @@ function packWhole(writes: WriteSet, from: number, limit: number): number {
     end = at;
     ++pieces;
   });
-  return pieces === 1 ? end : 0;
+  invariant(pieces === 1, 'a write set is no larger than it counts');
+  return end;
 }

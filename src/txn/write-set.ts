@@ -87,8 +87,9 @@ export class WriteSet {
 
   #count(keyLength: number, valueLength: number): void {
     ++this.operations;
-    // A long value has a record of its own for every piece; 64 covers its header and padding.
-    this.bytes += recordBytes(keyLength, valueLength) + 64 * (1 + Math.ceil(valueLength / 65536));
+    // A long value has a record of its own for every page of its chain, with header and padding.
+    const pieces = Math.ceil(valueLength / this.#trees.pager.core.x.chainPageCapacity());
+    this.bytes += recordBytes(keyLength, valueLength) + (1 + pieces) * (RECORD_HEADER_SIZE + 4);
   }
 
   /**

@@ -201,3 +201,27 @@ test('lock: a lock of a file that was replaced meanwhile does not count', async 
   };
   await expect(new LocalBackend(other).lock('exclusive')).rejects.toThrow('replaced all the time');
 });
+
+test('lock: a flock is taken where the system shows no list of sockets', async () => {
+  helper.answer = undefined;
+  helper.hidesSockets = true;
+  const folder = temporaryFolder();
+  await new LocalBackend(folder).lock('exclusive');
+  await expect(new LocalBackend(folder).lock('exclusive')).rejects.toEqual(locked);
+});
+
+test('lock socket: a system that refuses the socket for another reason is an error', async () => {
+  const { Server } = await import('node:net');
+  const listen = vi.spyOn(Server.prototype, 'listen').mockImplementation(function (
+    this: InstanceType<typeof Server>,
+  ) {
+    this.emit('error', Object.assign(new Error('EMFILE'), { code: 'EMFILE' }));
+    return this;
+  });
+  try {
+    const lock = new LocalBackend(temporaryFolder()).lock('exclusive');
+    await expect(lock).rejects.toEqual(error('IO_ERROR', { errno: 'EMFILE', operation: 'lock' }));
+  } finally {
+    listen.mockRestore();
+  }
+});

@@ -55,3 +55,9 @@ test('extents: a unit is owned once, and given back once', () => {
   expect(extents.end).toBe(FIRST);
   expect(() => extents.free(start, 1)).toThrow('owned unit');
 });
+
+test('extents: the file ends at 2 TiB, and nobody owns what lies behind the bitmap', () => {
+  const extents = new Extents(FIRST);
+  expect(() => extents.allocate(2 ** 32)).toThrow('2 TiB');
+  expect([extents.end, extents.used, extents.owns(2 ** 31, 1)]).toEqual([FIRST, 0, false]);
+});

@@ -626,10 +626,22 @@ describe('going on', () => {
     const { core, log } = await openLog(backend);
     writeCommits(core, log, 1, 3);
     const scan = await scanLog({ core, backend, storeId: STORE_ID, start: BEGINNING });
+    const changed = expect.objectContaining({ code: 'CORRUPTION', offset: 1024 });
     overwrite(backend, 'log-1', 1024 + 80, Uint8Array.of(99));
-    expect(() => scan.replay(() => undefined)).toThrow(
-      expect.objectContaining({ code: 'CORRUPTION', offset: 1024 }),
-    );
+    expect(() => scan.replay(() => undefined)).toThrow(changed);
+    overwrite(backend, 'log-1', 1024, Uint8Array.of(99));
+    expect(() => scan.replay(() => undefined)).toThrow(changed);
+  });
+
+  test('log: a group that goes beyond what its segment uses is none', async () => {
+    const backend = new MemoryBackend();
+    const { core, log } = await openLog(backend, { segmentSize: 8192 });
+    writeCommits(core, log, 1, 1, 100);
+    writeCommits(core, log, 2, 2, 1000);
+    expect((await readLog(backend)).sequences).toEqual([1, 2]);
+    const header = core.x.segmentSeal(0, 2048);
+    overwrite(backend, 'log-1', 0, core.u8.slice(header, header + 512));
+    expect((await readLog(backend)).sequences).toEqual([1]);
   });
 
   test('log: replay says where each group ends', async () => {

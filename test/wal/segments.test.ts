@@ -2,6 +2,8 @@ import { describe, expect, test } from 'vitest';
 import { GROUP_HEADER_SIZE, LOG_AREA, PART_FIRST, PART_LAST } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../../src/backend/backend.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
+import { AegisError } from '../../src/errors.ts';
+import { LogHealth } from '../../src/wal/health.ts';
 import type { Log } from '../../src/wal/log.ts';
 import { segmentSizeFor } from '../../src/wal/segments.ts';
 import { seed } from '../support/seed.ts';
@@ -599,5 +601,18 @@ describe('room', () => {
       expect(largest % 512).toBe(0);
       expect((segmentSize - 512) % largest).toBeLessThan(512 * 9);
     }
+  });
+});
+
+test('log: the failure that ends it carries what is known of the cause, and stays', () => {
+  const known = { file: 'log-1', errno: 'EIO', operation: 'sync' };
+  expect(new LogHealth().fail('over', new AegisError('IO_ERROR', 'x', known))).toMatchObject(known);
+  const bare = new LogHealth();
+  const first = bare.fail('over', new AegisError('IO_ERROR', 'x'));
+  expect([first.file, first.errno, first.operation]).toEqual([undefined, undefined, undefined]);
+  expect(bare.fail('again', new Error('y'))).toBe(first);
+  expect(new LogHealth().fail('over', new Error('y'))).toMatchObject({
+    code: 'STORE_FAILED',
+    message: 'over',
   });
 });
