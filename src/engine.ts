@@ -251,9 +251,13 @@ export class StorageEngine implements AsyncDisposable {
     }
   }
 
-  /** Waits a random share of a growing number of turns, so that two that conflict do not meet again at once. */
+  /**
+   * Waits for what is queued, since another try before that would meet the same commit again; then a random share of
+   * a growing number of turns, so that two that conflict do not meet again at once.
+   */
   async #backOff(attempt: number): Promise<void> {
-    const { host, pause } = this.#machine;
+    const { host, pause, pipeline } = this.#machine;
+    await pipeline.caughtUp();
     const random = new Uint8Array(1);
     host.random(random);
     const most = Math.min(BACK_OFF_MAX, 2 ** attempt);
@@ -306,7 +310,8 @@ export class StorageEngine implements AsyncDisposable {
   /**
    * Waits for queued commits, aborts what is open, writes a checkpoint, and gives files and lock back. Idempotent;
    * afterwards every call answers CLOSED. When the last checkpoint fails the store is closed all the same, and the
-   * error passed on: what was acknowledged is in the log. @throws AegisError `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`
+   * error passed on: what was acknowledged is in the log. So is it of a store that has failed, when commits made without
+   * a sync (or without a log) may be lost by that. @throws AegisError `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`
    */
   close(): Promise<void> {
     this.#closing ??= this.#close();

@@ -122,8 +122,12 @@ export class Machine {
     await this.pipeline.drained();
     this.pipeline.stop();
     this.leases.closeAll();
-    if (this.config.readOnly || this.pipeline.failure) return;
+    if (this.config.readOnly) return;
     const { superblock, running } = this.checkpointer;
+    const { failure, unsaved } = this.pipeline;
+    // Whoever wrote without waiting for a sync, and nothing since, hears of it nowhere else.
+    if (failure && unsaved > superblock.sequence) throw failure;
+    if (failure) return;
     const owed = this.pipeline.applied !== superblock.sequence || superblock.generation === 0;
     if (owed || running) await this.checkpointer.checkpoint();
     // What is beyond our end may be another writer's by now.

@@ -16,22 +16,19 @@
  *   5. After a failed sync nothing is acknowledged; after a failed apply nothing is read either.
  */
 import { GROUP_HEADER_SIZE, LOG_HALF_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
-import type { BackendHost } from '../backend/backend.ts';
 import { AegisError, causedBy, invariant } from '../errors.ts';
 import type { Applier } from '../store/apply.ts';
-import type { Log, LogPosition } from '../wal/log.ts';
+import type { LogPosition } from '../wal/log.ts';
 import type { Conflicts } from './conflicts.ts';
 import type { Commit } from './queue.ts';
 import { CommitQueue, recordsOf } from './queue.ts';
+import type { RelaxedParts } from './relaxed.ts';
+import { Relaxed } from './relaxed.ts';
 import { Waiting } from './waiting.ts';
 
 /** What the pipeline works with. */
-export interface CommitParts {
-  readonly log: Log | undefined;
+export interface CommitParts extends RelaxedParts {
   readonly applier: Applier;
-  readonly host: BackendHost;
-  /** Milliseconds within which a commit without a sync is made durable. */
-  readonly flushInterval: number;
   /** Last commit the store holds. */
   readonly sequence: number;
   /** Where the log ends, when it is off. */
@@ -57,10 +54,10 @@ export class CommitPipeline {
   #position: LogPosition | undefined;
   #scheduled = false;
   #syncing = false;
-  #cancelTimer: (() => void) | undefined;
   #failure: AegisError | undefined;
   #unreadable: AegisError | undefined;
-  #idle: (() => void)[] = [];
+  readonly #sleepers: (() => void)[] = [];
+  readonly #relaxed: Relaxed;
   /** Commits answered, groups written and syncs asked for, since the store was opened. */
   readonly counters = { commits: 0, groups: 0, syncs: 0 };
 
@@ -68,6 +65,11 @@ export class CommitPipeline {
     this.#parts = parts;
     this.#sequence = parts.sequence;
     this.#applied = parts.sequence;
+    this.#relaxed = new Relaxed(
+      parts,
+      () => ++this.counters.syncs,
+      (cause) => this.fail(cause),
+    );
   }
 
   /** Last commit that readers see. */
@@ -78,6 +80,11 @@ export class CommitPipeline {
   /** Why writes are refused, once they are. */
   get failure(): AegisError | undefined {
     return this.#failure;
+  }
+
+  /** Last commit that was answered and that the log may lose; 0: none. */
+  get unsaved(): number {
+    return this.#relaxed.unsaved;
   }
 
   /** Why reads are refused, once they are. */
@@ -274,7 +281,6 @@ export class CommitPipeline {
   /** Applies, in order, every commit that is due, and answers it. */
   #settle(): void {
     const { log, applier } = this.#parts;
-    let relaxed = false;
     for (let commit = this.#queue.first; commit?.written; commit = this.#queue.first) {
       if (commit.sync && log && log.durable < commit.end) break;
       const current = commit;
@@ -288,40 +294,24 @@ export class CommitPipeline {
       }
       this.#applied = commit.sequence;
       this.#queue.shift();
-      if (!commit.sync) relaxed = true;
+      if (!commit.sync) this.#relaxed.answered(commit);
       ++this.counters.commits;
       commit.done(undefined);
     }
     if (this.#queue.length === 0) this.#parts.conflicts.allApplied();
-    if (relaxed && log) this.#syncLater();
   }
 
-  #syncLater(): void {
-    if (this.#cancelTimer || this.#failure) return;
-    this.#cancelTimer = this.#parts.host.later(this.#parts.flushInterval, () => {
-      this.#cancelTimer = undefined;
-      void this.syncRelaxed();
-    });
-  }
-
-  /** Makes durable what was committed without a sync. */
-  async syncRelaxed(): Promise<void> {
-    this.stop();
-    const { log } = this.#parts;
-    if (!log || this.#failure || log.durable >= log.end) return;
-    try {
-      ++this.counters.syncs;
-      await log.sync();
-    } catch (error) {
-      this.fail(error);
-    }
+  /** Resolves when every commit queued by now is applied or refused: what conflicts with one can be tried again. */
+  async caughtUp(): Promise<void> {
+    const goal = this.#sequence;
+    while (this.#queue.length > 0 && this.#applied < goal) await this.#woken();
   }
 
   /** Resolves when nothing is queued and nobody waits. */
   async drained(): Promise<void> {
     this.resume();
     this.schedule();
-    while (this.#isBusy) await new Promise<void>((resolve) => this.#idle.push(resolve));
+    while (this.#isBusy) await this.#woken();
   }
 
   get #isBusy(): boolean {
@@ -330,13 +320,16 @@ export class CommitPipeline {
 
   /** No timer is left. */
   stop(): void {
-    this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
+    this.#relaxed.stop();
+  }
+
+  /** Resolves when something was applied, refused or synced. */
+  #woken(): Promise<void> {
+    return new Promise((resolve) => this.#sleepers.push(resolve));
   }
 
   #wake(): void {
-    if (this.#isBusy) return;
-    for (const resolve of this.#idle.splice(0)) resolve();
+    for (const resolve of this.#sleepers.splice(0)) resolve();
   }
 
   // --- blocking -------------------------------------------------------------------------------------------------
@@ -381,7 +374,7 @@ export class CommitPipeline {
   fail(cause: unknown): void {
     if (this.#failure) return;
     this.#failure = causedBy('STORE_FAILED', 'the store failed and must be reopened', cause);
-    this.#cancelTimer?.();
+    this.stop();
     const unknown = this.#unknown(cause);
     for (const commit of this.#queue.clear()) commit.done(commit.written ? unknown : this.#failure);
     this.#waiting.failAll(this.#failure);

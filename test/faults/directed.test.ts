@@ -3,16 +3,18 @@
  */
 import { expect, test } from 'vitest';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
+import type { StorageConfig } from '../../src/config.ts';
 import { StorageEngine } from '../../src/engine.ts';
 import { rejected } from '../support/refused.ts';
 
-function open(backend: SimulatedBackend): Promise<StorageEngine> {
+function open(backend: SimulatedBackend, config: Partial<StorageConfig> = {}): Promise<StorageEngine> {
   return StorageEngine.open({
     backend,
     walEnabled: true,
     pageSize: 4096,
     bufferPoolSize: '64KB',
     checkpointWalSize: '512KB',
+    ...config,
   });
 }
 
@@ -72,4 +74,40 @@ test('I/O errors: what a commit that could not be written left behind is no conf
       await engine.close();
     }
   }
+});
+
+test('I/O errors: close says so when a commit without a sync may be lost and nobody was told', async () => {
+  for (const walEnabled of [true, false]) {
+    const backend = new SimulatedBackend();
+    const engine = await open(backend, { syncOnCommit: false, walEnabled });
+    await engine.put('key', 'value');
+    backend.plan = ({ operation }) => (operation === 'sync' ? { errno: 'EIO' } : undefined);
+    const error = await rejected('STORE_FAILED', () => engine.close());
+    expect(error).toMatchObject({ errno: 'EIO', operation: 'sync' });
+    // Files and lock are given back all the same.
+    backend.plan = () => undefined;
+    await (await open(backend, { walEnabled })).close();
+  }
+});
+
+test('I/O errors: close has nothing to add when every commit was told of the failure', async () => {
+  const backend = new SimulatedBackend();
+  const engine = await open(backend);
+  await engine.put('key', 'value');
+  backend.plan = ({ operation }) => (operation === 'sync' ? { errno: 'EIO' } : undefined);
+  await rejected('COMMIT_UNKNOWN', () => engine.put('other', 'value'));
+  await engine.close();
+});
+
+test('slow syncs: a transaction that meets a queued commit waits for it before it tries again', async () => {
+  const backend = new SimulatedBackend({ delay: 10_000 });
+  const engine = await open(backend);
+  await engine.put('key', '1');
+  for (let round = 2; round < 12; round++) {
+    const put = engine.put('key', '1');
+    await engine.transaction((tx) => tx.put('key', `${round}`), { maxRetries: 1 });
+    await put;
+    expect(engine.getString('key')).toBe(`${round}`);
+  }
+  await engine.close();
 });

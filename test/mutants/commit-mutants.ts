@@ -169,8 +169,10 @@ export const commitMutants: readonly Mutant[] = [
   },
   {
     name: 'sync: relaxed commits are not synced within the interval',
-    file: COMMIT,
-    edits: [['if (relaxed && log) this.#syncLater();', '']],
+    file: 'src/txn/relaxed.ts',
+    edits: [
+      ['if (log) this.#cancelTimer ??= host.later(flushInterval, () => void this.#sync(log));', 'void host;'],
+    ],
     killer: { file: 'engine/refused-commits.test.ts', test: /a relaxed one/ },
   },
   {
