@@ -1,0 +1,49 @@
+/* Simulated power cuts of some profiles as tests, and the figures of all of them together as one row. */
+import { afterAll, expect, test } from 'vitest';
+import { report } from '../support/report.ts';
+import { long, seed } from '../support/seed.ts';
+import { newTally, type Tally } from './crashes.ts';
+import type { ProfileName } from './profile.ts';
+import { simulate } from './simulate.ts';
+
+/** Different crash states for each profile: more than 20,000 together, and more than a million in the long size. */
+const STATES: Readonly<Record<ProfileName, number>> = long
+  ? { mixed: 500_000, blocking: 200_000, modes: 150_000, 'failed-sync': 150_000, large: 20_000 }
+  : { mixed: 9200, blocking: 4500, modes: 3000, 'failed-sync': 3000, large: 500 };
+
+/** Milliseconds in which even a slow machine is done. */
+const TIMEOUT = long ? 12 * 3_600_000 : 900_000;
+
+/** One test for each profile, named by what no power cut does, and one row of figures. */
+export function cutProfiles(
+  row: string,
+  file: string,
+  facts: Readonly<Partial<Record<ProfileName, string>>>,
+): void {
+  const total = newTally();
+  for (const [name, fact] of Object.entries(facts)) {
+    const profile = name as ProfileName;
+    test(`simulation: no power cut ${fact}`, { timeout: TIMEOUT }, async () => {
+      const tally = await simulate({ seed: seed * 1_000_000, states: STATES[profile], profile });
+      for (const count of Object.keys(total) as (keyof Tally)[]) total[count] += tally[count];
+      expect(tally.states).toBeGreaterThanOrEqual(STATES[profile]);
+    });
+  }
+
+  afterAll(() => {
+    const { states, second, third, kills, rotten, failedSyncs, verified, stores, commits } = total;
+    const figures = {
+      'different crash states': states,
+      'of them inside a recovery': second,
+      'inside the one after that': third,
+      'deaths of the process': kills,
+      'rotten superblock slots': rotten,
+      'failed syncs': failedSyncs,
+      'stores verified': verified,
+      stores,
+      commits,
+    };
+    // A violation ends a run, so these are what the tests above have seen, or they have failed.
+    report(row, { ...figures, lost: 0, partial: 0, unreadable: 0 }, `npx vitest run ${file}`);
+  });
+}
