@@ -17,6 +17,7 @@ import {
   STAGING_AREA,
 } from '../../assembly/layout.ts';
 import { bytes as debug } from '../../build/wasm/debug.js';
+import { LATEST } from '../../src/wasm.ts';
 import { CoreDriver } from '../support/core-driver.ts';
 
 const CHAINED = 0x40000000;
@@ -214,6 +215,57 @@ describe.each([
     const chained = storeOf({ 1: root(['', 2], ['f', 7]), 2: payloadOf({ rows }), 7: overflowOf(10, 0, 10) });
     expect(chained.get(1, bytesOf('a'))).toEqual(new Uint8Array(10).fill(0x2e));
     expect(() => chained.delete(1, bytesOf('b'))).toThrow(`damage ${DAMAGE_KIND} of page 7`);
+  });
+
+  /** Looks for one key the way many at once are looked for. */
+  const getGroup = (driver: CoreDriver, key: string): void => {
+    const { core, x } = driver;
+    driver.must(() => {
+      core.u32[INPUT_AREA / 4] = key.length;
+      core.u8.set(bytesOf(key), INPUT_AREA + 4);
+      return x.treeGetGroup(1, LATEST, 1);
+    });
+    x.framesUnpin();
+  };
+
+  test('payload: a page that is in memory for another reason is held against its place too', () => {
+    const rows = [{ key: 'a', word: CHAINED + 10, value: 4 }];
+    const reads = [
+      (driver: CoreDriver) => driver.get(1, bytesOf('n')),
+      (driver: CoreDriver) => driver.rangePart(1, bytesOf('n'), undefined, 0, 10),
+      (driver: CoreDriver) => getGroup(driver, 'n'),
+    ];
+    for (const read of reads) {
+      const piece = storeOf({ 1: root(['', 2], ['f', 7]), 2: payloadOf({ rows }), 7: overflowOf(10, 0, 10) });
+      expect(piece.get(1, bytesOf('a'))).toHaveLength(10);
+      expect(() => read(piece)).toThrow(`damage ${DAMAGE_KIND} of page 7`);
+
+      const top = payloadOf({ kind: PAGE_INNER, level: 2, rows: [{ word: 5 }, { key: 'm', word: 2 }] });
+      const level = storeOf({ 1: top, 5: root(['', 2], ['f', 3]), 2: leaf('a'), 3: leaf('g') });
+      expect(level.get(1, bytesOf('a'))).toHaveLength(0);
+      expect(() => read(level)).toThrow(`damage ${DAMAGE_KIND} of page 2`);
+    }
+  });
+
+  test('payload: a neighbour of another level is not merged with', () => {
+    const above = (level: number, ...words: number[]) =>
+      payloadOf({
+        kind: PAGE_INNER,
+        level,
+        rows: words.map((word, i) => ({ key: i === 0 ? '' : 'm', word })),
+      });
+    const driver = storeOf({ 1: above(3, 5, 6), 5: above(2, 6), 6: above(1, 2), 2: leaf('a', 'b') });
+    expect(() => driver.delete(1, bytesOf('a'))).toThrow(`damage ${DAMAGE_KIND} of page 6`);
+  });
+
+  test('payload: a chain that begins with a page of the tree is damage, in memory or not', () => {
+    const rows = [{ key: 'a', word: CHAINED + 10, value: 4 }];
+    const pages = { 1: root(['', 2], ['f', 7]), 2: payloadOf({ rows }), 7: leaf('g') };
+    expect(() => storeOf(pages).get(1, bytesOf('a'))).toThrow(`damage ${DAMAGE_KIND} of page 7`);
+    const driver = storeOf(pages);
+    expect(driver.get(1, bytesOf('g'))).toHaveLength(0);
+    driver.x.mergesSet(false); // else the two leaves become one first
+    expect(() => driver.delete(1, bytesOf('a'))).toThrow(`damage ${DAMAGE_CHAIN} of page 7`);
   });
 
   test.each<[fact: string, chain: Record<number, Buffer>]>([
