@@ -9,10 +9,10 @@ import { resolveConfig } from '../../src/config.ts';
 import { openEngine, type StorageEngine } from '../../src/engine.ts';
 import { AegisError } from '../../src/errors.ts';
 import { type Files, filesOf } from '../support/files.ts';
+import { reclaimMemories } from '../support/memories.ts';
 import { Random } from '../wal/random.ts';
 import { Anatomy } from './anatomy.ts';
 import { LentBackend } from './lent-backend.ts';
-import { reclaimMemories } from './memories.ts';
 
 const SEGMENT_SIZE = 8192;
 const KEYS = 64;

@@ -3,13 +3,13 @@
  * none. Then bytes of values go by, and the judge must say so each time.
  */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startLending, stopLending } from '../support/memories.ts';
 import { seed } from '../support/seed.ts';
 import { Random } from '../wal/random.ts';
 import { Anatomy } from './anatomy.ts';
 import { type BitStore, judgeFiles, makeBitStore } from './bit-store.ts';
 import { expectedOfBit } from './flips.ts';
 import { Forge } from './forge.ts';
-import { startLending, stopLending } from './memories.ts';
 
 beforeAll(startLending);
 afterAll(stopLending);

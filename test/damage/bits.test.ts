@@ -1,11 +1,11 @@
 /* Every bit of whole stores, flipped one at a time. What must come of each flip is known exactly: see flips.ts. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { startLending, stopLending } from '../support/memories.ts';
 import { report } from '../support/report.ts';
 import { long, seed } from '../support/seed.ts';
 import { Random } from '../wal/random.ts';
 import { BIT_STORE_BYTES, type BitStore, makeBitStore, type Verdict } from './bit-store.ts';
 import { type Bit, judgeBit } from './flips.ts';
-import { startLending, stopLending } from './memories.ts';
 
 /** Of each store in the quick form, beside every bit of some headers; the long form flips every bit there is. */
 const RANDOM_FLIPS = 500;

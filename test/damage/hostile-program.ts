@@ -4,9 +4,9 @@
  */
 import { openSync, writeSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { startLending } from '../support/memories.ts';
 import { type Outcome, runHostile } from './hostile-run.ts';
 import { makeSeeds, seedOf } from './hostile-stores.ts';
-import { startLending } from './memories.ts';
 import { mutantOf } from './mutants.ts';
 
 /** What came of a range of mutants. */

@@ -7,9 +7,9 @@ import { bytes as debug } from '../../build/wasm/debug.js';
 import { openEngine, type StorageEngine } from '../../src/engine.ts';
 import { AegisError, type AegisErrorCode } from '../../src/errors.ts';
 import type { Files } from '../support/files.ts';
+import { reclaimMemories } from '../support/memories.ts';
 import { configFor, HOSTILE_SEGMENT_SIZE, type HostileSeed } from './hostile-stores.ts';
 import { LentBackend } from './lent-backend.ts';
-import { reclaimMemories } from './memories.ts';
 
 /** What any call on such a store may answer; `NOT_A_STORE` and the like at opening only. */
 const CODES: readonly AegisErrorCode[] = [

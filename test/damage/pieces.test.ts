@@ -1,11 +1,11 @@
 /* Damage to more than a bit, and files cut at every place: what must come of each is known exactly (pieces.ts). */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Files } from '../support/files.ts';
+import { startLending, stopLending } from '../support/memories.ts';
 import { report } from '../support/report.ts';
 import { long, seed } from '../support/seed.ts';
 import { Random } from '../wal/random.ts';
 import { type BitStore, judgeFiles, makeBitStore, type Verdict } from './bit-store.ts';
-import { startLending, stopLending } from './memories.ts';
 import { expectedOfFiles } from './pieces.ts';
 
 const HOURS = 3_600_000;

@@ -11,6 +11,7 @@ import type { SimulatedRandom } from '../../src/backend/simulated-clock.ts';
 import type { StorageConfig } from '../../src/config.ts';
 import { StorageEngine } from '../../src/index.ts';
 import type { SimulatedBackend, SimulatedCall } from '../../src/testing/index.ts';
+import { lendingWhile } from '../support/memories.ts';
 import type { History } from './history.ts';
 import { inWords, Violation } from './violation.ts';
 
@@ -171,7 +172,7 @@ export class Crashes {
       for (const [print, state] of this.#waiting) {
         if (this.isEnough) return;
         this.#waiting.delete(print);
-        await this.#open(print, state);
+        await lendingWhile(() => this.#open(print, state));
       }
     }
   }

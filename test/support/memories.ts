@@ -84,6 +84,24 @@ export function stopLending(): void {
   loans.clear();
 }
 
+/**
+ * Lends memories while something runs, and takes them back afterwards; they are kept for the next time. Whatever made
+ * them must be at rest by then. After an error they are left to it.
+ */
+export async function lendingWhile<T>(work: () => Promise<T>): Promise<T> {
+  startLending();
+  let isAtRest = false;
+  try {
+    const answer = await work();
+    isAtRest = true;
+    return answer;
+  } finally {
+    WebAssembly.Memory = RealMemory;
+    WebAssembly.Instance = RealInstance;
+    reclaimMemories(isAtRest);
+  }
+}
+
 /** Takes back all that were lent. Throws if a canary byte has changed. `reuse` false: something may use them still. */
 export function reclaimMemories(reuse = true): void {
   const back = [...loans.values()];
