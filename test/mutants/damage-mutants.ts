@@ -4,6 +4,7 @@ import type { Mutant } from './mutant.ts';
 
 const BLOCK = 'assembly/block.ts';
 const PAYLOAD = 'assembly/payload.ts';
+const LOAD = 'src/upkeep/directory-load.ts';
 
 export const damageMutants: readonly Mutant[] = [
   {
@@ -139,6 +140,27 @@ export const damageMutants: readonly Mutant[] = [
         'for (let unit = start; unit < start + units; ++unit) this.#set(unit);\n    this.#used += units;\n    this.#end = Math.max(this.#end, start + units);',
       ],
     ],
+    killer: planted(/./),
+  },
+  {
+    name: 'check: an extent ends where the superblock says the last one does',
+    file: LOAD,
+    edits: [['start + units <= last && ', '']],
+    killer: planted(/./),
+  },
+  {
+    name: 'check: an entry that cannot be',
+    file: LOAD,
+    edits: [
+      ['if (!entry) throw refusal(', 'if (page < 0) throw refusal('],
+      ['if (entry.units > 0) claim(', 'if (entry && entry.units > 0) claim('],
+    ],
+    killer: planted(/./),
+  },
+  {
+    name: 'check: an entry for a page that was never used',
+    file: LOAD,
+    edits: [['if (entry?.units === 0) continue;', 'if (page > 0 || entry) continue;']],
     killer: planted(/./),
   },
   {
