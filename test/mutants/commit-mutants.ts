@@ -1,5 +1,5 @@
 /* Mutants of commits and versions: what is applied, seen and answered when, and which transactions may commit. */
-import { conflicts, directedDamage, faults, groupCommit, model } from './killers.ts';
+import { checkpoint, conflicts, directedDamage, groupCommit, model } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const COMMIT = 'src/txn/commit.ts';
@@ -65,7 +65,7 @@ export const commitMutants: readonly Mutant[] = [
         '      for (const { frame, place } of pending) written(frame, place);\n      this.#writeStaged(pending.map((item) => item.place));',
       ],
     ],
-    killer: faults(/at any call/),
+    killer: checkpoint(/one that failed has written/),
   },
   {
     name: 'versions: an old reader is given the newest place of a page',

@@ -141,7 +141,7 @@ export const storeMutants: readonly Mutant[] = [
     name: 'M10 pages that came after the snapshot are in its directory',
     file: CHECKPOINT,
     edits: [['} else if (directory.from(page) <= epoch) {', '} else {']],
-    killer: lives(/: (promises|no log)/),
+    killer: model('power cuts', 2),
   },
   {
     name: 'M18 the set of changed chunks is cleared when a checkpoint ends',
@@ -153,7 +153,7 @@ export const storeMutants: readonly Mutant[] = [
       ],
       ['if (failed && this.#taken)', 'if (!failed) this.#changed.clear();\n    if (failed && this.#taken)'],
     ],
-    killer: lives(/: (promises|no log)/),
+    killer: model('power cuts', 2),
   },
   {
     name: 'M19 a checkpoint that failed forgets what had changed',
@@ -261,7 +261,7 @@ export const storeMutants: readonly Mutant[] = [
     name: 'opening: the older superblock is taken',
     file: 'src/upkeep/find-store.ts',
     edits: [['return one.generation > other.generation;', 'return one.generation < other.generation;']],
-    killer: lives(/: (promises|no log)/),
+    killer: lives(/: short lives/, 10),
   },
   {
     name: 'opening: the files of a log that is off are removed before a checkpoint holds them',
