@@ -129,7 +129,7 @@ test(
       if (!outcome.made) totals['too small for a store']++;
       if (outcome.made && outcome.refused === 0) fullest++;
     }
-    const command = `${long ? 'AEGIS_LONG=1 ' : ''}npx vitest run test/faults/full-disk.test.ts`;
+    const command = 'npx vitest run test/faults/full-disk.test.ts';
     report('full disk (simulated)', { ...totals, lost: 0, 'KiB a step': stride * 4 }, command);
     // The range has both ends, and something between them.
     expect(totals['too small for a store']).toBeGreaterThan(0);

@@ -154,7 +154,7 @@ test(
         }
       }
     }
-    const command = `${long ? 'AEGIS_LONG=1 ' : ''}npx vitest run test/faults/kernel.test.ts`;
+    const command = 'npx vitest run test/faults/kernel.test.ts';
     report('I/O errors from the kernel (strace)', { ...totals, lost: 0, partial: 0, hangs: 0 }, command);
     expect([...kinds].sort(), `SEED=${seed}`).toEqual(Object.keys(CALLS).sort());
     for (const name of ['killed', 'refused', 'unknown'] as const) {
