@@ -21,13 +21,14 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'forks',
-    reporters: ['default', './test/support/skip-reporter.ts'],
+    reporters: ['default', './test/support/skip-reporter.ts', './test/coverage/branch-reporter.ts'],
     // Measured by `npm test` alone (--coverage): a run of single test files has nothing to say about the whole.
     coverage: {
       provider: 'istanbul',
       include: covered,
       reportsDirectory: 'build/coverage',
       reporter: [['text', { skipFull: true }]],
+      thresholds: { branches: 100, perFile: true },
     },
   },
 });

@@ -41,7 +41,6 @@ export function loadDirectory(pager: Pager, superblock: Superblock, fileUnits: n
     const places = directory.level(level);
     for (const index of indexesOf(places)) {
       const place = places[index] as Place;
-      if (place.units === 0) continue;
       const words = new Uint32Array(fanout * ENTRY_WORDS);
       read(level, index, place, words);
       readPlaces(below, words, index * fanout, counts[level - 1] as number, place);

@@ -225,3 +225,14 @@ test('lock socket: a system that refuses the socket for another reason is an err
     listen.mockRestore();
   }
 });
+
+test('lock: a flock beside a socket that excludes it is given back', async () => {
+  helper.answer = undefined;
+  const folder = temporaryFolder();
+  const holder = new Program(locker, 'node', flagsWithoutPrograms());
+  expect(await take(holder, folder)).toMatchObject({ locked: true });
+  const named = error('LOCKED', { pid: holder.pid });
+  await expect(new LocalBackend(folder).lock('exclusive')).rejects.toEqual(named);
+  await holder.ask('release');
+  await (await new LocalBackend(folder).lock('exclusive')).release();
+});

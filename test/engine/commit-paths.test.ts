@@ -231,3 +231,31 @@ test("checkpoint: a device's own words become an error of ours, and the next one
   await engine.checkpoint();
   expect(engine.getString('a')).toBe('1');
 });
+
+test('commit: a blocking one that can be neither written nor taken back is told so, and ends the store', async () => {
+  const backend = new FaultyBackend();
+  const engine = await open({ backend });
+  engine.putSync('a', '1');
+  backend.plan = ({ file }) => (file.startsWith('log') ? { errno: 'EIO' } : undefined);
+  await refused(['STORE_FAILED', 'COMMIT_UNKNOWN'], () => engine.putSync('a', '2'));
+  await refused('STORE_FAILED', () => engine.putSync('a', '3'));
+  expect(engine.getString('a')).toBe('1');
+});
+
+test('commit: a transaction that lost waits for the winner to be applied, and then succeeds', async () => {
+  const engine = await open({});
+  await engine.put('counter', '0');
+  const runs: number[] = [0, 0, 0];
+  await Promise.all(
+    runs.map((_, n) =>
+      engine.transaction((tx) => {
+        ++runs[n]!;
+        tx.put('counter', String(Number(tx.getString('counter')) + 1));
+      }),
+    ),
+  );
+  expect(engine.getString('counter')).toBe('3');
+  // Nobody runs against a state that is about to change: each run beyond the first follows a commit.
+  expect(Math.max(...runs)).toBeLessThanOrEqual(3);
+  expect(engine.stats().transactions.conflicts).toBeGreaterThan(0);
+});

@@ -2,7 +2,12 @@
 import { expect, test } from 'vitest';
 import { FORMAT_VERSION, STAGING_AREA, UNIT_SIZE } from '../../assembly/layout.ts';
 import { Directory, NOWHERE, readPlace, writePlace } from '../../src/store/directory.ts';
-import { decodeSuperblock, encodeSuperblock, type Superblock } from '../../src/store/superblock.ts';
+import {
+  decodeSuperblock,
+  encodeSuperblock,
+  type Superblock,
+  strangeness,
+} from '../../src/store/superblock.ts';
 import { createCore } from '../../src/wasm.ts';
 
 const place = { start: 20, units: 3, sumLow: 7, sumHigh: 9 };
@@ -64,6 +69,13 @@ test('superblock: a newer version is believed with its checksum, and may be dama
   core.x.checksumOf(STAGING_AREA + 64, end, 0, STAGING_AREA);
   bytes.set(core.u8.subarray(STAGING_AREA, STAGING_AREA + 8), end);
   expect(decodeSuperblock(core, bytes)).toEqual({ problem: 'newer' });
+});
+
+test('superblock: a piece of one is none, whatever it begins with', () => {
+  const core = createCore({ pageSize: 4096, frames: 1, storeId: [0, 0] });
+  const bytes = encodeSuperblock(core, superblock);
+  expect([strangeness(bytes), strangeness(bytes.subarray(0, 100))]).toEqual([undefined, 'empty']);
+  expect(decodeSuperblock(core, bytes.subarray(0, 511))).toEqual({ problem: 'empty' });
 });
 
 test('superblock: a number that 64 bits of ours cannot hold is never written', () => {

@@ -8,7 +8,7 @@ import { runtimeHost } from '../../src/backend/host.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { resolveConfig } from '../../src/config.ts';
 import { StorageEngine } from '../../src/engine.ts';
-import { ENTRY_WORDS } from '../../src/store/directory.ts';
+import { ENTRY_WORDS, NOWHERE } from '../../src/store/directory.ts';
 import { writeSuperblock } from '../../src/store/superblock.ts';
 import { type OpenedStore, openStore } from '../../src/upkeep/recovery.ts';
 import { Plant } from '../support/plant.ts';
@@ -105,4 +105,31 @@ test('recovery: a value whose later pages are damaged can be deleted, and verify
   expect([again.get('long'), again.getString('short'), again.count()]).toEqual([undefined, '1', 1]);
   expect((await again.verify()).ok).toBe(false);
   await again.close();
+});
+
+test('recovery: a directory whose first chunks have become empty is read again', async () => {
+  const backend = new MemoryBackend();
+  const engine = await StorageEngine.open({ backend, ...options });
+  for (let n = 0; n < 700; n++) await engine.put(`key ${n}`, new Uint8Array(3000).fill(n));
+  await engine.checkpoint();
+  for (let n = 0; n < 700; n++) await engine.delete(`key ${n}`);
+  await engine.checkpoint();
+  expect(await engine.verify()).toMatchObject({ ok: true });
+  await engine.close();
+  const again = await StorageEngine.open({ backend, ...options });
+  expect([again.count(), (await again.verify()).ok]).toEqual([0, true]);
+  await again.put('key', 'value');
+  await again.close();
+});
+
+test('recovery: a superblock without a directory opens no store that answers', async () => {
+  const backend = new MemoryBackend();
+  const { core, pager, superblock, log } = await openParts(backend);
+  const empty = { ...superblock, chunkCount: 0, directory: NOWHERE };
+  for (const slot of [0, 1]) writeSuperblock(core, pager.blocks.file, slot, empty);
+  log!.close();
+  await refused('CORRUPTION', async () => {
+    const engine = await StorageEngine.open({ backend, ...options });
+    engine.get('old');
+  });
 });
