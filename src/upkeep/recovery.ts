@@ -12,7 +12,9 @@
  *
  * Running it twice, or dying inside it, changes nothing: until step 6 the same bytes go to the same places, and step 6
  * keeps one whole slot at any moment. After a failed sync, what was read may have been in the page cache only; steps 5
- * and 6 make it durable before anything relies on it. A read-only open writes nothing (overlay.ts).
+ * and 6 make it durable before anything relies on it. Space is no better: a system may keep calling a part of a file
+ * filled whose first write was lost, and lose each later write to it without a word (ext4 does). So what was filled and
+ * never vouched for is given back to the system, here and in log files that were never used. A read-only open writes nothing (overlay.ts).
  *
  * A store is created the same way: a superblock of generation 0 says that its creation was not finished.
  */
@@ -204,7 +206,9 @@ async function recover(
       host.random(random);
       fence = Math.max(superblock.fence, scan?.highestFence ?? 0) + 1 + random[0]! + random[1]! * 256;
       await scan?.rewriteTail();
-      current = await renewSlots(parts.core, data, found, fence);
+      current = await renewSlots(parts.core, data, found, fence, scan?.usedSize);
+      // Not sooner: until then the older slot may be the one on the device, and name what lies there.
+      parts.pager.blocks.cutTail();
     }
     const durable = parts.pager.versions.startDurable(superblock.epoch);
     const sequence = scan ? replay(options, parts, superblock, scan) : superblock.sequence;
@@ -273,8 +277,10 @@ async function renewSlots(
   file: BackendFile,
   found: FoundStore,
   fence: number,
+  logSize = found.superblock.logSize,
 ): Promise<Superblock> {
-  const renewed: Superblock = { ...found.superblock, fence };
+  // Log files that were never used are filled anew: whoever finds them empty must not miss them.
+  const renewed = { ...found.superblock, fence, logSize: Math.min(logSize, found.superblock.logSize) };
   const writes: [slot: number, superblock: Superblock][] = [
     [found.slot, found.superblock],
     [LAST_SLOT, found.superblock],

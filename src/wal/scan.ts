@@ -114,6 +114,11 @@ export class LogScan {
     return this.#rewritten;
   }
 
+  /** Bytes of the files that were used once, and so are on stable storage to their full size. */
+  get usedSize(): number {
+    return this.segments.reduce((sum, { header, size }) => sum + (header === undefined ? 0 : size), 0);
+  }
+
   /** Writes again what no mark vouches for, makes the end an end, and syncs both. */
   async rewriteTail(): Promise<void> {
     invariant(!this.#readOnly, 'a log opened for reading is not written');

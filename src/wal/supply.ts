@@ -129,11 +129,19 @@ export class SegmentSupply {
     return index < 0 ? undefined : this.#free.splice(index, 1)[0];
   }
 
-  /** Extends a segment's file to its full size with zeros, or leaves it as it was and throws. */
+  /**
+   * Extends a segment's file to its full size with zeros, or leaves it as it was and throws. One that was never used
+   * is filled anew: an earlier sync of it may have failed, and then it is filled in the system's cache only, for good.
+   */
   #fill(segment: Segment): void {
-    const { file, size: before } = segment;
+    const { file } = segment;
+    let before = segment.size;
     try {
       this.#health.check();
+      if (segment.header === undefined && before > 0) {
+        file.truncate(0);
+        before = 0;
+      }
       for (let at = before; at < this.#size; at += ZEROS.length) {
         file.write([ZEROS.subarray(0, this.#size - at)], at);
       }

@@ -32,7 +32,9 @@ interface Order {
   /** Bounds of the last commit a store may be found with. */
   readonly least: number;
   readonly most?: number;
-  /** Keep the store open until the line `release`. */
+  /** How many keys there must be beside the ledger's. */
+  readonly others?: number;
+  /** Keep the store open until a line comes; then write on, and keep it open until another one. */
   readonly hold?: boolean;
 }
 
@@ -41,15 +43,25 @@ interface Refusal {
   readonly code: string;
   readonly errno: string | undefined;
   readonly operation: string | undefined;
+  /** Whether a sync had failed before. */
+  readonly late?: boolean;
 }
 
 function say(line: string): void {
-  writeSync(1, `${line}\n`);
+  const bytes = Buffer.from(`${line}\n`);
+  for (let at = 0; at < bytes.length; ) {
+    try {
+      at += writeSync(1, bytes, at);
+    } catch (error) {
+      // The reader is slow, and the pipe full.
+      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error;
+    }
+  }
 }
 
-function refusal(error: unknown): Refusal {
+function refusal(error: unknown, late = false): Refusal {
   const { code = String(error), errno, operation } = error as Partial<Refusal>;
-  return { code, errno, operation };
+  return { code, errno, operation, late };
 }
 
 const lines: string[] = [];
@@ -163,7 +175,7 @@ class Writer {
   }
 
   #refused(error: unknown, ticket: number): boolean {
-    const what = refusal(error);
+    const what = refusal(error, this.#before < Number.POSITIVE_INFINITY);
     if (what.code === 'COMMIT_UNKNOWN') this.unknown = Math.max(this.unknown, ticket);
     this.refusals.push(what);
     say(`refused ${JSON.stringify(what)}`);
@@ -249,13 +261,13 @@ async function tellFailure(engine: StorageEngine, writer: Writer, syncs: Syncs):
       await attempt();
       say('stray a failed store took a write');
     } catch (error) {
-      later.push(refusal(error));
+      later.push(refusal(error, syncs.failed !== undefined));
     }
   }
   const { answered, unknown, late, refusals } = writer;
   let closing: Refusal | undefined;
   await engine.close().catch((error: unknown) => {
-    closing = refusal(error);
+    closing = refusal(error, syncs.failed !== undefined);
   });
   say(
     `end ${JSON.stringify({ problems, later, answered, unknown, late, refusals, closing, failed: syncs.failed })}`,
@@ -302,6 +314,10 @@ async function check(order: Order): Promise<void> {
       dataDirectory: order.directory,
     });
     problems.push(...checkTickets(engine, order.least, order.most));
+    const others = engine.count({ prefix: 'more/' });
+    if (order.others !== undefined && others !== order.others) {
+      problems.push(`lost: ${others} of ${order.others} other keys`);
+    }
     const report = await engine.verify();
     if (!report.ok) problems.push(...report.problems.map(({ message }) => `verify: ${message}`));
     last = standingOf(engine).last;
@@ -311,6 +327,18 @@ async function check(order: Order): Promise<void> {
     }
     await engine.put('more/after', `${last}`);
     engine.putSync('more/blocking', `${last}`);
+    if (order.hold) {
+      const random = new Random(last);
+      for (let i = 0; i < 120; i++) {
+        await engine.put(
+          `more/${i}`,
+          Uint8Array.from({ length: 6000 }, () => random.below(256)),
+        );
+        if (i === 60) await engine.checkpoint();
+      }
+      say('written');
+      await nextLine();
+    }
     await engine.close();
   } catch (error) {
     const { code, errno, operation } = refusal(error);

@@ -5,7 +5,9 @@
  * `cut` answers what a power cut leaves: for each sector the device's bytes or any state written since; for a new
  * file perhaps nothing; for a longer one perhaps its old size. `kill` answers what the death of the process leaves:
  * all that was written, and the device as it was. A sync that fails lies as Linux does: some sectors reached the
- * device, the others are forgotten, and the cache goes on showing them as if they had.
+ * device, the others are forgotten, and the cache goes on showing them as if they had. Space that was new then is hollow
+ * from now on, as on ext4: the system calls it written, the device does not, and every later write to it is lost,
+ * until the file is cut there or the cache forgets.
  */
 import type { BackendFile, Lock, StorageBackend } from '../../src/backend/backend.ts';
 import { AegisError } from '../../src/errors.ts';
@@ -19,6 +21,8 @@ class DiskFile {
   /** States of a sector that the device does not have for certain, oldest first. */
   pending = new Map<number, Uint8Array[]>();
   inDirectory = false;
+  /** Sectors that no write brings to the device. */
+  hollow = new Set<number>();
 
   write(parts: readonly Uint8Array[], position: number): void {
     const length = parts.reduce((sum, part) => sum + part.length, 0);
@@ -45,10 +49,12 @@ class DiskFile {
         const states = this.pending.get(sector) ?? [];
         const index = states.indexOf(state);
         if (index < 0) continue; // a sync that began later was done before
-        this.device.set(
-          state.subarray(0, Math.max(0, this.device.length - sector * SECTOR)),
-          sector * SECTOR,
-        );
+        if (!this.hollow.has(sector)) {
+          this.device.set(
+            state.subarray(0, Math.max(0, this.device.length - sector * SECTOR)),
+            sector * SECTOR,
+          );
+        }
         if (index === states.length - 1) this.pending.delete(sector);
         else this.pending.set(sector, states.slice(index + 1));
       }
@@ -57,11 +63,19 @@ class DiskFile {
 
   /** The sync fails: each sector is on the device or forgotten. */
   failSync(random: Random): void {
+    const old = this.device.length;
     this.device = resized(this.device, this.seen.length);
     for (const [sector, states] of this.pending) {
+      if (this.hollow.has(sector)) continue;
       if (random.chance(0.5)) this.device.set(states.at(-1)!, sector * SECTOR);
+      else if (sector * SECTOR >= old) this.hollow.add(sector);
     }
     this.pending.clear();
+  }
+
+  truncate(size: number): void {
+    this.seen = resized(this.seen, size);
+    for (const sector of this.hollow) if (sector * SECTOR >= size) this.hollow.delete(sector);
   }
 
   copy(): DiskFile {
@@ -70,6 +84,7 @@ class DiskFile {
     copy.device = this.device.slice();
     copy.pending = new Map([...this.pending].map(([sector, states]) => [sector, [...states]]));
     copy.inDirectory = this.inDirectory;
+    copy.hollow = new Set(this.hollow);
     return copy;
   }
 }
@@ -186,7 +201,7 @@ export class CrashDisk implements StorageBackend {
       },
       truncate: (size) => {
         this.events.push({ operation: 'truncate', file: name });
-        file.seen = resized(file.seen, size);
+        file.truncate(size);
       },
       close: () => undefined,
     };
@@ -226,7 +241,7 @@ export class CrashDisk implements StorageBackend {
       left.device = resized(file.device, size);
       for (const [sector, states] of file.pending) {
         const state = [undefined, ...states][random.below(states.length + 1)];
-        if (state !== undefined && sector * SECTOR < size) {
+        if (state !== undefined && !file.hollow.has(sector) && sector * SECTOR < size) {
           left.device.set(state.subarray(0, size - sector * SECTOR), sector * SECTOR);
         }
       }
@@ -243,6 +258,7 @@ export class CrashDisk implements StorageBackend {
     for (const [name, file] of this.files) {
       const copy = file.copy();
       if (forgetful) {
+        copy.hollow.clear();
         for (let at = 0; at < copy.device.length; at += SECTOR) {
           if (!copy.pending.has(at / SECTOR)) copy.seen.set(copy.device.subarray(at, at + SECTOR), at);
         }

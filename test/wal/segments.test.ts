@@ -504,16 +504,33 @@ describe('room', () => {
     expect(disk.list()).toEqual(['log-1']);
   });
 
-  test('log: a found file that cannot be filled is as long as before', async () => {
+  test('log: a found file that was never used is filled anew, and one that cannot be is gone', async () => {
     const disk = newDisk();
-    disk.open('log-1', { create: true }).write([new Uint8Array(1000)], 0);
+    disk.open('log-1', { create: true }).write([new Uint8Array(1000).fill(7)], 0);
     const { core, log } = await openLog(disk);
     disk.onWrite = () => 100;
     expect(() => log.prepareSync(10)).toThrow('no space');
     disk.onWrite = undefined;
-    expect(disk.open('log-1', { create: false }).size()).toBe(1000);
+    expect(disk.list()).toEqual([]);
     writeGroup(core, log, [commit(1, valueFor(1, 10))]);
-    expect(disk.list()).toEqual(['log-1']);
+    expect(disk.list()).toEqual(['log-2']);
+  });
+
+  test('log: a file whose making failed takes no group before it is filled anew', async () => {
+    for (let round = 1; round <= 20; round++) {
+      const disk = newDisk();
+      const first = await openLog(disk);
+      disk.onSync = () => true;
+      expect(() => first.log.prepareSync(10)).toThrow('could not be brought to stable storage');
+      disk.onSync = undefined;
+      // The process dies; the system goes on showing a file full of zeros.
+      const after = disk.kill(new Random(seed + round));
+      const { core, log } = await openLog(after);
+      writeGroup(core, log, [commit(1, valueFor(1, 10))]);
+      log.syncSync();
+      const { scan } = await openLog(after.cut(new Random(seed + round)));
+      expect(scan.lastSequence, `round ${round}`).toBe(1);
+    }
   });
 
   test('log: a new segment is on stable storage, with its name, before a group is written to it', async () => {
