@@ -55,3 +55,7 @@ export function conflicts(test: RegExp): Killer {
 export function checkpoint(test: RegExp): Killer {
   return { file: 'upkeep/checkpoint.test.ts', test };
 }
+
+export function hollowSpace(test: RegExp): Killer {
+  return { file: 'engine/hollow-space.test.ts', test };
+}

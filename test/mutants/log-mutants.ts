@@ -306,6 +306,12 @@ export const logMutants: readonly Mutant[] = [
     killer: logCrashes(50),
   },
   {
+    name: 'a log file that was never used is not filled anew',
+    file: SUPPLY,
+    edits: [['if (segment.header === undefined && before > 0) {', 'if (before < 0) {']],
+    killer: segments(/making failed takes no group/),
+  },
+  {
     name: 'M36 where the log ends nothing is written over',
     file: SCAN,
     edits: [['segment.file.write([EMPTY_UNIT], offset);', '']],

@@ -1,5 +1,5 @@
 /* Mutants of checkpoint and recovery: what is written, synced and released in which order. */
-import { checkpoint, faults, lives, model } from './killers.ts';
+import { checkpoint, faults, hollowSpace, lives, model } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const CHECKPOINT = 'src/upkeep/checkpoint.ts';
@@ -218,9 +218,24 @@ export const storeMutants: readonly Mutant[] = [
     name: 'M37 the slots are not written again when a store is opened',
     file: RECOVERY,
     edits: [
-      ['current = await renewSlots(parts.core, data, found, fence);', 'current = { ...superblock, fence };'],
+      [
+        'current = await renewSlots(parts.core, data, found, fence, scan?.usedSize);',
+        'current = { ...superblock, fence };',
+      ],
     ],
     killer: lives(/: (promises|no log)/),
+  },
+  {
+    name: 'space that no checkpoint names is filled on when a store is opened',
+    file: RECOVERY,
+    edits: [['parts.pager.blocks.cutTail();', '']],
+    killer: hollowSpace(/sync of data/),
+  },
+  {
+    name: 'log files that are to be filled anew are missed when they are empty',
+    file: RECOVERY,
+    edits: [['Math.min(logSize, found.superblock.logSize)', 'found.superblock.logSize']],
+    killer: hollowSpace(/is not missed/),
   },
   {
     name: 'M38 the other slot is written first when a store is opened',
