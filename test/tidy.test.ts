@@ -13,13 +13,14 @@ import * as rules from './support/tidy.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Folders whose content is made by tools, not by people. */
+/** What is made by tools, not by people; `.git` is a file in a linked work tree. */
 const made = new Set(['.git', 'build', 'data', 'node_modules']);
 
 function listFiles(folder = ''): string[] {
   return readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
     const path = folder === '' ? entry.name : `${folder}/${entry.name}`;
-    if (entry.isDirectory()) return made.has(entry.name) ? [] : listFiles(path);
+    if (made.has(entry.name)) return [];
+    if (entry.isDirectory()) return listFiles(path);
     return entry.isFile() ? [path] : [];
   });
 }

@@ -88,6 +88,12 @@ test('kill -9: control: a lock that somebody has is seen', async () => {
 test('kill -9: figures', () => {
   const sum = (count: (tally: Tally) => number): number => tallies.map(count).reduce((a, b) => a + b, 0);
   const most = (count: (tally: Tally) => number): number => Math.max(...tallies.map(count));
+  expect(sum(({ lost, partial, staleLocks }) => lost + partial + staleLocks)).toBe(0);
+  for (const hit of HITS)
+    expect(
+      sum(({ hits }) => hits[hit]),
+      hit,
+    ).toBeGreaterThan(0);
   report(
     'kill -9',
     {

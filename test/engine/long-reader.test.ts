@@ -170,6 +170,8 @@ for (const [name, make] of [
 
 test('long reader: figures', () => {
   const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(1);
+  expect(most).toBeLessThanOrEqual(BEYOND_MAX);
+  expect(rounds).toBeGreaterThan(0);
   report(
     'long reader',
     {

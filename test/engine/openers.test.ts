@@ -280,6 +280,9 @@ test(
 );
 
 test('openers: figures', () => {
+  expect(seen.wrong).toBe(0);
+  expect(seen['losers told the winner']).toBe(seen.races * (RACERS - 1));
+  expect(cells.tried).toBeGreaterThan(0);
   report(
     'two openers',
     {

@@ -96,7 +96,7 @@ test('I/O errors: close has nothing to add when every commit was told of the fai
   await engine.put('key', 'value');
   backend.plan = ({ operation }) => (operation === 'sync' ? { errno: 'EIO' } : undefined);
   await rejected('COMMIT_UNKNOWN', () => engine.put('other', 'value'));
-  await engine.close();
+  await expect(engine.close()).resolves.toBe(undefined);
 });
 
 test('slow syncs: a transaction that meets a queued commit waits for it before it tries again', async () => {

@@ -128,8 +128,9 @@ test('recovery: a superblock without a directory opens no store that answers', a
   const empty = { ...superblock, chunkCount: 0, directory: NOWHERE };
   for (const slot of [0, 1]) writeSuperblock(core, pager.blocks.file, slot, empty);
   log!.close();
-  await refused('CORRUPTION', async () => {
+  const error = await refused('CORRUPTION', async () => {
     const engine = await StorageEngine.open({ backend, ...options });
     engine.get('old');
   });
+  expect(error.code).toBe('CORRUPTION');
 });
