@@ -160,10 +160,14 @@ export class Admission {
     if (!log) return true;
     const makeNow = (): void => {
       try {
-        log.prepareSync(bytes, commits);
-      } catch (error) {
-        this.#freeLog(error);
-        log.prepareSync(bytes, commits);
+        try {
+          log.prepareSync(bytes, commits);
+        } catch (error) {
+          this.#freeLog(error);
+          log.prepareSync(bytes, commits);
+        }
+      } finally {
+        if (log.failure) pipeline.fail(log.failure);
       }
     };
     if (how.blocking) {
@@ -172,7 +176,11 @@ export class Admission {
     }
     const promise = log.prepare(bytes, commits);
     if (promise) {
-      const room = promise.catch((error: unknown) => this.#freeLog(error));
+      const room = promise.catch((error: unknown) => {
+        // A sync that failed while a file was made is like any other: the store has failed, not the log alone.
+        if (log.failure) pipeline.fail(log.failure);
+        this.#freeLog(error);
+      });
       pipeline.resumeAfter(room, makeNow);
     }
     return promise === undefined;

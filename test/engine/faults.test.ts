@@ -135,6 +135,40 @@ test('faults: a blocking commit whose checkpoint meets a failed sync is told tha
   }
 });
 
+test.each(['sync', 'syncDirectory'] as const)(
+  'faults: a failed %s while a log file is made fails the store, also for checkpoints',
+  async (wanted) => {
+    for (const isBlocking of [false, true]) {
+      const backend = new FaultyBackend(base);
+      const engine = await open(backend);
+      const old = [...backend.files.keys()];
+      backend.plan = ({ operation, file }) => {
+        const isNew = wanted === 'syncDirectory' || (file.startsWith('log-') && !old.includes(file));
+        return operation === wanted && isNew ? { errno: 'EIO' } : undefined;
+      };
+      const error = await refused(['STORE_FAILED', 'COMMIT_UNKNOWN'], async () => {
+        for (let i = 0; i < 300; i++) {
+          if (isBlocking) engine.putSync(`new ${i}`, 'x'.repeat(20_000));
+          else await engine.put(`new ${i}`, 'x'.repeat(20_000));
+        }
+      });
+      expect(error).toMatchObject({ errno: 'EIO' });
+      const seen = engine.count({ prefix: 'new' });
+      let calls = 0;
+      backend.plan = () => {
+        calls++;
+        return undefined;
+      };
+      await refused('STORE_FAILED', () => engine.checkpoint());
+      expect(calls, 'a failed store touches nothing').toBe(0);
+      await engine.close();
+      const again = await open(backendOf(backend.files));
+      expect(again.count({ prefix: 'new' })).toBe(seen);
+      await again.close();
+    }
+  },
+);
+
 test('faults: a log that no checkpoint can shorten refuses writers, and lets them in when one can', async () => {
   for (const errno of ['EIO', 'ENOSPC'] as const) {
     const backend = new FaultyBackend(base);

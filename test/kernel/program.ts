@@ -43,7 +43,7 @@ interface Refusal {
   readonly code: string;
   readonly errno: string | undefined;
   readonly operation: string | undefined;
-  /** Whether a sync had failed before. */
+  /** Whether a sync had failed before the call began. */
   readonly late?: boolean;
 }
 
@@ -101,17 +101,18 @@ class Writer {
 
   /** Carries out transaction n of a lane; answers false when it was refused. */
   async write(lane: number, n: number): Promise<boolean> {
+    const late = this.#isLate;
     const { kind, changes } = planOf(lane, n);
     if (kind === 'put' || kind === 'putSync' || kind === 'batchSync' || kind === 'commitSync') {
       if (kind !== 'put') return this.writeBlocking(lane, n);
       const ticket = ++this.#tickets;
       const put = this.#engine.put(counterKey(lane), countedValue(n, ticket));
-      return this.#answer(ticket, this.#syncOnCommit, put);
+      return this.#answer(ticket, this.#syncOnCommit, put, late);
     }
     if (kind === 'batch') {
       const ticket = ++this.#tickets;
       const batch = this.#engine.batch(operationsOf(lane, n, changes, ticket));
-      return this.#answer(ticket, this.#syncOnCommit, batch);
+      return this.#answer(ticket, this.#syncOnCommit, batch, late);
     }
     // A commit in four says itself whether it is to be synced.
     const sync = kind === 'commit' && n % 4 < 2 ? n % 4 === 0 : undefined;
@@ -125,13 +126,14 @@ class Writer {
       const commit = tx.commit(sync === undefined ? {} : { sync }).then(({ sequence }) => {
         if (sequence !== ticket) say(`stray commit ${sequence} had ticket ${ticket}`);
       });
-      return await this.#answer(ticket, sync ?? this.#syncOnCommit, commit);
+      return await this.#answer(ticket, sync ?? this.#syncOnCommit, commit, late);
     } catch (error) {
-      return this.#refused(error, 0);
+      return this.#refused(error, 0, late);
     }
   }
 
   writeBlocking(lane: number, n: number): boolean {
+    const late = this.#isLate;
     const { kind, changes } = planOf(lane, n, true);
     const ticket = ++this.#tickets;
     try {
@@ -144,25 +146,31 @@ class Writer {
         if (sequence !== ticket) say(`stray commit ${sequence} had ticket ${ticket}`);
       }
     } catch (error) {
-      return this.#refused(error, ticket);
+      return this.#refused(error, ticket, late);
     }
     return this.#done(ticket, this.#syncOnCommit);
   }
 
   async checkpoint(): Promise<void> {
+    const late = this.#isLate;
     try {
       const { sequence } = await this.#engine.checkpoint();
       say(`done ${sequence}`);
     } catch (error) {
-      this.#refused(error, 0);
+      this.#refused(error, 0, late);
     }
   }
 
-  async #answer(ticket: number, sync: boolean, promise: Promise<unknown>): Promise<boolean> {
+  /** Whether a sync has failed already. */
+  get #isLate(): boolean {
+    return this.#before < Number.POSITIVE_INFINITY;
+  }
+
+  async #answer(ticket: number, sync: boolean, promise: Promise<unknown>, late: boolean): Promise<boolean> {
     try {
       await promise;
     } catch (error) {
-      return this.#refused(error, ticket);
+      return this.#refused(error, ticket, late);
     }
     return this.#done(ticket, sync);
   }
@@ -174,8 +182,8 @@ class Writer {
     return true;
   }
 
-  #refused(error: unknown, ticket: number): boolean {
-    const what = refusal(error, this.#before < Number.POSITIVE_INFINITY);
+  #refused(error: unknown, ticket: number, late: boolean): boolean {
+    const what = refusal(error, late);
     if (what.code === 'COMMIT_UNKNOWN') this.unknown = Math.max(this.unknown, ticket);
     this.refusals.push(what);
     say(`refused ${JSON.stringify(what)}`);
@@ -257,17 +265,19 @@ async function tellFailure(engine: StorageEngine, writer: Writer, syncs: Syncs):
   ];
   const later: Refusal[] = [];
   for (const attempt of tries) {
+    const late = syncs.failed !== undefined;
     try {
       await attempt();
       say('stray a failed store took a write');
     } catch (error) {
-      later.push(refusal(error, syncs.failed !== undefined));
+      later.push(refusal(error, late));
     }
   }
   const { answered, unknown, late, refusals } = writer;
   let closing: Refusal | undefined;
+  const isLate = syncs.failed !== undefined;
   await engine.close().catch((error: unknown) => {
-    closing = refusal(error, syncs.failed !== undefined);
+    closing = refusal(error, isLate);
   });
   say(
     `end ${JSON.stringify({ problems, later, answered, unknown, late, refusals, closing, failed: syncs.failed })}`,
