@@ -360,7 +360,8 @@ export class Checkpointer {
       if (directory.level(level + 1)[0] === undefined) above.add(0);
       indexes = [...above];
     }
-    const root = below.get(0) ?? (directory.level(levels - 1)[0] as Place);
+    const root = below.get(0) ?? directory.level(levels - 1)[0];
+    invariant(root !== undefined, 'a directory has a root');
     return { root, places };
   }
 
