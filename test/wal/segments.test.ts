@@ -516,6 +516,27 @@ describe('room', () => {
     expect(disk.list()).toEqual(['log-2']);
   });
 
+  test('log: a used file that cannot be made longer is as long as before, and made longer later', async () => {
+    const disk = newDisk();
+    const before = await openLog(disk);
+    for (const sequence of upTo(20)) {
+      writeGroup(before.core, before.log, [commit(sequence, valueFor(sequence, 600))]);
+    }
+    before.log.syncSync();
+    const { position, durable, readySize } = before.log;
+    const start = { ...position, sequence: 20, mark: durable, size: readySize };
+    const names = disk.list();
+    const sizes = () => new Set(names.map((name) => disk.open(name, { create: false }).size()));
+    const { core, log } = await openLog(disk, { start, segmentSize: 16_384 });
+    disk.onWrite = () => 100;
+    expect(() => log.prepareSync(10_000)).toThrow('no space');
+    disk.onWrite = undefined;
+    expect(sizes()).toEqual(new Set([8192]));
+    writeGroup(core, log, [commit(21, valueFor(21, 10_000))]);
+    expect([disk.list(), sizes()]).toEqual([names, new Set([8192, 16_384])]);
+    expect((await readLog(disk, start)).sequences).toEqual([21]);
+  });
+
   test('log: a file whose making failed takes no group before it is filled anew', async () => {
     for (let round = 1; round <= 20; round++) {
       const disk = newDisk();
