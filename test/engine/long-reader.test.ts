@@ -144,9 +144,10 @@ for (const [name, make] of [
         const [first, second] = grown as [number, number];
         const limit = logLimit * 2 ** 20;
         expect(first - limit).toBeLessThanOrEqual(BEYOND_MAX);
-        // What the first round left serves the second one. (With the default the log has not turned over once yet.)
-        if (logLimit === LOG_LIMITS[0]) expect(second).toBeLessThanOrEqual(first);
-        else expect(second - limit).toBeLessThanOrEqual(BEYOND_MAX);
+        expect(second - limit).toBeLessThanOrEqual(BEYOND_MAX);
+        // What the first round left serves the second one, which writes 30 MiB: the files differ by what the log and
+        // its checkpoint were ahead or behind. (With the default the log has not turned over once yet.)
+        if (logLimit === LOG_LIMITS[0]) expect(second - first).toBeLessThanOrEqual(2 * limit);
         most = Math.max(most, ...grown.map((bytes) => bytes - limit));
         rounds += grown.length;
         expect((await engine.verify()).problems).toEqual([]);
