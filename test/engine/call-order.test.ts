@@ -2,27 +2,21 @@
  * Calls in orders nobody would choose: blocking ones among many that nobody awaits, large ones in between, checkpoints
  * and a close on top. Every promise settles, every answer is kept, and nothing breaks.
  */
+
 import { expect, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import type { StorageEngine } from '../../src/engine.ts';
 import { AegisError } from '../../src/errors.ts';
 import type { StorageConfig } from '../../src/index.ts';
 import { long, seed } from '../support/seed.ts';
+import { openSmall } from '../support/small-store.ts';
 import { Random } from '../wal/random.ts';
 
 /** Bytes that outgrow one group of the log. */
 const LARGE = 400_000;
 
 function open(backend: MemoryBackend, config: Partial<StorageConfig> = {}): Promise<StorageEngine> {
-  return StorageEngine.open({
-    backend,
-    walEnabled: true,
-    pageSize: 4096,
-    bufferPoolSize: '64KB',
-    checkpointWalSize: '512KB',
-    walFlushInterval: 0,
-    ...config,
-  });
+  return openSmall(backend, { walFlushInterval: 0, ...config });
 }
 
 function settled<T>(promise: Promise<T>): Promise<T> {

@@ -2,28 +2,14 @@
  * Devices that refuse at chosen moments: what a failed sync, a log that cannot be shortened and a page that cannot be
  * read do to a store. Errors at every single call are test/faults/every-call.test.ts.
  */
+
 import { expect, test } from 'vitest';
-import type { StorageConfig } from '../../src/config.ts';
-import { StorageEngine } from '../../src/engine.ts';
 import { FaultyBackend } from '../support/faults.ts';
 import { backendOf, type Files, filesOf } from '../support/files.ts';
 import { refused, rejected } from '../support/refused.ts';
+import { openSmall } from '../support/small-store.ts';
 
 const HANG = 10_000; // ms
-
-async function open(
-  backend: FaultyBackend | ReturnType<typeof backendOf>,
-  config: Partial<StorageConfig> = {},
-) {
-  return StorageEngine.open({
-    backend,
-    walEnabled: true,
-    pageSize: 4096,
-    bufferPoolSize: '64KB',
-    checkpointWalSize: '512KB',
-    ...config,
-  });
-}
 
 function withoutHang<T>(what: string, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout;
@@ -35,7 +21,7 @@ function withoutHang<T>(what: string, promise: Promise<T>): Promise<T> {
 
 /** Opens what is left as another process would: the base is there, and all is sound. */
 async function checkLeft(files: Files): Promise<void> {
-  const engine = await open(backendOf(files));
+  const engine = await openSmall(backendOf(files));
   expect(engine.count({ prefix: 'base' })).toBe(60);
   expect(await engine.verify()).toMatchObject({ ok: true });
   await engine.close();
@@ -44,7 +30,7 @@ async function checkLeft(files: Files): Promise<void> {
 /** A store that died with something in its log. */
 async function makeBase(): Promise<Files> {
   const backend = new FaultyBackend();
-  const engine = await open(backend);
+  const engine = await openSmall(backend);
   for (let i = 0; i < 60; i++) {
     await engine.put(`base ${i}`, `${i}`.repeat(30));
     if (i === 30) await engine.checkpoint();
@@ -59,7 +45,7 @@ const base = await makeBase();
 test('faults: after a failed sync commits are unknown, then refused; reads go on; opening again has what was answered', async () => {
   for (const blocking of [false, true]) {
     const backend = new FaultyBackend(base);
-    const engine = await open(backend);
+    const engine = await openSmall(backend);
     await engine.put('before', 'x');
     backend.plan = ({ operation, file }) =>
       operation === 'sync' && file !== 'data' ? { errno: 'EIO' } : undefined;
@@ -82,7 +68,7 @@ test('faults: after a failed sync commits are unknown, then refused; reads go on
     expect(snapshot.count()).toBe(61);
     expect(engine.beginTransaction({ readOnly: true }).count()).toBe(61);
     await engine.close();
-    const again = await open(backendOf(backend.files));
+    const again = await openSmall(backendOf(backend.files));
     expect(again.getString('before')).toBe('x');
     expect(again.has('after')).toBe(false);
     await again.put('after', 'x');
@@ -93,7 +79,7 @@ test('faults: a checkpoint whose sync fails ends the store, and loses nothing', 
   for (const file of ['data']) {
     for (let nth = 1; nth <= 3; nth++) {
       const backend = new FaultyBackend(base);
-      const engine = await open(backend);
+      const engine = await openSmall(backend);
       await engine.checkpoint();
       for (let i = 0; i < 20; i++) await engine.put(`new ${i}`, 'x'.repeat(500));
       let syncs = 0;
@@ -106,7 +92,7 @@ test('faults: a checkpoint whose sync fails ends the store, and loses nothing', 
       await rejected('STORE_FAILED', () => engine.put('after', 'x'));
       expect(engine.count({ prefix: 'new' })).toBe(20);
       await engine.close();
-      const again = await open(backendOf(backend.files));
+      const again = await openSmall(backendOf(backend.files));
       expect(again.count({ prefix: 'new' })).toBe(20);
       expect(again.count({ prefix: 'base' })).toBe(60);
       expect(await again.verify()).toMatchObject({ ok: true });
@@ -117,7 +103,7 @@ test('faults: a checkpoint whose sync fails ends the store, and loses nothing', 
 test('faults: a blocking commit whose checkpoint meets a failed sync is told that the store has failed', async () => {
   for (let nth = 1; nth <= 3; nth++) {
     const backend = new FaultyBackend(base);
-    const engine = await open(backend);
+    const engine = await openSmall(backend);
     let syncs = 0;
     backend.plan = ({ operation, file }) =>
       operation === 'sync' && file === 'data' && ++syncs >= nth ? { errno: 'EIO' } : undefined;
@@ -129,7 +115,7 @@ test('faults: a blocking commit whose checkpoint meets a failed sync is told tha
     await refused('STORE_FAILED', () => engine.putSync('after', 'x'));
     const seen = engine.count({ prefix: 'blocking' });
     await engine.close();
-    const again = await open(backendOf(backend.files));
+    const again = await openSmall(backendOf(backend.files));
     expect(again.count({ prefix: 'blocking' })).toBe(seen);
     await again.close();
   }
@@ -140,7 +126,7 @@ test.each(['sync', 'syncDirectory'] as const)(
   async (wanted) => {
     for (const isBlocking of [false, true]) {
       const backend = new FaultyBackend(base);
-      const engine = await open(backend);
+      const engine = await openSmall(backend);
       const old = [...backend.files.keys()];
       backend.plan = ({ operation, file }) => {
         const isNew = wanted === 'syncDirectory' || (file.startsWith('log-') && !old.includes(file));
@@ -162,7 +148,7 @@ test.each(['sync', 'syncDirectory'] as const)(
       await refused('STORE_FAILED', () => engine.checkpoint());
       expect(calls, 'a failed store touches nothing').toBe(0);
       await engine.close();
-      const again = await open(backendOf(backend.files));
+      const again = await openSmall(backendOf(backend.files));
       expect(again.count({ prefix: 'new' })).toBe(seen);
       await again.close();
     }
@@ -172,7 +158,7 @@ test.each(['sync', 'syncDirectory'] as const)(
 test('faults: a log that no checkpoint can shorten refuses writers, and lets them in when one can', async () => {
   for (const errno of ['EIO', 'ENOSPC'] as const) {
     const backend = new FaultyBackend(base);
-    const engine = await open(backend, { bufferPoolSize: '4MB' });
+    const engine = await openSmall(backend, { bufferPoolSize: '4MB' });
     await engine.put('room', 'x'.repeat(500_000));
     await engine.checkpoint();
     backend.plan = ({ operation, file }) =>
@@ -199,9 +185,9 @@ test('faults: a log that no checkpoint can shorten refuses writers, and lets the
 
 test('faults: a page that cannot be read now is read when the device can', async () => {
   const backend = backendOf(base);
-  await (await open(backend)).close();
+  await (await openSmall(backend)).close();
   const faulty = new FaultyBackend(filesOf(backend));
-  const engine = await open(faulty);
+  const engine = await openSmall(faulty);
   faulty.plan = ({ operation, file }) =>
     operation === 'read' && file === 'data' ? { errno: 'EIO' } : undefined;
   const error = await refused('IO_ERROR', () => engine.get('base 7'));

@@ -2,29 +2,19 @@
  * Full disks of every size, full of data or of log: writes are refused before anything happens, deletes work and give
  * room, and nothing is lost.
  */
+
 import { expect, test } from 'vitest';
-import type { StorageConfig } from '../../src/config.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import type { StorageEngine } from '../../src/engine.ts';
 import { AegisError } from '../../src/errors.ts';
 import { deadFrom, FaultyBackend } from '../support/faults.ts';
 import { backendOf } from '../support/files.ts';
 import { refused, rejected } from '../support/refused.ts';
 import { long, seed } from '../support/seed.ts';
-
-function open(backend: FaultyBackend | ReturnType<typeof backendOf>, config: Partial<StorageConfig> = {}) {
-  return StorageEngine.open({
-    backend,
-    walEnabled: true,
-    pageSize: 4096,
-    bufferPoolSize: '64KB',
-    checkpointWalSize: '512KB',
-    ...config,
-  });
-}
+import { openSmall } from '../support/small-store.ts';
 
 test('full disk: writes are refused, reads and deletes go on, and space gained is used at once', async () => {
   const backend = new FaultyBackend();
-  const engine = await open(backend);
+  const engine = await openSmall(backend);
   for (let i = 0; i < 60; i++) await engine.put(`base ${i}`, `${i}`.repeat(30));
   const used = [...backend.files.values()].reduce(
     (sum, { length }) => sum + Math.ceil(length / 4096) * 4096,
@@ -62,7 +52,7 @@ test('full disk: writes are refused, reads and deletes go on, and space gained i
   await engine.put('at last', 'x');
   expect(await engine.verify()).toMatchObject({ ok: true });
   await engine.close();
-  const again = await open(backendOf(backend.files));
+  const again = await openSmall(backendOf(backend.files));
   expect(again.count({ prefix: 'more' })).toBe(written);
   expect(again.count({ prefix: 'base' })).toBe(60);
   expect(again.getString('at last')).toBe('x');
@@ -89,7 +79,7 @@ test('full disk: deletes work on a disk of any size, whatever was full first', a
     capacity = Math.round(capacity * 1.17), round++
   ) {
     const backend = new FaultyBackend();
-    const engine = await open(backend, { checkpointWalSize: round % 2 === 0 ? '512KB' : '4MB' });
+    const engine = await openSmall(backend, { checkpointWalSize: round % 2 === 0 ? '512KB' : '4MB' });
     const written = await fillDisk(backend, engine, capacity);
     filled += Math.min(written, 1);
     for (let i = 0; i < written; i++) {
@@ -102,7 +92,7 @@ test('full disk: deletes work on a disk of any size, whatever was full first', a
     expect(engine.count()).toBe(0);
     if (written > 100) await engine.put('again', 'x'.repeat(5000));
     await engine.close();
-    const again = await open(backendOf(backend.files));
+    const again = await openSmall(backendOf(backend.files));
     expect(again.count()).toBe(written > 100 ? 1 : 0);
     expect(await again.verify()).toMatchObject({ ok: true });
     await again.close();
@@ -112,7 +102,7 @@ test('full disk: deletes work on a disk of any size, whatever was full first', a
 
 test('full disk: a death at any call loses nothing', async () => {
   const full = new FaultyBackend();
-  const engine = await open(full);
+  const engine = await openSmall(full);
   const written = await fillDisk(full, engine, 760_000);
   expect(written).toBeGreaterThan(100);
   for (let number = 1 + (seed % 3); ; number += long ? 1 : 3) {
@@ -121,13 +111,13 @@ test('full disk: a death at any call loses nothing', async () => {
     backend.plan = deadFrom(number, number % 2 === 0);
     let deleted = 0;
     try {
-      const dying = await open(backend);
+      const dying = await openSmall(backend);
       for (; deleted < 30; deleted++) await dying.delete(`more ${deleted}`);
       await dying.close();
     } catch (error) {
       if (!(error instanceof AegisError)) throw error;
     }
-    const after = await open(backendOf(backend.files));
+    const after = await openSmall(backendOf(backend.files));
     const found = Array.from({ length: written }, (_, i) => after.has(`more ${i}`));
     expect(found.slice(0, deleted), `after call ${number}`).not.toContain(true);
     // One may have been under way.

@@ -3,24 +3,19 @@
  * place whose first write was lost, and its next syncs say nothing of it (test/wal/crash-disk.ts does the same). An
  * opening after that must not put anything there.
  */
+
 import { expect, test } from 'vitest';
-import { StorageEngine } from '../../src/engine.ts';
+import type { StorageEngine } from '../../src/engine.ts';
 import { refused } from '../support/refused.ts';
 import { long, seed } from '../support/seed.ts';
+import { openSmall } from '../support/small-store.ts';
 import { CrashDisk } from '../wal/crash-disk.ts';
 import { Random } from '../wal/random.ts';
 
 const ROUNDS = long ? 300 : 24;
 
 function open(backend: CrashDisk): Promise<StorageEngine> {
-  return StorageEngine.open({
-    backend,
-    walEnabled: true,
-    pageSize: 4096,
-    bufferPoolSize: '64KB',
-    checkpointWalSize: '512KB',
-    compression: 'none',
-  });
+  return openSmall(backend, { compression: 'none' });
 }
 
 async function fill(engine: StorageEngine, name: string): Promise<void> {

@@ -3,12 +3,14 @@
  * on which everything fits. What was acknowledged is there, refusals are OUT_OF_SPACE, deletes and a checkpoint work
  * on the full disk, and when space returns the same engine goes on.
  */
+
 import { expect, test } from 'vitest';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import type { StorageEngine } from '../../src/engine.ts';
 import { AegisError } from '../../src/errors.ts';
 import { report } from '../support/report.ts';
 import { long, seed } from '../support/seed.ts';
+import { openSmall } from '../support/small-store.ts';
 
 const STEP = 4096; // bytes
 /** The quick size takes every so-manieth step, beginning with one that the seed chooses. */
@@ -17,16 +19,6 @@ const QUICK_STRIDE = 12;
 const ENOUGH = 2_400_000; // bytes
 const RECORDS = 90;
 const BATCH_SIZE = 3;
-
-function open(backend: SimulatedBackend): Promise<StorageEngine> {
-  return StorageEngine.open({
-    backend,
-    walEnabled: true,
-    pageSize: 4096,
-    bufferPoolSize: '64KB',
-    checkpointWalSize: '512KB',
-  });
-}
 
 /** Some compress to nothing, some are larger than a page. */
 function valueFor(n: number): string {
@@ -55,12 +47,12 @@ async function liveOn(capacity: number): Promise<Outcome> {
   backend.capacity = capacity;
   let engine: StorageEngine | undefined;
   const outcome = { made: true, written: 0, refused: 0 };
-  if (await refusedForSpace(async () => (engine = await open(backend)))) {
+  if (await refusedForSpace(async () => (engine = await openSmall(backend)))) {
     outcome.made = false;
     outcome.refused++;
     // With space the same place takes a store, whatever the attempt left there.
     backend.capacity = ENOUGH;
-    engine = await open(backend);
+    engine = await openSmall(backend);
   }
   const store = engine!;
   const there = new Set<number>();
@@ -85,7 +77,7 @@ async function liveOn(capacity: number): Promise<Outcome> {
   check(store);
   for (const disk of [backend.kill(), backend.crash()]) {
     // Opening needs no more room than there was.
-    const after = await open(disk);
+    const after = await openSmall(disk);
     check(after);
     expect(await after.verify()).toMatchObject({ ok: true });
     await after.close();
@@ -104,7 +96,7 @@ async function liveOn(capacity: number): Promise<Outcome> {
   check(store);
   expect(await store.verify()).toMatchObject({ ok: true });
   await store.close();
-  const again = await open(backend.crash());
+  const again = await openSmall(backend.crash());
   check(again);
   await again.close();
   return outcome;
