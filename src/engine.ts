@@ -5,28 +5,19 @@
  * Life cycle: open -> closing -> closed. A failed sync or a defect makes an open store FAILED: writes are refused from
  * then on, reads go on unless memory itself is no state of the store any more.
  */
-import type { StorageBackend } from './backend/backend.ts';
-import { hostOf } from './backend/host.ts';
-import { MemoryBackend } from './backend/memory.ts';
 import type { ResolvedConfig, StorageConfig } from './config.ts';
 import { resolveConfig } from './config.ts';
 import { AegisError, checkOptions, invalid } from './errors.ts';
-import { Machine } from './machine.ts';
+import { KeySpace } from './key-space.ts';
+import type { Machine } from './machine.ts';
+import { openMachine } from './open.ts';
 import { Snapshot } from './snapshot.ts';
 import type { StorageStats } from './stats.ts';
-import type { Bytes, RangeOptions } from './store/range.ts';
-import { resolveRange } from './store/range.ts';
-import type { TOMBSTONE } from './store/trees.ts';
-import { Scan } from './txn/scan.ts';
 import type { IsolationLevel } from './txn/transaction.ts';
 import { Transaction } from './txn/transaction.ts';
-import type { BatchOperation } from './txn/writer.ts';
 import type { CheckpointData } from './upkeep/checkpoint.ts';
-import { refuseForeignPlace } from './upkeep/find-store.ts';
-import { MAIN_TREE, openStore } from './upkeep/recovery.ts';
 import type { VerifyReport } from './upkeep/verify.ts';
 import { verifyStore } from './upkeep/verify.ts';
-import { guardTrap, LATEST } from './wasm.ts';
 
 /** Options of `beginTransaction`. */
 export interface TransactionOptions {
@@ -51,12 +42,10 @@ const RETRIES_DEFAULT = 10;
 const BACK_OFF_MAX = 64;
 
 /** An open store: ordered keys and values, transactions, snapshots, scans. */
-export class StorageEngine implements AsyncDisposable {
+export class StorageEngine extends KeySpace implements AsyncDisposable {
   /** The configuration in force: what was given, the defaults, and for an existing store its own page size. */
   readonly config: Readonly<ResolvedConfig>;
   readonly #machine: Machine;
-  #state: 'open' | 'closing' | 'closed' = 'open';
-  #closing: Promise<void> | undefined;
   #lastTransaction = 0;
 
   /**
@@ -70,89 +59,20 @@ export class StorageEngine implements AsyncDisposable {
 
   /** Engines come from `StorageEngine.open`. */
   constructor(machine: Machine) {
+    super(machine);
     this.config = machine.config;
     this.#machine = machine;
   }
 
-  // --- reading the latest state ---------------------------------------------------------------------------------
-
-  /**
-   * Reads a key: its value, or undefined. The bytes are the caller's own.
-   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
-   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device)
-   */
-  get(key: Bytes): Uint8Array | undefined {
-    const { root, store } = this.#readable();
-    try {
-      return plain(store.trees.get(root, LATEST, store.trees.setKey(key)));
-    } catch (error) {
-      throw this.#machine.guard(error);
-    }
-  }
-
-  /** As `get`, as text: a byte order mark is kept, invalid UTF-8 shows as U+FFFD. @throws AegisError as `get` */
-  getString(key: Bytes): string | undefined {
-    const { root, store } = this.#readable();
-    try {
-      const value = store.trees.getString(root, LATEST, store.trees.setKey(key));
-      return typeof value === 'string' ? value : undefined;
-    } catch (error) {
-      throw this.#machine.guard(error);
-    }
-  }
-
-  /** Reads many keys in one go, faster than one by one; absent ones are undefined. @throws AegisError as `get` */
-  getMany(keys: readonly Bytes[]): (Uint8Array | undefined)[] {
-    const { root, store } = this.#readable();
-    try {
-      return store.trees.getMany(root, LATEST, keys).map(plain);
-    } catch (error) {
-      throw this.#machine.guard(error);
-    }
-  }
-
-  /** Whether a key is there. @throws AegisError as `get` */
-  has(key: Bytes): boolean {
-    const { root, store } = this.#readable();
-    try {
-      return store.trees.has(root, LATEST, store.trees.setKey(key)) === true;
-    } catch (error) {
-      throw this.#machine.guard(error);
-    }
-  }
-
-  /**
-   * The records of a range as of now, whatever is written while it is read. Close it, or read it to the end.
-   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CLOSED`, `STORE_FAILED`
-   */
-  scan(options?: RangeOptions): Scan {
-    const { root, store, leases, transactions } = this.#readable();
-    const { trees } = store;
-    const range = resolveRange(trees, options);
-    const lease = leases.take();
-    const scan = new Scan({ trees, root, ownRoot: 0, lease, range, check: transactions.checkReadable });
-    leases.watch(scan, lease);
-    return scan;
-  }
-
-  /** Number of the records of a range. @throws AegisError as `get` */
-  count(options?: RangeOptions): number {
-    const { root, store } = this.#readable();
-    const range = resolveRange(store.trees, options);
-    if (range.limit === 0) return 0;
-    try {
-      return Math.min(store.trees.countRange(root, LATEST, range), range.limit);
-    } catch (error) {
-      throw this.#machine.guard(error);
-    }
-  }
+  // --- transactions ---------------------------------------------------------------------------------------------
 
   /**
    * A read-only view of the present state. Close it: the old pages it sees are kept as long as it is open.
    * @throws AegisError `CLOSED`, `STORE_FAILED`
    */
   snapshot(): Snapshot {
-    const { root, store, leases, transactions } = this.#readable();
+    const machine = this.#machine.readable();
+    const { root, store, leases, transactions } = machine;
     const lease = leases.take();
     const snapshot = new Snapshot({
       trees: store.trees,
@@ -160,48 +80,11 @@ export class StorageEngine implements AsyncDisposable {
       lease,
       leases,
       check: transactions.checkReadable,
+      guard: (error) => machine.guard(error),
     });
     leases.watch(snapshot, lease);
     return snapshot;
   }
-
-  // --- single operations ----------------------------------------------------------------------------------------
-
-  /**
-   * Writes a key. Resolves when the commit is visible and, with `syncOnCommit`, durable.
-   * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
-   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`
-   */
-  async put(key: Bytes, value: Bytes): Promise<void> {
-    await this.#writable().writer.put(MAIN_TREE, key, value, this.config.syncOnCommit);
-  }
-
-  /** Removes a key; resolves to whether it was there. Durable and visible as `put`. @throws AegisError as `put` */
-  async delete(key: Bytes): Promise<boolean> {
-    return (await this.#writable().writer.delete(MAIN_TREE, key, this.config.syncOnCommit)).deleted > 0;
-  }
-
-  /** Does all in one commit, in their order, or none. Durable and visible as `put`. @throws AegisError as `put` */
-  async batch(operations: Iterable<BatchOperation>): Promise<void> {
-    await this.#writable().writer.batch(MAIN_TREE, operations, this.config.syncOnCommit);
-  }
-
-  /** As `put`, blocking. @throws AegisError as `put`, `UNSUPPORTED` (the backend cannot make a file at once) */
-  putSync(key: Bytes, value: Bytes): void {
-    this.#writable().writer.putSync(MAIN_TREE, key, value, this.config.syncOnCommit);
-  }
-
-  /** As `delete`, blocking. @throws AegisError as `putSync` */
-  deleteSync(key: Bytes): boolean {
-    return this.#writable().writer.deleteSync(MAIN_TREE, key, this.config.syncOnCommit).deleted > 0;
-  }
-
-  /** As `batch`, blocking. @throws AegisError as `putSync` */
-  batchSync(operations: Iterable<BatchOperation>): void {
-    this.#writable().writer.batchSync(MAIN_TREE, operations, this.config.syncOnCommit);
-  }
-
-  // --- transactions ---------------------------------------------------------------------------------------------
 
   /**
    * Begins a transaction on the present state.
@@ -214,7 +97,7 @@ export class StorageEngine implements AsyncDisposable {
       throw invalid('beginTransaction: readOnly', readOnly, 'true or false');
     }
     const isolation = isolationOf(options.isolation);
-    const machine = readOnly ? this.#readable() : this.#writable();
+    const machine = readOnly ? this.#machine.readable() : this.#machine.writable();
     const tx = new Transaction(machine.transactions, ++this.#lastTransaction, isolation, readOnly);
     ++machine.activeTransactions;
     return tx;
@@ -271,7 +154,7 @@ export class StorageEngine implements AsyncDisposable {
    * @throws AegisError `READ_ONLY`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
    */
   async checkpoint(): Promise<CheckpointData> {
-    return this.#writable().checkpointer.checkpoint();
+    return this.#machine.writable().checkpointer.checkpoint();
   }
 
   /**
@@ -279,7 +162,7 @@ export class StorageEngine implements AsyncDisposable {
    * @throws AegisError `CLOSED`, `STORE_FAILED`
    */
   async verify(): Promise<VerifyReport> {
-    const machine = this.#readable();
+    const machine = this.#machine.readable();
     const { root, store, leases, pause, config } = machine;
     const lease = leases.take();
     try {
@@ -291,7 +174,7 @@ export class StorageEngine implements AsyncDisposable {
         durable: machine.checkpointer,
         readOnly: config.readOnly,
         pause,
-        check: () => void this.#readable(),
+        check: () => void this.#machine.readable(),
         onProgress: (done, total) => config.onProgress?.({ phase: 'verify', done, total }),
       });
     } catch (error) {
@@ -303,7 +186,7 @@ export class StorageEngine implements AsyncDisposable {
 
   /** Counters and sizes. @throws AegisError `IO_ERROR`, `CLOSED` */
   stats(): StorageStats {
-    this.#checkOpen();
+    this.#machine.checkOpen();
     return this.#machine.stats();
   }
 
@@ -314,39 +197,12 @@ export class StorageEngine implements AsyncDisposable {
    * a sync (or without a log) may be lost by that. @throws AegisError `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`
    */
   close(): Promise<void> {
-    this.#closing ??= this.#close();
-    return this.#closing;
+    return this.#machine.close();
   }
 
   /** As `close`. @throws AegisError as `close` */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  async #close(): Promise<void> {
-    this.#state = 'closing';
-    try {
-      await this.#machine.finish();
-    } finally {
-      this.#state = 'closed';
-      await this.#machine.release();
-    }
-  }
-
-  #checkOpen(): void {
-    if (this.#state !== 'open') throw new AegisError('CLOSED', 'the engine is closed');
-  }
-
-  #readable(): Machine {
-    this.#checkOpen();
-    this.#machine.checkReadable();
-    return this.#machine;
-  }
-
-  #writable(): Machine {
-    this.#checkOpen();
-    this.#machine.checkWritable();
-    return this.#machine;
   }
 }
 
@@ -356,41 +212,11 @@ export async function openEngine(
   module?: Uint8Array<ArrayBuffer>,
   segmentSize?: number,
 ): Promise<StorageEngine> {
-  const backend = await backendOf(config);
-  await refuseForeignPlace(backend, config);
-  const lock = await backend.lock(config.readOnly ? 'shared' : 'exclusive');
-  try {
-    const store = await openStore({ backend, host: hostOf(backend), config, module, segmentSize });
-    const own = { ...config, pageSize: store.core.pageSize };
-    const machine = new Machine(Object.freeze(own), backend, lock, store);
-    const engine = new StorageEngine(machine);
-    try {
-      await machine.start();
-    } catch (error) {
-      await engine.close().catch(() => undefined);
-      throw error;
-    }
-    return engine;
-  } catch (error) {
-    await lock.release();
-    throw guardTrap(error);
-  }
-}
-
-async function backendOf(config: ResolvedConfig): Promise<StorageBackend> {
-  if (config.backend === 'memory') return new MemoryBackend();
-  if (config.backend !== 'local') return config.backend;
-  const { LocalBackend } = await import('./backend/local.ts');
-  return new LocalBackend(config.dataDirectory);
+  return new StorageEngine(await openMachine(config, module, segmentSize));
 }
 
 function isolationOf(given: unknown): IsolationLevel {
   if (given === undefined) return 'snapshot';
   if (given === 'snapshot' || given === 'serializable') return given;
   throw invalid('isolation', given, "'snapshot' or 'serializable'");
-}
-
-/** Deletions are marked in transactions' own trees only. */
-function plain(value: Uint8Array | typeof TOMBSTONE | undefined): Uint8Array | undefined {
-  return value instanceof Uint8Array ? value : undefined;
 }

@@ -45,6 +45,8 @@ export class Machine {
   activeTransactions = 0;
   readonly #backend: StorageBackend;
   readonly #lock: Lock;
+  #life: 'open' | 'closing' | 'closed' = 'open';
+  #closing: Promise<void> | undefined;
   #unloggedBytes = 0;
   #defect: AegisError | undefined;
 
@@ -117,8 +119,26 @@ export class Machine {
     if (staleLog.length > 0) await this.#backend.syncDirectory();
   }
 
+  /** Ends everything, once; gives files and lock back even when the last checkpoint fails. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    this.#life = 'closing';
+    try {
+      await this.#finish();
+    } finally {
+      this.#life = 'closed';
+      this.store.log?.close();
+      this.store.pager.blocks.file.close();
+      await this.#lock.release();
+    }
+  }
+
   /** Waits for queued commits, aborts what is open, writes a checkpoint if one is owed. */
-  async finish(): Promise<void> {
+  async #finish(): Promise<void> {
     await this.pipeline.drained();
     this.pipeline.stop();
     this.leases.closeAll();
@@ -135,14 +155,26 @@ export class Machine {
     this.store.pager.blocks.cutTail();
   }
 
-  /** Gives files and lock back. */
-  async release(): Promise<void> {
-    this.store.log?.close();
-    this.store.pager.blocks.file.close();
-    await this.#lock.release();
+  // --- checks ---------------------------------------------------------------------------------------------------
+
+  /** Throws when the engine is closed, or about to be. */
+  checkOpen(): void {
+    if (this.#life !== 'open') throw new AegisError('CLOSED', 'the engine is closed');
   }
 
-  // --- checks ---------------------------------------------------------------------------------------------------
+  /** This machine, for a call that reads. Throws when it cannot. */
+  readable(): this {
+    this.checkOpen();
+    this.checkReadable();
+    return this;
+  }
+
+  /** This machine, for a call that writes. Throws when it cannot. */
+  writable(): this {
+    this.checkOpen();
+    this.checkWritable();
+    return this;
+  }
 
   /** Throws when nothing can be read from memory. */
   checkReadable(): void {

@@ -24,13 +24,15 @@ async function open(): Promise<StorageEngine> {
   return opened;
 }
 
-/** The methods of a class; a new one has to be put into the tables below. */
+/** The methods of a class, inherited ones included; a new one has to be put into the tables below. */
 function methodsOf(object: object, ...without: string[]): string[] {
-  const names = Object.getOwnPropertyNames(Object.getPrototypeOf(object));
-  const properties = Object.getOwnPropertyDescriptors(Object.getPrototypeOf(object));
-  return names
-    .filter((name) => typeof properties[name]?.value === 'function' && !without.includes(name))
-    .sort();
+  const names = new Set<string>();
+  for (let at = Object.getPrototypeOf(object); at !== Object.prototype; at = Object.getPrototypeOf(at)) {
+    for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
+      if (typeof value === 'function' && !without.includes(name)) names.add(name);
+    }
+  }
+  return [...names].sort();
 }
 
 type Calls<T> = Record<string, (one: T) => unknown>;

@@ -11,7 +11,7 @@ import type { AegisErrorCode } from '../../src/errors.ts';
 
 const source = join(import.meta.dirname, '../../src');
 
-/** The classes people hold, and where each is. */
+/** The classes people hold, and where each is; what it inherits is looked up where its base class is. */
 export const PUBLIC_CLASSES = {
   StorageEngine: 'engine.ts',
   Transaction: 'txn/transaction.ts',
@@ -20,6 +20,11 @@ export const PUBLIC_CLASSES = {
 } as const;
 
 export type PublicClass = keyof typeof PUBLIC_CLASSES;
+
+const BASE_CLASSES: Readonly<Record<string, string>> = {
+  KeyReader: 'key-reader.ts',
+  KeySpace: 'key-space.ts',
+};
 
 const METHOD =
   /\/\*\*((?:(?!\*\/)[\s\S])*)\*\/\s*\n {2}(?:static |async |\*)*(\[?[A-Za-z][\w.]*\]?)\s*(?:<\w+>)?\(/g;
@@ -33,13 +38,17 @@ export function allCodes(): AegisErrorCode[] {
 
 /** The codes that each method of a class names, by the method's name. */
 export function documentedCodes(of: PublicClass): ReadonlyMap<string, ReadonlySet<AegisErrorCode>> {
-  const text = readFileSync(join(source, PUBLIC_CLASSES[of]), 'utf8');
-  const begin = text.indexOf(`export class ${of} `);
-  const body = text.slice(begin, text.indexOf('\n}\n', begin));
   const throws = new Map<string, string>();
-  for (const [, comment, name] of body.matchAll(METHOD)) {
-    const after = /@throws AegisError([\s\S]*)/.exec(comment!)?.[1] ?? '';
-    throws.set(name!, after.replaceAll(/\n\s*\*/g, ' '));
+  for (let name: string | undefined = of; name !== undefined; ) {
+    const file: string = { ...BASE_CLASSES, ...PUBLIC_CLASSES }[name]!;
+    const text = readFileSync(join(source, file), 'utf8');
+    const begin = text.search(new RegExp(`export (?:abstract )?class ${name} `));
+    const body = text.slice(begin, text.indexOf('\n}\n', begin));
+    for (const [, comment, method] of body.matchAll(METHOD)) {
+      const after = /@throws AegisError([\s\S]*)/.exec(comment!)?.[1] ?? '';
+      if (!throws.has(method!)) throws.set(method!, after.replaceAll(/\n\s*\*/g, ' '));
+    }
+    name = /^.*? extends (\w+)/.exec(body)?.[1];
   }
   const known = new Set(allCodes());
   const codesOf = (name: string, depth: number): Set<AegisErrorCode> => {

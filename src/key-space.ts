@@ -1,0 +1,73 @@
+/**
+ * A key space that is read and written: the public methods that the default tree of a store and its named trees have
+ * in common, each single operation a commit of its own.
+ *
+ * Invariants
+ *   1. A method that returns a promise rejects; it never throws.
+ */
+import { KeyReader, type View } from './key-reader.ts';
+import type { Machine } from './machine.ts';
+import type { Bytes } from './store/range.ts';
+import type { BatchOperation } from './txn/writer.ts';
+import { MAIN_TREE } from './upkeep/recovery.ts';
+import { LATEST } from './wasm.ts';
+
+/** Ordered keys and values, in their latest state. */
+export abstract class KeySpace extends KeyReader {
+  readonly #machine: Machine;
+
+  constructor(machine: Machine) {
+    const view: View = { trees: machine.store.trees, root: machine.root, epoch: LATEST };
+    super({
+      view: () => {
+        machine.readable();
+        return view;
+      },
+      lease: () => machine.leases.take(),
+      watch: (holder, lease) => machine.leases.watch(holder, lease),
+      check: machine.transactions.checkReadable,
+      guard: (error) => machine.guard(error),
+    });
+    this.#machine = machine;
+  }
+
+  /**
+   * Writes a key. Resolves when the commit is visible and, with `syncOnCommit`, durable.
+   * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
+   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`
+   */
+  async put(key: Bytes, value: Bytes): Promise<void> {
+    const { writer, config } = this.#machine.writable();
+    await writer.put(MAIN_TREE, key, value, config.syncOnCommit);
+  }
+
+  /** Removes a key; resolves to whether it was there. Durable and visible as `put`. @throws AegisError as `put` */
+  async delete(key: Bytes): Promise<boolean> {
+    const { writer, config } = this.#machine.writable();
+    return (await writer.delete(MAIN_TREE, key, config.syncOnCommit)).deleted > 0;
+  }
+
+  /** Does all in one commit, in their order, or none. Durable and visible as `put`. @throws AegisError as `put` */
+  async batch(operations: Iterable<BatchOperation>): Promise<void> {
+    const { writer, config } = this.#machine.writable();
+    await writer.batch(MAIN_TREE, operations, config.syncOnCommit);
+  }
+
+  /** As `put`, blocking. @throws AegisError as `put`, `UNSUPPORTED` (the backend cannot make a file at once) */
+  putSync(key: Bytes, value: Bytes): void {
+    const { writer, config } = this.#machine.writable();
+    writer.putSync(MAIN_TREE, key, value, config.syncOnCommit);
+  }
+
+  /** As `delete`, blocking. @throws AegisError as `putSync` */
+  deleteSync(key: Bytes): boolean {
+    const { writer, config } = this.#machine.writable();
+    return writer.deleteSync(MAIN_TREE, key, config.syncOnCommit).deleted > 0;
+  }
+
+  /** As `batch`, blocking. @throws AegisError as `putSync` */
+  batchSync(operations: Iterable<BatchOperation>): void {
+    const { writer, config } = this.#machine.writable();
+    writer.batchSync(MAIN_TREE, operations, config.syncOnCommit);
+  }
+}

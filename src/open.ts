@@ -1,0 +1,45 @@
+/**
+ * Opening: from a configuration to the machine behind an engine, with the lock taken and everything acknowledged in
+ * place. Whatever fails on the way gives files and lock back.
+ */
+import type { StorageBackend } from './backend/backend.ts';
+import { hostOf } from './backend/host.ts';
+import { MemoryBackend } from './backend/memory.ts';
+import type { ResolvedConfig } from './config.ts';
+import { Machine } from './machine.ts';
+import { refuseForeignPlace } from './upkeep/find-store.ts';
+import { openStore } from './upkeep/recovery.ts';
+import { guardTrap } from './wasm.ts';
+
+/** Opens a store; tests give the debug build of the core, and log files smaller than any configuration makes. */
+export async function openMachine(
+  config: ResolvedConfig,
+  module?: Uint8Array<ArrayBuffer>,
+  segmentSize?: number,
+): Promise<Machine> {
+  const backend = await backendOf(config);
+  await refuseForeignPlace(backend, config);
+  const lock = await backend.lock(config.readOnly ? 'shared' : 'exclusive');
+  try {
+    const store = await openStore({ backend, host: hostOf(backend), config, module, segmentSize });
+    const own = { ...config, pageSize: store.core.pageSize };
+    const machine = new Machine(Object.freeze(own), backend, lock, store);
+    try {
+      await machine.start();
+    } catch (error) {
+      await machine.close().catch(() => undefined);
+      throw error;
+    }
+    return machine;
+  } catch (error) {
+    await lock.release();
+    throw guardTrap(error);
+  }
+}
+
+async function backendOf(config: ResolvedConfig): Promise<StorageBackend> {
+  if (config.backend === 'memory') return new MemoryBackend();
+  if (config.backend !== 'local') return config.backend;
+  const { LocalBackend } = await import('./backend/local.ts');
+  return new LocalBackend(config.dataDirectory);
+}
