@@ -15,21 +15,22 @@
  * Invariants
  *   1. At most one run at a time; callers that come meanwhile share the one after it.
  *   2. Nothing of the durable checkpoint is released before step 8; nothing of P if the run fails.
- *   3. The directory as of P is composed from versions, never from live entries alone.
+ *   3. The directory as of P is composed from versions, never from live entries alone (chunks.ts).
  *   4. A failed sync, or a superblock that could not be written, fails the store.
  *   5. No slot with a foreign fence is written over: somebody else opened the store, so the lock did not hold.
  */
 
 import { VICTIM_AREA, VICTIM_CAPACITY } from '../../assembly/layout.ts';
 import type { BackendFile } from '../backend/backend.ts';
-import { AegisError, causedBy, invariant } from '../errors.ts';
+import { AegisError, causedBy } from '../errors.ts';
 import type { Place } from '../store/directory.ts';
-import { ENTRY_WORDS, NOWHERE, writeChunkPlace, writePlace } from '../store/directory.ts';
 import type { Pager } from '../store/pager.ts';
 import type { Superblock } from '../store/superblock.ts';
 import { isFencedOff, writeSuperblock } from '../store/superblock.ts';
 import type { SnapshotNode } from '../store/versions.ts';
 import type { Log, LogPosition } from '../wal/log.ts';
+import { entriesAsOf, writeChunks } from './chunks.ts';
+import { momentOf } from './moment.ts';
 
 /** What a finished checkpoint says of itself. */
 export interface CheckpointData {
@@ -85,8 +86,6 @@ interface Run {
 
 /** Pages written in one go. */
 const SLICE_PAGES = 64;
-/** Chunks composed in one go. */
-const SLICE_CHUNKS = 16;
 
 export class Checkpointer {
   readonly #parts: CheckpointParts;
@@ -236,9 +235,8 @@ export class Checkpointer {
     const { directory, blocks } = pager;
     this.checkFence();
     const snapshot = pager.takeSnapshot();
-    const { lsn, link } = pipeline.replayPosition;
-    const sequence = pipeline.applied;
-    const nextPage = pager.nextPage;
+    const moment = momentOf({ pager, pipeline, superblock: this.#superblock }, snapshot.epoch);
+    const { sequence, lsn, chunkCount } = moment;
     const changed = directory.takeChanged();
     const fresh: Place[] = [];
     this.#unsettled = fresh;
@@ -247,19 +245,23 @@ export class Checkpointer {
     try {
       const pages = yield* this.#writePages(snapshot.epoch);
       const retired: Place[] = [];
-      const chunkCount = Math.ceil(nextPage / directory.fanout);
-      const plan = yield* this.#writeChunks(snapshot.epoch, nextPage, chunkCount, changed, fresh, retired);
+      const plan = yield* writeChunks({
+        directory,
+        blocks,
+        chunkCount,
+        changed,
+        entries: (index) => entriesAsOf(pager, snapshot.epoch, index, moment.nextPage),
+        written: (place, old) => {
+          if (place.units > 0) fresh.push(place);
+          if (old && old.units > 0) retired.push(old);
+        },
+      });
       const superblock: Superblock = {
         ...this.#superblock,
+        ...moment,
         generation: this.#superblock.generation + 1,
-        epoch: snapshot.epoch,
-        sequence,
-        lsn,
-        link,
         mark: log ? log.durable : lsn,
         directory: plan.root,
-        chunkCount,
-        nextPage,
         codecs: this.#superblock.codecs | (1 << blocks.codec),
         endUnit: blocks.extents.end,
         logSize: log?.readySize ?? 0,
@@ -321,80 +323,5 @@ export class Checkpointer {
       }
     }
     return written;
-  }
-
-  /** Step 3. Writes the chunks that changed, level by level; answers their places and the root's. */
-  *#writeChunks(
-    epoch: number,
-    nextPage: number,
-    chunkCount: number,
-    changed: Set<number>,
-    fresh: Place[],
-    retired: Place[],
-  ): Generator<Step, { root: Place; places: { level: number; index: number; place: Place }[] }> {
-    const { pager } = this.#parts;
-    const { directory, blocks } = pager;
-    const places: { level: number; index: number; place: Place }[] = [];
-    const levels = directory.levelsFor(chunkCount);
-    let indexes = [...changed].filter((index) => index < chunkCount).sort((a, b) => a - b);
-    let below = new Map<number, Place>();
-    for (let level = 0; level < levels; ++level) {
-      const own = new Map<number, Place>();
-      for (const [at, index] of indexes.entries()) {
-        pager.drain();
-        const words =
-          level === 0
-            ? this.#composeEntries(index, epoch, nextPage)
-            : this.#composeAbove(level, index, below);
-        const place = words.some((word) => word !== 0) ? blocks.writeChunk(level, index, words) : NOWHERE;
-        if (place.units > 0) fresh.push(place);
-        const old = directory.level(level)[index];
-        if (old && old.units > 0) retired.push(old);
-        own.set(index, place);
-        places.push({ level, index, place });
-        if (at % SLICE_CHUNKS === SLICE_CHUNKS - 1) yield 'pause';
-      }
-      below = own;
-      const above = new Set(indexes.map((index) => Math.floor(index / directory.fanout)));
-      // Numbers handed out can add a level although no page has changed.
-      if (directory.level(level + 1)[0] === undefined) above.add(0);
-      indexes = [...above];
-    }
-    const root = below.get(0) ?? directory.level(levels - 1)[0];
-    invariant(root !== undefined, 'a directory has a root');
-    return { root, places };
-  }
-
-  /** The entries of a chunk of pages as the snapshot sees them. */
-  #composeEntries(index: number, epoch: number, nextPage: number): Uint32Array {
-    const { directory, versions } = this.#parts.pager;
-    const words = new Uint32Array(directory.fanout * ENTRY_WORDS);
-    const first = index * directory.fanout;
-    const last = Math.min(first + directory.fanout, nextPage);
-    for (let page = first; page < last; ++page) {
-      const old = versions.find(page, epoch);
-      let place = NOWHERE;
-      if (old) {
-        place = old.place;
-        invariant(place.units > 0, 'every page of the snapshot has a place by now');
-      } else if (directory.from(page) <= epoch) {
-        place = directory.place(page);
-      }
-      if (place.units > 0) writePlace(words, (page - first) * ENTRY_WORDS, place, 1);
-    }
-    return words;
-  }
-
-  /** The entries of a chunk of chunks: new places where there are some, the old ones otherwise. */
-  #composeAbove(level: number, index: number, below: ReadonlyMap<number, Place>): Uint32Array {
-    const { directory } = this.#parts.pager;
-    const words = new Uint32Array(directory.fanout * ENTRY_WORDS);
-    const old = directory.level(level - 1);
-    const first = index * directory.fanout;
-    for (let i = 0; i < directory.fanout; ++i) {
-      const place = below.get(first + i) ?? old[first + i];
-      if (place && place.units > 0) writeChunkPlace(words, i * ENTRY_WORDS, place);
-    }
-    return words;
   }
 }

@@ -3,6 +3,7 @@ import { checkpoint, faults, hollowSpace, lives, model } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const CHECKPOINT = 'src/upkeep/checkpoint.ts';
+const CHUNKS = 'src/upkeep/chunks.ts';
 const RECOVERY = 'src/upkeep/recovery.ts';
 const DIRECTORY = 'src/store/directory.ts';
 
@@ -133,14 +134,19 @@ export const storeMutants: readonly Mutant[] = [
   },
   {
     name: 'M17 the directory of a checkpoint is made of live entries',
-    file: CHECKPOINT,
+    file: CHUNKS,
     edits: [['const old = versions.find(page, epoch);', 'const old = undefined;']],
     killer: lives(/: (promises|no log)/),
   },
   {
     name: 'M10 pages that came after the snapshot are in its directory',
-    file: CHECKPOINT,
-    edits: [['} else if (directory.from(page) <= epoch) {', '} else {']],
+    file: CHUNKS,
+    edits: [
+      [
+        'return directory.from(page) <= epoch ? directory.place(page) : NOWHERE;',
+        'return directory.place(page);',
+      ],
+    ],
     killer: model('power cuts', 2),
   },
   {
@@ -194,12 +200,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'checkpoint: it claims commits that were applied after its snapshot',
     file: CHECKPOINT,
-    edits: [
-      [
-        '        sequence,\n        lsn,\n        link,',
-        '        sequence: pipeline.applied,\n        lsn,\n        link,',
-      ],
-    ],
+    edits: [['        ...moment,\n', '        ...moment,\n        sequence: pipeline.applied,\n']],
     killer: lives(/: (promises|no log)/),
   },
   {
