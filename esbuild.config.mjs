@@ -7,6 +7,7 @@
  *    file and an instance starts synchronously in every runtime.
  * 3. esbuild bundles the entry points with shared chunks, so that AegisError is one class whoever throws it, and
  *    once more for browsers, where the local backend only answers that it is not there.
+ *    The TOML parser is bundled too, with its licence: a browser finds no package, and no start pays for six files.
  * 4. With `--bench`, the benchmarks instead of the package: bench/*.ts into build/bench/, their peers left outside.
  * 5. tsc writes the declarations (without checking: that is `npm run check`).
  *
@@ -112,10 +113,11 @@ async function buildBundles() {
     packages: 'external',
     external: ['node:*'],
     sourcemap: true,
-    legalComments: 'none',
+    legalComments: 'eof',
     metafile: true,
     write: false,
     logLevel: 'warning',
+    plugins: [withTomlParser],
   };
   const main = await esbuild.build({
     ...shared,
@@ -134,7 +136,7 @@ async function buildBundles() {
     ...shared,
     entryPoints: { browser: present.index },
     minify: true,
-    plugins: [withoutLocal(local)],
+    plugins: [withTomlParser, withoutLocal(local)],
   });
   writeOutputs(browser);
   requireNoNode('build/browser.js', browser.metafile, ['import-statement', 'require-call', 'dynamic-import']);
@@ -163,6 +165,18 @@ function requireNoNode(entry, metafile, kinds) {
     }
   }
 }
+
+/** The one package that goes into the bundles; all others stay outside. */
+const withTomlParser = {
+  name: 'with-toml-parser',
+  setup(build) {
+    const { resolve } = createRequire(import.meta.url);
+    build.onResolve({ filter: /^smol-toml$/ }, () => ({
+      path: join(dirname(resolve('smol-toml')), 'index.js'),
+      sideEffects: false,
+    }));
+  },
+};
 
 const localSource = /\/backend\/local(\.ts)?$/;
 

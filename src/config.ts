@@ -75,7 +75,8 @@ const UNITS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20,
 const BACKEND_METHODS = ['open', 'list', 'remove', 'rename', 'syncDirectory', 'lock'] as const;
 const HOST_METHODS = ['now', 'random', 'later'] as const;
 
-const KNOWN_KEYS: readonly Key[] = [
+/** Every key there is. */
+export const KNOWN_KEYS: readonly Key[] = [
   'backend',
   'dataDirectory',
   'compression',
@@ -147,7 +148,7 @@ function knownValues(given: unknown): Partial<Record<Key, unknown>> {
   }
   for (const key of Object.keys(given)) {
     if ((KNOWN_KEYS as readonly string[]).includes(key)) continue;
-    const near = nearestKey(key);
+    const near = nearest(key, KNOWN_KEYS);
     const hint = near === undefined ? `known are ${KNOWN_KEYS.join(', ')}` : `did you mean "${near}"?`;
     throw new AegisError('INVALID_ARGUMENT', `${JSON.stringify(key)} is no configuration key; ${hint}`);
   }
@@ -241,13 +242,23 @@ function size(key: Key, given: unknown, least: number, leastShown = `${least}`):
   return refuse(key, given, allowed);
 }
 
-/** The known key that a wrong one was probably meant to be; underscores and case make no difference. */
-function nearestKey(wrong: string): Key | undefined {
-  const plain = (key: string) => key.replace(/[_-]/g, '').toLowerCase().slice(0, 40);
-  const near = KNOWN_KEYS.map((key) => ({ key, distance: editDistance(plain(wrong), plain(key)) }));
+/** Letters that tell which word was begun. */
+const BEGINNING_MIN = 3;
+
+/**
+ * The known word that a wrong one was probably meant to be: one that it begins, or else the nearest. Underscores,
+ * hyphens and case make no difference.
+ */
+export function nearest<Word extends string>(wrong: string, known: readonly Word[]): Word | undefined {
+  const plain = (word: string) => word.replace(/[_-]/g, '').toLowerCase().slice(0, 40);
+  const near = known.map((word) => ({ word, distance: editDistance(plain(wrong), plain(word)) }));
   near.sort((a, b) => a.distance - b.distance);
-  const [{ key, distance }] = near as [{ key: Key; distance: number }];
-  return distance <= Math.max(2, key.length / 3) ? key : undefined;
+  const [first] = near;
+  const begun = known.find(
+    (word) => plain(wrong).length >= BEGINNING_MIN && plain(word).startsWith(plain(wrong)),
+  );
+  if (begun !== undefined) return begun;
+  return first && first.distance <= Math.max(2, first.word.length / 3) ? first.word : undefined;
 }
 
 /** How many letters have to be put in, taken out or changed to make one word the other. */

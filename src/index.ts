@@ -11,6 +11,7 @@ export type {
 export { MemoryBackend } from './backend/memory.ts';
 export type { Codec, CompressionType } from './codec/codec.ts';
 export type { Progress, ResolvedConfig, StorageConfig } from './config.ts';
+export { loadConfig } from './config-file.ts';
 export type { RetryOptions, TransactionOptions } from './engine.ts';
 export { StorageEngine } from './engine.ts';
 export type { AegisErrorCode, AegisErrorDetails } from './errors.ts';
