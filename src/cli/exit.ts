@@ -1,31 +1,71 @@
 /**
  * How a command ends: the exit statuses, and the one line on standard error that goes with a failure.
  */
-import { AegisError } from '../index.ts';
+import { AegisError } from '../errors.ts';
 
 /** Everything asked for was done, and the answer is yes. */
 export const EXIT_OK = 0;
 /** The answer is no: a proof failed, damage was found, a key is absent. */
 export const EXIT_NO = 1;
-/** The command line makes no sense. */
+/** The command line makes no sense, or the files it names cannot be read. */
 export const EXIT_USAGE = 2;
 /** The store, the machine or the installation failed. */
 export const EXIT_FAILED = 3;
+/** Stopped by Ctrl-C, in an orderly way. */
+export const EXIT_INTERRUPTED = 130;
 
-/** A failure that is no error of the store: what to say, in one line. */
+/** A failure that is no error of the store: what to say, in one line, and a code where there is one. */
 export class CommandFailure extends Error {
   override readonly name = 'CommandFailure';
+  readonly code: string | undefined;
+
+  constructor(message: string, code?: string) {
+    super(message);
+    this.code = code;
+  }
 }
 
-/** Says what failed, in one line where it is a known kind of failure; answers the exit status. */
-export function reportFailure(error: unknown): number {
-  process.stderr.write(`aegis: ${describeFailure(error)}\n`);
-  return EXIT_FAILED;
+/** A command line that makes no sense; nothing was done. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+  readonly code: string | undefined;
+
+  constructor(message: string, code?: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** A failure as people and programs read it. */
+export interface Failure {
+  readonly status: number;
+  /** As text: in one line, but for a defect, which shows its whole stack. */
+  readonly text: string;
+  /** As one JSON object. */
+  readonly json: { readonly code: string; readonly message: string };
+}
+
+/** What an error means for whoever ran the command. */
+export function failureOf(error: unknown): Failure {
+  if (error instanceof UsageError) return failure(EXIT_USAGE, error.code, error.message, 'USAGE');
+  if (error instanceof CommandFailure) return failure(EXIT_FAILED, error.code, error.message, 'FAILED');
+  if (error instanceof AegisError) {
+    const { file, offset, page, errno, operation, pid } = error;
+    const evidence = { file, offset, page, errno, operation, pid };
+    const { json, ...rest } = failure(EXIT_FAILED, error.code, error.message, error.code);
+    return { ...rest, json: { ...json, ...evidence } };
+  }
+  const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { status: EXIT_FAILED, text, json: { code: 'DEFECT', message: text } };
+}
+
+function failure(status: number, code: string | undefined, given: string, otherwise: string): Failure {
+  const message = given.replace(/\s*\n\s*/g, ' ').trim();
+  const text = code === undefined ? message : `${code}: ${message}`;
+  return { status, text, json: { code: code ?? otherwise, message } };
 }
 
 /** A failure as text: with its code if it has one, with the whole stack if it is a defect. */
 export function describeFailure(error: unknown): string {
-  if (error instanceof CommandFailure) return error.message;
-  if (error instanceof AegisError) return `${error.code}: ${error.message}`;
-  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return failureOf(error).text;
 }

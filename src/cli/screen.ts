@@ -1,5 +1,5 @@
 /**
- * What a person sees of a command: headings, lines, tables and progress, on standard output.
+ * What a person sees of a command: headings, lines, tables and progress, on a stream.
  *
  * 1. Nothing is wider than 100 columns.
  * 2. Colours are for terminals only, and not where NO_COLOR is set; nothing is told by colour alone.
@@ -8,6 +8,7 @@
  */
 import { styleText } from 'node:util';
 import cliProgress from 'cli-progress';
+import type { Surroundings, WriteStream } from './surroundings.ts';
 import type { Column } from './table.ts';
 import { layOut, padText } from './table.ts';
 import { count } from './units.ts';
@@ -28,14 +29,21 @@ const BAR_WIDTH = 40;
 const PLAIN_STEPS = 4;
 
 export class Screen {
-  readonly #stream: NodeJS.WriteStream;
+  readonly #stream: WriteStream;
+  readonly #write: (text: string) => void;
   readonly #hasColors: boolean;
   #bar: cliProgress.SingleBar | undefined;
 
-  constructor(stream: NodeJS.WriteStream = process.stdout) {
+  /** `write` says where text goes, if not straight to the stream. */
+  constructor(
+    stream: WriteStream = process.stdout,
+    environment: Surroundings['environment'] = process.env,
+    write = (text: string) => void stream.write(text),
+  ) {
     this.#stream = stream;
-    const noColor = process.env['NO_COLOR'] ?? '';
-    this.#hasColors = stream.isTTY === true && noColor === '' && stream.hasColors();
+    this.#write = write;
+    const noColor = environment['NO_COLOR'] ?? '';
+    this.#hasColors = stream.isTTY === true && noColor === '' && stream.hasColors?.() === true;
   }
 
   /** A text in a style, where styles can be shown. */
@@ -45,7 +53,7 @@ export class Screen {
 
   /** A line as it is. */
   line(text = ''): void {
-    this.#stream.write(`${text}\n`);
+    this.#write(`${text}\n`);
   }
 
   /** The first line of a part, with what it is about. */
@@ -77,21 +85,21 @@ export class Screen {
     for (const line of lines) this.say(INDENT + line);
   }
 
-  /** Begins to show how far something is. */
-  progress(total: number, unit: string): Progress {
-    return this.#stream.isTTY ? this.#barOf(total, unit) : this.#linesOf(total, unit);
+  /** Begins to show how far something is; amounts look as `shown` writes them, with their unit. */
+  progress(total: number, unit: string, shown = count): Progress {
+    return this.#stream.isTTY ? this.#barOf(total, unit, shown) : this.#linesOf(total, unit, shown);
   }
 
-  #barOf(total: number, unit: string): Progress {
+  #barOf(total: number, unit: string, shown: (amount: number) => string): Progress {
     const { SingleBar } = cliProgress;
     const bar = new SingleBar({
-      format: `${INDENT}${this.paint('cyan', '{bar}')}  {percentage} %  {value} of {total} ${unit}`,
-      formatValue: (value, _, type) => (type === 'percentage' ? String(value).padStart(3) : count(value)),
+      format: `${INDENT}${this.paint('cyan', '{bar}')}  {percentage} %  {value} of {total} ${unit}`.trimEnd(),
+      formatValue: (value, _, type) => (type === 'percentage' ? String(value).padStart(3) : shown(value)),
       barCompleteChar: '█',
       barIncompleteChar: '░',
       barsize: BAR_WIDTH,
       fps: 20,
-      stream: this.#stream,
+      stream: this.#stream as NodeJS.WriteStream,
       hideCursor: true,
       clearOnComplete: true,
     });
@@ -103,15 +111,16 @@ export class Screen {
     };
   }
 
-  #linesOf(total: number, unit: string): Progress {
-    let shown = 0;
+  #linesOf(total: number, unit: string, shown: (amount: number) => string): Progress {
+    let reached = 0;
     return {
       update: (done) => {
         const step = Math.floor((done / total) * PLAIN_STEPS);
-        if (step <= shown) return;
-        shown = step;
+        if (step <= reached) return;
+        reached = step;
         const share = `${Math.floor((done / total) * 100)} %`.padStart(5);
-        this.say(`${share}  ${count(done).padStart(count(total).length)} of ${count(total)} ${unit}`);
+        const whole = shown(total);
+        this.say(`${share}  ${shown(done).padStart(whole.length)} of ${whole} ${unit}`.trimEnd());
       },
       stop: () => undefined,
     };

@@ -1,0 +1,41 @@
+/**
+ * The forms in which records leave and enter a store as text: NDJSON, CSV and TSV.
+ *
+ * CSV is RFC 4180 with line feeds; TSV is the same with tabs. Fields are quoted where they have to be, and only there.
+ */
+import { extname } from 'node:path';
+import { UsageError } from './exit.ts';
+
+export type Format = 'ndjson' | 'csv' | 'tsv';
+
+export const FORMATS: readonly Format[] = ['ndjson', 'csv', 'tsv'];
+
+/** What is between the fields of a table. */
+export const DELIMITERS = { csv: ',', tsv: '\t' } as const;
+
+const EXTENSIONS: Readonly<Record<string, Format>> = {
+  '.ndjson': 'ndjson',
+  '.jsonl': 'ndjson',
+  '.json': 'ndjson',
+  '.csv': 'csv',
+  '.tsv': 'tsv',
+  '.tab': 'tsv',
+};
+
+/** The format of a file: the one that was asked for, or what its name says, or (without a file) NDJSON. */
+export function formatOf(asked: Format | undefined, file: string | undefined): Format {
+  if (asked !== undefined) return asked;
+  if (file === undefined || file === '-') return 'ndjson';
+  const format = EXTENSIONS[extname(file).toLowerCase()];
+  if (format !== undefined) return format;
+  throw new UsageError(`the name of ${file} tells no format; say --format ${FORMATS.join(', ')}`);
+}
+
+const QUOTED = /["\t\r\n,]/;
+
+/** A line of a table, without its end. */
+export function tableLine(fields: readonly string[], delimiter: string): string {
+  return fields
+    .map((field) => (QUOTED.test(field) ? `"${field.replaceAll('"', '""')}"` : field))
+    .join(delimiter);
+}

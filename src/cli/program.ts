@@ -1,0 +1,115 @@
+/**
+ * The command line `aegis`: its commands, the options they share, and how every one of them ends. What a command does
+ * is in the file of its name; heavy parts are loaded when it runs.
+ *
+ * 1. Exit status: 0 yes, 1 the answer is no (or a proof failed), 2 wrong usage, 3 the store or the machine failed,
+ *    130 stopped by Ctrl-C.
+ * 2. What was asked for goes to standard output. An error is one line on standard error, with its code; with `--json`
+ *    that line is `{"error": {"code", "message", …}}`. Standard output has nothing but answers.
+ */
+import { createRequire } from 'node:module';
+import { Command, CommanderError } from 'commander';
+import { Cli } from './cli.ts';
+import { addCount } from './commands/count.ts';
+import { addDel } from './commands/del.ts';
+import { addDemo } from './commands/demo.ts';
+import { addGet } from './commands/get.ts';
+import { addPut } from './commands/put.ts';
+import { addScan } from './commands/scan.ts';
+import { EXIT_OK, EXIT_USAGE, failureOf } from './exit.ts';
+import { Output, OutputClosed } from './output.ts';
+import type { Surroundings } from './surroundings.ts';
+import type { Shell } from './view.ts';
+
+const KEYS = [addGet, addPut, addDel, addScan, addCount];
+const TOOLS = [addDemo];
+
+/** Runs a command line, without the name of the program; answers the exit status. */
+export async function runProgram(line: readonly string[], surroundings: Surroundings): Promise<number> {
+  const out = new Output(surroundings.stdout);
+  const cli = new Cli(surroundings, out);
+  const program = new Command('aegis')
+    .description('An embedded transactional key-value store, from the command line.')
+    .version(versionOfPackage())
+    .option('-d, --directory <folder>', 'folder of the store (default: ./data)')
+    .option('--config <file>', 'TOML file with a section [storage]')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  aegis -d ./data put greeting 'good morning'
+  aegis -d ./data get greeting
+  aegis help load
+
+Exit status: 0 yes, 1 the answer is no (key absent, damage found), 2 wrong usage, 3 the store failed.`,
+    );
+  equip(program, cli, [...KEYS, ...TOOLS]);
+  return runCommand(program, cli, line);
+}
+
+/** Runs a line of a shell; answers its exit status. */
+export async function runShellLine(
+  line: readonly string[],
+  surroundings: Surroundings,
+  shell: Shell,
+): Promise<number> {
+  const cli = new Cli(surroundings, new Output(surroundings.stdout), shell);
+  const program = new Command('');
+  equip(program, cli, KEYS);
+  return runCommand(program, cli, line);
+}
+
+function equip(
+  program: Command,
+  cli: Cli,
+  commands: readonly ((program: Command, cli: Cli) => void)[],
+): void {
+  const { stdout, stderr } = cli.surroundings;
+  program
+    .option('--json', 'answers and errors for programs')
+    .showSuggestionAfterError()
+    .configureHelp({ showGlobalOptions: true })
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => void cli.out.text(text),
+      writeErr: (text) => void stderr.write(text),
+      getOutHasColors: () => stdout.isTTY === true && stdout.hasColors?.() === true,
+      getErrHasColors: () => stderr.isTTY === true && stderr.hasColors?.() === true,
+      outputError: () => undefined, // said once, by `runCommand`
+    });
+  for (const add of commands) add(program, cli);
+}
+
+async function runCommand(program: Command, cli: Cli, line: readonly string[]): Promise<number> {
+  try {
+    await program.parseAsync(line, { from: 'user' });
+    await cli.out.flush();
+    return cli.status;
+  } catch (error) {
+    // Whoever read the answer had enough of it.
+    if (error instanceof OutputClosed) return EXIT_OK;
+    const inJson = cli.json || line.includes('--json');
+    await cli.out.flush().catch(() => undefined);
+    if (error instanceof CommanderError) return reportUsage(error, cli, inJson);
+    const { status, text, json } = failureOf(error);
+    cli.errorScreen.restore();
+    cli.surroundings.stderr.write(inJson ? `${JSON.stringify({ error: json })}\n` : `aegis: ${text}\n`);
+    return status;
+  }
+}
+
+/** What commander throws: help that was asked for, or a command line that makes no sense. */
+function reportUsage(error: CommanderError, { surroundings }: Cli, inJson: boolean): number {
+  if (error.exitCode === 0) return EXIT_OK;
+  if (error.code !== 'commander.help') {
+    const message = error.message.replace(/^error: /, '').replace(/\s*\n\s*/g, ' ');
+    const json = JSON.stringify({ error: { code: 'USAGE', message } });
+    surroundings.stderr.write(inJson ? `${json}\n` : `aegis: ${message}\n`);
+  }
+  return EXIT_USAGE;
+}
+
+function versionOfPackage(): string {
+  const require = createRequire(import.meta.url);
+  return (require('aegis-storage/package.json') as { version: string }).version;
+}
