@@ -38,7 +38,7 @@ export {
   treePut,
   treePutChain,
 } from './operations';
-export { blockOpen, blockSeal, blockSealPage, pageLoad } from './block';
+export { blockOpen, blockSeal, blockSealPage, blockVerify, pageLoad } from './block';
 export {
   blockPadded,
   inspectBlock,

@@ -5,6 +5,7 @@
  * Life cycle: open -> closing -> closed. A failed sync or a defect makes an open store FAILED: writes are refused from
  * then on, reads go on unless memory itself is no state of the store any more.
  */
+import type { StorageBackend } from './backend/backend.ts';
 import type { ResolvedConfig, StorageConfig } from './config.ts';
 import { resolveConfig } from './config.ts';
 import { AegisError, checkOptions, invalid } from './errors.ts';
@@ -15,9 +16,10 @@ import { Snapshot } from './snapshot.ts';
 import type { StorageStats } from './stats.ts';
 import type { IsolationLevel } from './txn/transaction.ts';
 import { Transaction } from './txn/transaction.ts';
+import type { BackupReport } from './upkeep/backup.ts';
 import type { CheckpointData } from './upkeep/checkpoint.ts';
 import type { VerifyReport } from './upkeep/verify.ts';
-import { verifyStore } from './upkeep/verify.ts';
+import { backUpWhole, verifyWhole } from './whole-store.ts';
 
 /** Options of `beginTransaction`. */
 export interface TransactionOptions {
@@ -162,26 +164,24 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * @throws AegisError `CLOSED`, `STORE_FAILED`
    */
   async verify(): Promise<VerifyReport> {
-    const machine = this.#machine.readable();
-    const { root, store, leases, pause, config } = machine;
-    const lease = leases.take();
-    try {
-      return await verifyStore({
-        pager: store.pager,
-        roots: [root],
-        epoch: lease.epoch,
-        release: () => lease.close(),
-        durable: machine.checkpointer,
-        readOnly: config.readOnly,
-        pause,
-        check: () => void this.#machine.readable(),
-        onProgress: (done, total) => config.onProgress?.({ phase: 'verify', done, total }),
-      });
-    } catch (error) {
-      throw machine.guard(error);
-    } finally {
-      lease.close();
-    }
+    return verifyWhole(this.#machine);
+  }
+
+  /**
+   * Copies the store as it is now to a folder or a backend, as a store of its own, while readers and writers go on.
+   * The copy is durable, and has been read again and verified, when the promise resolves; it holds every commit
+   * resolved before the call, and one committed state whatever is written meanwhile. Until then the target is locked,
+   * and what lies there is no store: when the copy fails or the process dies, the next backup or opening begins anew.
+   * Open a copy like any store.
+   *
+   * @param target A folder, which is made if it is not there, or a backend; nothing of a store may be in it.
+   * @throws AegisError `INVALID_ARGUMENT` (also for the store's own place), `EXISTS` (a store is there), `NOT_A_STORE`
+   *   (something else is), `UNSUPPORTED_VERSION`, `LOCKED` (of the target), `CORRUPTION` (a page of this store is
+   *   damaged, and is named; or what is at the target), `OUT_OF_SPACE`, `IO_ERROR`, `UNSUPPORTED` (a folder, where the
+   *   runtime has none), `CLOSED`, `STORE_FAILED`
+   */
+  async backup(target: string | StorageBackend): Promise<BackupReport> {
+    return backUpWhole(this.#machine, target);
   }
 
   /** Counters and sizes. @throws AegisError `IO_ERROR`, `CLOSED` */

@@ -25,5 +25,6 @@ export { Scan } from './txn/scan.ts';
 export type { IsolationLevel, TransactionState } from './txn/transaction.ts';
 export { Transaction } from './txn/transaction.ts';
 export type { BatchOperation } from './txn/writer.ts';
+export type { BackupReport } from './upkeep/backup.ts';
 export type { CheckpointData } from './upkeep/checkpoint.ts';
 export type { VerifyProblem, VerifyReport } from './upkeep/verify.ts';

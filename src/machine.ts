@@ -189,6 +189,11 @@ export class Machine {
     if (this.pipeline.failure) throw this.pipeline.failure;
   }
 
+  /** Whether the store is kept by this backend. */
+  isIn(backend: StorageBackend): boolean {
+    return backend === this.#backend;
+  }
+
   /** What to throw for an error met while working on pages: a trap or a broken rule ends the work on this memory. */
   guard(error: unknown): unknown {
     const mended = guardTrap(error);

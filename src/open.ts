@@ -37,7 +37,10 @@ export async function openMachine(
   }
 }
 
-async function backendOf(config: ResolvedConfig): Promise<StorageBackend> {
+/** The backend that a configuration means; the local one is loaded when it is asked for. */
+export async function backendOf(
+  config: Pick<ResolvedConfig, 'backend' | 'dataDirectory'>,
+): Promise<StorageBackend> {
   if (config.backend === 'memory') return new MemoryBackend();
   if (config.backend !== 'local') return config.backend;
   const { LocalBackend } = await import('./backend/local.ts');

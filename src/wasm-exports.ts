@@ -124,6 +124,15 @@ export interface CoreExports {
     target: number,
     expected: number,
   ): number;
+  blockVerify(
+    block: number,
+    available: number,
+    kind: number,
+    low: number,
+    high: number,
+    sumLow: number,
+    sumHigh: number,
+  ): number;
   pageLoad(
     block: number,
     available: number,

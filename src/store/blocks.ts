@@ -11,6 +11,7 @@
 import {
   BLOCK_CHUNK,
   BLOCK_HEADER_SIZE,
+  BLOCK_PAGE,
   CODEC_LZ4,
   CODEC_NONE,
   DAMAGE_CHAIN,
@@ -32,7 +33,8 @@ import type { BackendFile } from '../backend/backend.ts';
 import { AegisError } from '../errors.ts';
 import type { Core } from '../wasm.ts';
 import type { Place } from './directory.ts';
-import type { Extents } from './extents.ts';
+import { Extents } from './extents.ts';
+import { FIRST_DATA_UNIT } from './superblock.ts';
 
 /** Name of the data file. */
 export const DATA_FILE = 'data';
@@ -76,6 +78,12 @@ export class BlockStore {
     this.#file = file;
     this.#extents = extents;
     this.codec = compression === 'lz4' ? CODEC_LZ4 : CODEC_NONE;
+  }
+
+  /** Another file for the same pages, empty yet: where a copy goes. */
+  twin(file: BackendFile): BlockStore {
+    const compression = this.codec === CODEC_LZ4 ? 'lz4' : 'none';
+    return new BlockStore(this.#core, file, new Extents(FIRST_DATA_UNIT), compression);
   }
 
   get file(): BackendFile {
@@ -158,6 +166,28 @@ export class BlockStore {
     return this.#file.read(staging, place.start * UNIT_SIZE);
   }
 
+  /**
+   * Brings a page's block to the staging area as it is, checked against its reference but not decoded. Throws CORRUPTION.
+   */
+  readWhole(place: Place, page: number): void {
+    const { x } = this.#core;
+    const { sumLow, sumHigh } = place;
+    const available = this.read(place);
+    const what = `page ${page}`;
+    if (x.blockVerify(STAGING_AREA, available, BLOCK_PAGE, page, 0, sumLow, sumHigh) !== OK) {
+      throw this.damage(place, what, page);
+    }
+    if (available === place.units * UNIT_SIZE && x.blockPadded(STAGING_AREA, available)) return;
+    throw this.#corruption(place, `${what}: its extent holds something else than its block`, page);
+  }
+
+  /** Writes the block that a twin's `readWhole` has just brought; answers where it lies here. */
+  writeWhole({ units, sumLow, sumHigh }: Place): Place {
+    const place = { start: this.#extents.allocate(units), units, sumLow, sumHigh };
+    this.#writeStaged([place]);
+    return place;
+  }
+
   /** What the core just found wrong, in words. */
   get fault(): string {
     return DAMAGE_TEXT[this.#core.x.damage()] as string;
@@ -165,8 +195,12 @@ export class BlockStore {
 
   /** The error for what the core just found damaged. */
   damage(place: Place, what: string, page?: number): AegisError {
-    const offset = place.start * UNIT_SIZE;
-    return new AegisError('CORRUPTION', `${what}: ${this.fault} (file ${DATA_FILE}, offset ${offset})`, {
+    return this.#corruption(place, `${what}: ${this.fault}`, page);
+  }
+
+  #corruption({ start }: Place, what: string, page?: number): AegisError {
+    const offset = start * UNIT_SIZE;
+    return new AegisError('CORRUPTION', `${what} (file ${DATA_FILE}, offset ${offset})`, {
       file: DATA_FILE,
       offset,
       ...(page === undefined ? {} : { page }),

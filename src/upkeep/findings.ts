@@ -12,6 +12,8 @@ export interface VerifyProblem {
   /** File that holds the damage, and where in it; absent when it is in memory only. */
   readonly file?: string;
   readonly offset?: number;
+  /** The system's error name, such as `EIO`, when bytes could not be read: what they are is not known then. */
+  readonly errno?: string;
 }
 
 /** Where a problem is. */
@@ -34,11 +36,12 @@ export class Findings {
   addError(error: unknown): void {
     if (!(error instanceof AegisError) || (error.code !== 'CORRUPTION' && error.code !== 'IO_ERROR'))
       throw error;
-    const { page, file, offset } = error;
+    const { page, file, offset, errno } = error;
     this.add(error.message, {
       ...(page === undefined ? {} : { page }),
       ...(file === undefined ? {} : { file }),
       ...(offset === undefined ? {} : { offset }),
+      ...(errno === undefined ? {} : { errno }),
     });
   }
 }

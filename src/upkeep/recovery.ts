@@ -128,12 +128,7 @@ async function create(options: OpenOptions, file: BackendFile): Promise<OpenedSt
     logSize: 0,
   };
   const parts = assemble(options, file, superblock);
-  // Whatever an unfinished creation left behind goes first: a piece of a superblock before it would look like damage.
-  file.truncate(0);
-  writeSuperblock(parts.core, file, LAST_SLOT, superblock);
-  await file.sync();
-  await options.backend.syncDirectory();
-  file.truncate(FIRST_DATA_UNIT * UNIT_SIZE);
+  await beginCreation(parts.core, file, options.backend, superblock);
   parts.pager.blocks.extents.setFilled(FIRST_DATA_UNIT);
   parts.pager.run(() => parts.core.x.treeCreate(MAIN_ROOT));
   const durable = parts.pager.versions.startDurable(0);
@@ -153,6 +148,21 @@ async function create(options: OpenOptions, file: BackendFile): Promise<OpenedSt
     slotDamaged: false,
     staleLog: [],
   };
+}
+
+/** Makes a data file say, durably, that the creation of a store has begun and is not finished. */
+export async function beginCreation(
+  core: Core,
+  file: BackendFile,
+  backend: StorageBackend,
+  superblock: Superblock,
+): Promise<void> {
+  // Whatever an unfinished creation left behind goes first: a piece of a superblock before it would look like damage.
+  file.truncate(0);
+  writeSuperblock(core, file, LAST_SLOT, { ...superblock, generation: 0 });
+  await file.sync();
+  await backend.syncDirectory();
+  file.truncate(FIRST_DATA_UNIT * UNIT_SIZE);
 }
 
 interface Assembled {

@@ -1,0 +1,77 @@
+/**
+ * The calls that read a whole store as one snapshot sees it: verification and backup.
+ */
+import type { StorageBackend } from './backend/backend.ts';
+import { resolveConfig } from './config.ts';
+import { AegisError, invalid } from './errors.ts';
+import type { Machine } from './machine.ts';
+import { backendOf } from './open.ts';
+import type { BackupReport } from './upkeep/backup.ts';
+import { backUp } from './upkeep/backup.ts';
+import type { VerifyReport } from './upkeep/verify.ts';
+import { verifyStore } from './upkeep/verify.ts';
+
+/** Pages of the pool that a copy is verified with: the walk reads past it. */
+const COPY_POOL_PAGES = 16;
+
+/** Verifies a store. */
+export async function verifyWhole(machine: Machine): Promise<VerifyReport> {
+  const { root, store, leases, pause, config, checkpointer } = machine.readable();
+  const lease = leases.take();
+  try {
+    return await verifyStore({
+      pager: store.pager,
+      roots: [root],
+      epoch: lease.epoch,
+      release: () => lease.close(),
+      durable: checkpointer,
+      readOnly: config.readOnly,
+      pause,
+      check: () => void machine.readable(),
+      onProgress: (done, total) => config.onProgress?.({ phase: 'verify', done, total }),
+    });
+  } catch (error) {
+    throw machine.guard(error);
+  } finally {
+    lease.close();
+  }
+}
+
+/** Backs a store up. */
+export async function backUpWhole(machine: Machine, target: string | StorageBackend): Promise<BackupReport> {
+  const { store, leases, pause, config, checkpointer, pipeline } = machine.readable();
+  const place = await placeOf(target);
+  if (machine.isIn(place)) {
+    throw new AegisError('INVALID_ARGUMENT', 'backup: the target is the place of the store itself');
+  }
+  const { pageSize } = store.core;
+  const targetConfig = resolveConfig({
+    backend: place,
+    pageSize,
+    bufferPoolSize: COPY_POOL_PAGES * pageSize,
+    walEnabled: false,
+  });
+  return backUp({
+    pager: store.pager,
+    log: store.log,
+    pipeline,
+    superblock: checkpointer.superblock,
+    target: place,
+    targetConfig,
+    take: () => leases.take(),
+    pause,
+    check: () => void machine.readable(),
+    guard: (error) => machine.guard(error),
+    onProgress: (phase, done, total) => config.onProgress?.({ phase, done, total }),
+  });
+}
+
+async function placeOf(target: unknown): Promise<StorageBackend> {
+  const allowed = 'a folder (not empty, without NUL) or a backend';
+  if (typeof target !== 'string') {
+    if (typeof target !== 'object' || target === null) throw invalid('backup: the target', target, allowed);
+    return resolveConfig({ backend: target as StorageBackend }).backend as StorageBackend;
+  }
+  if (target === '' || target.includes('\0')) throw invalid('backup: the target', target, allowed);
+  return backendOf({ backend: 'local', dataDirectory: target });
+}

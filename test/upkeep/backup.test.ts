@@ -1,0 +1,196 @@
+/* Backups of a store that goes on being written: each is one committed state, whole, and a store to go on with. */
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { LocalBackend } from '../../src/backend/local.ts';
+import { MemoryBackend } from '../../src/backend/memory.ts';
+import type { Progress, StorageConfig } from '../../src/config.ts';
+import { StorageEngine } from '../../src/engine.ts';
+import { temporaryFolder } from '../support/place.ts';
+import { report } from '../support/report.ts';
+import { long, seed } from '../support/seed.ts';
+import { openSmall } from '../support/small-store.ts';
+import { differences, WriteLoad } from '../support/write-load.ts';
+
+const BACKUPS = long ? 200 : 15;
+
+async function opened(promise: Promise<StorageEngine>): Promise<StorageEngine> {
+  const engine = await promise;
+  onTestFinished(() => engine.close().catch(() => undefined));
+  return engine;
+}
+
+function openCopy(backend: StorageConfig['backend'], config: Partial<StorageConfig> = {}) {
+  return opened(StorageEngine.open({ backend, createIfMissing: false, bufferPoolSize: '256KB', ...config }));
+}
+
+test('backup: under full write load each copy opens, verifies and equals one committed state', async () => {
+  const engine = await opened(openSmall(new MemoryBackend()));
+  const load = new WriteLoad(engine, { seed });
+  for (let i = 0; i < 200; ++i) await load.once();
+  load.start();
+  let bytes = 0;
+  let behind = 0;
+  for (let i = 0; i < BACKUPS; ++i) {
+    const target = new MemoryBackend();
+    const before = engine.stats().sequence;
+    const made = await engine.backup(target);
+    behind += engine.stats().sequence - made.sequence;
+    bytes += made.bytes;
+    expect(made.sequence).toBeGreaterThanOrEqual(before);
+    const copy = await openCopy(target, { walEnabled: i % 2 === 0 });
+    expect(copy.stats().sequence).toBe(made.sequence);
+    expect(await copy.verify()).toMatchObject({ ok: true, pages: made.pages, records: made.records });
+    expect(differences(copy, load.stateAt(made.sequence))).toEqual([]);
+    await copy.close();
+  }
+  await load.stop();
+  expect(differences(engine, load.stateAt(engine.stats().sequence))).toEqual([]);
+  expect(await engine.verify()).toMatchObject({ ok: true });
+  // Otherwise it was no load, and nothing was copied beside it.
+  expect(behind).toBeGreaterThan(BACKUPS);
+  expect(engine.stats().checkpoints).toBeGreaterThan(2);
+  const figures = {
+    backups: BACKUPS,
+    'not one committed state': 0,
+    'commits meanwhile': load.commits,
+    'commits while one was made': Math.round(behind / BACKUPS),
+    'MiB copied': Math.round(bytes / 2 ** 20),
+  };
+  report('backup under write load', figures, 'npx vitest run test/upkeep/backup.test.ts');
+});
+
+/** A store with a bit of everything: deleted runs, long values, pages that lie in no extent yet. */
+async function makeSource(backend: StorageConfig['backend'] = new MemoryBackend(), commits = 120) {
+  const engine = await opened(openSmall(backend as MemoryBackend));
+  const load = new WriteLoad(engine, { seed: seed + 1, keys: 200 });
+  for (let i = 0; i < commits; ++i) await load.once();
+  const stateNow = () => load.stateAt(engine.stats().sequence);
+  return { engine, load, stateNow };
+}
+
+test('backup: a copy in a folder has private files, no log and no gaps, and is opened like any store', async () => {
+  const { engine, stateNow } = await makeSource();
+  const folder = join(temporaryFolder(), 'deep', 'copy');
+  const made = await engine.backup(folder);
+  expect(readdirSync(folder).filter((name) => name !== 'lock')).toEqual(['data']);
+  const { size, mode } = statSync(join(folder, 'data'));
+  expect([size, mode & 0o777, statSync(folder).mode & 0o777]).toEqual([made.bytes, 0o600, 0o700]);
+  expect(made.pages).toBe(engine.stats().pages.count);
+  const copy = await opened(StorageEngine.open({ backend: 'local', dataDirectory: folder, readOnly: true }));
+  expect(differences(copy, stateNow())).toEqual([]);
+  expect(copy.stats().data).toMatchObject({ fileSize: made.bytes, freeSize: 0, damagedSlots: 0 });
+});
+
+test('backup: of a folder, and from a copy of a copy', async () => {
+  const root = temporaryFolder();
+  const { engine, stateNow } = await makeSource(new LocalBackend(join(root, 'store')), 60);
+  await engine.backup(new LocalBackend(join(root, 'first')));
+  const first = await openCopy(new LocalBackend(join(root, 'first')), { readOnly: true });
+  const second = new MemoryBackend();
+  await first.backup(second);
+  expect(differences(await openCopy(second), stateNow())).toEqual([]);
+});
+
+test.each([true, false])(
+  'backup: a copy is written on, closed and opened again, log on: %s',
+  async (walEnabled) => {
+    const { engine } = await makeSource();
+    const target = new MemoryBackend();
+    const { sequence } = await engine.backup(target);
+    for (let life = 0; life < 3; ++life) {
+      const copy = await openSmall(target, { walEnabled, createIfMissing: false });
+      const load = new WriteLoad(copy, { seed: seed + life, keys: 200 });
+      for (let i = 0; i < 40; ++i) await load.once();
+      expect(copy.stats().sequence).toBe(sequence + 40 * (life + 1));
+      if (life === 1) await copy.checkpoint();
+      expect(differences(copy, load.stateAt(copy.stats().sequence))).toEqual([]);
+      expect(await copy.verify()).toMatchObject({ ok: true });
+      // With the log, also after a death: what was acknowledged is there.
+      const next = walEnabled ? await opened(openSmall(target.copy())) : undefined;
+      if (next) expect(differences(next, load.stateAt(copy.stats().sequence))).toEqual([]);
+      await copy.close();
+    }
+  },
+);
+
+test('backup: a store that is open for reading is copied with what its log holds', async () => {
+  const place = new MemoryBackend();
+  const { stateNow } = await makeSource(place);
+  const reader = await opened(StorageEngine.open({ backend: place.copy(), readOnly: true, pageSize: 4096 }));
+  const target = new MemoryBackend();
+  await reader.backup(target);
+  expect(differences(await openCopy(target), stateNow())).toEqual([]);
+});
+
+test('backup: a copy of a new store, and of one that was emptied', async () => {
+  const engine = await opened(openSmall(new MemoryBackend()));
+  for (const records of [0, 400, 0]) {
+    for (let i = 0; i < 400; ++i) {
+      if (records > 0) engine.putSync(`key ${i}`, 'v'.repeat(500));
+      else engine.deleteSync(`key ${i}`);
+    }
+    const target = new MemoryBackend();
+    expect(await engine.backup(target)).toMatchObject({ records });
+    expect((await openCopy(target)).count()).toBe(records);
+  }
+});
+
+test('backup: several at once, each a state of its own', async () => {
+  const { engine, load } = await makeSource();
+  load.start();
+  const targets = Array.from({ length: 4 }, () => new MemoryBackend());
+  const made = await Promise.all(targets.map((target) => engine.backup(target)));
+  await load.stop();
+  for (const [i, target] of targets.entries()) {
+    const copy = await openCopy(target);
+    expect(differences(copy, load.stateAt(made[i]!.sequence))).toEqual([]);
+  }
+});
+
+test('backup: keeps nothing of the source when it is over, and lets checkpoints go on while it is made', async () => {
+  const { engine, load } = await makeSource();
+  const before = engine.stats().checkpoints;
+  load.start();
+  for (let i = 0; i < 3; ++i) {
+    await engine.backup(new MemoryBackend());
+    await engine.checkpoint();
+  }
+  await load.stop();
+  expect(engine.stats().checkpoints).toBeGreaterThanOrEqual(before + 3);
+  expect(engine.stats().versions).toMatchObject({ openSnapshots: 0, oldestSnapshotAge: 0 });
+  await engine.checkpoint();
+  expect(engine.stats().versions.count).toBe(0);
+});
+
+test('backup: tells how far it is, copying first and verifying then', async () => {
+  const told: Progress[] = [];
+  const backend = new MemoryBackend();
+  const engine = await opened(openSmall(backend, { onProgress: (progress) => void told.push(progress) }));
+  for (let i = 0; i < 300; ++i) await engine.put(`key ${i}`, 'v'.repeat(1500));
+  told.length = 0;
+  const { pages } = await engine.backup(new MemoryBackend());
+  const phases = told.map(({ phase }) => phase).filter((phase) => phase !== 'checkpoint');
+  expect([...new Set(phases)]).toEqual(['backup', 'verify']);
+  for (const phase of ['backup', 'verify']) {
+    const own = told.filter((one) => one.phase === phase);
+    expect(own.length).toBeGreaterThan(2);
+    expect(own.at(-1)).toMatchObject({ done: pages, total: pages });
+    expect(own.every(({ done }, i) => done >= (own[i - 1]?.done ?? 0))).toBe(true);
+  }
+});
+
+test('backup: the place in the log is that of the snapshot, whatever is logged and not yet applied', async () => {
+  const { engine, load, stateNow } = await makeSource();
+  for (let i = 0; i < 10; ++i) {
+    const pending = [load.once(), load.once(), load.once()];
+    const target = new MemoryBackend();
+    const { sequence } = await engine.backup(target);
+    const copy = await openSmall(target);
+    expect(differences(copy, load.stateAt(sequence))).toEqual([]);
+    expect(await copy.verify()).toMatchObject({ ok: true });
+    await Promise.all(pending);
+    await copy.close();
+  }
+  expect(stateNow().size).toBeGreaterThan(0);
+});
