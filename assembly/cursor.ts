@@ -94,9 +94,9 @@ function endSlot(page: usize, endLength: u32, reverse: bool, inclusive: bool): u
 }
 
 /**
- * Packs up to `limit` records of a range into OUT_AREA (or only counts them). scanCount() and scanBytes() say how
- * much, scanDone() whether the range is exhausted. After a MISS that came midway the records so far are answered
- * with OK and the next call misses again.
+ * Packs up to `limit` records of a range into OUT_AREA. scanCount() and scanBytes() say how much, scanDone() whether
+ * the range is exhausted. After a MISS that came midway the records so far are answered with OK and the next call
+ * misses again. Or only counts them, a leaf at a time, until the count has come to `limit` (0: to the range's end).
  */
 export function rangeRead(
   root: u32,
@@ -126,6 +126,7 @@ export function rangeRead(
     const to = endSlot(page, endLength, reverse, endInclusive);
     if (flags & RANGE_COUNT_ONLY) {
       if (reverse ? at > to : to > at) count += reverse ? at - to : to - at;
+      if (limit != 0 && count >= limit) return finish(count, out, false);
     } else {
       while (reverse ? at > to : at < to) {
         if (count == limit) return finish(count, out, false);

@@ -20,6 +20,7 @@ export { Snapshot } from './snapshot.ts';
 export type { StorageStats } from './stats.ts';
 export type { Bytes as Key, Bytes as Value, RangeOptions } from './store/range.ts';
 export type { CommitResult } from './txn/queue.ts';
+export { Savepoint } from './txn/savepoint.ts';
 export type { Entry } from './txn/scan.ts';
 export { Scan } from './txn/scan.ts';
 export type { IsolationLevel, TransactionState } from './txn/transaction.ts';

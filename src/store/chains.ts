@@ -4,7 +4,7 @@
  * One chain is built at a time: `begin`, `extend` until it has all its bytes, `put`. Whoever changes a tree calls
  * `freeDropped` afterwards.
  */
-import { KEY_AREA, PRIVATE_PAGE } from '../../assembly/layout.ts';
+import { INPUT_AREA, KEY_AREA, PRIVATE_PAGE } from '../../assembly/layout.ts';
 import { AegisError } from '../errors.ts';
 import type { Pager } from './pager.ts';
 
@@ -65,6 +65,18 @@ export class Chains {
     const { x, u8 } = this.#pager.core;
     u8.set(key, KEY_AREA);
     this.#pager.run(() => x.treePutChain(root, key.length, total));
+  }
+
+  /** Builds a chain with the bytes of another one, as an epoch sees it, and puts it under the key. */
+  copy(root: number, key: Uint8Array, first: number, epoch: number, total: number): void {
+    const { u8 } = this.#pager.core;
+    this.begin(root, total);
+    this.walk(first, epoch, total, (address, bytes) => {
+      // Out of its frame first: what `extend` does may evict it.
+      u8.copyWithin(INPUT_AREA, address, address + bytes);
+      this.extend(INPUT_AREA, bytes);
+    });
+    this.put(root, key, total);
   }
 
   /**

@@ -50,6 +50,11 @@ export class PrivateTree {
     this.#trees.bury(this.open(), key);
   }
 
+  /** Puts a key back to what a held epoch of private pages sees: its value, its deletion, or nothing. */
+  restore(key: Uint8Array, epoch: number): void {
+    this.#trees.restore(this.open(), key, epoch);
+  }
+
   /** Looks up the key in KEY_AREA. */
   get(keyLength: number): Uint8Array | typeof TOMBSTONE | undefined {
     return this.#root === 0 ? undefined : this.#trees.get(this.#root, LATEST, keyLength);

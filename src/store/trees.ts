@@ -275,11 +275,13 @@ export class Trees {
     return x.scanCount();
   }
 
-  /** Counts the keys of a range (its limit aside) without reading them. */
+  /** Counts the keys of a range without reading them, and no further than to its limit. */
   countRange(root: number, epoch: number, range: Range): number {
-    if (root === 0 || isEmptyRange({ ...range, limit: 1 })) return 0;
+    if (root === 0 || isEmptyRange(range)) return 0;
     const { x, u8 } = this.pager.core;
     const { lower, upper } = range;
+    // 0 is no limit to the core, and no tree has as many keys as the largest one.
+    const most = range.limit > 0xffffffff ? 0 : range.limit;
     if (lower.key) u8.set(lower.key, KEY_AREA);
     if (upper.key) u8.set(upper.key, BOUND_AREA);
     const ends = RANGE_COUNT_ONLY | (upper.inclusive ? RANGE_END_INCLUSIVE : 0);
@@ -287,7 +289,8 @@ export class Trees {
     let flags = ends | (lower.inclusive ? RANGE_START_INCLUSIVE : 0);
     let count = 0;
     this.pager.run(() => {
-      const status = x.treeRange(root, epoch, start, upper.key ? upper.key.length : NO_BOUND, flags, 0);
+      const end = upper.key ? upper.key.length : NO_BOUND;
+      const status = x.treeRange(root, epoch, start, end, flags, most === 0 ? 0 : most - count);
       // Interrupted, it left the fence to go on from in KEY_AREA, and its length here.
       if (status !== OK && x.scanBytes() > 0) {
         count += x.scanCount();
@@ -297,7 +300,7 @@ export class Trees {
       }
       return status;
     });
-    return count + x.scanCount();
+    return Math.min(count + x.scanCount(), range.limit);
   }
 
   /** Puts a value under the key; answers when the tree has it. The old value's chain, if any, is freed. */
@@ -327,6 +330,29 @@ export class Trees {
     u8.set(key, KEY_AREA);
     this.pager.run(() => x.treeBury(root, key.length));
     this.chains.freeDropped();
+  }
+
+  /** Puts a key back to what an older epoch sees. Leaves OUT_AREA alone. */
+  restore(root: number, key: Uint8Array, epoch: number): void {
+    const { x, u8 } = this.pager.core;
+    u8.set(key, KEY_AREA);
+    const status = this.pager.run(() => x.treeProbe(root, epoch, key.length));
+    const flags = x.valueFlags();
+    const length = x.valueLength();
+    const at = x.valueAddress();
+    if (status === NOT_FOUND) {
+      this.delete(root, key);
+    } else if (flags & VALUE_TOMBSTONE) {
+      this.bury(root, key);
+    } else if (flags & VALUE_CHAINED) {
+      this.chains.copy(root, key, at, epoch, length);
+      this.chains.freeDropped();
+    } else {
+      // Out of its frame first: making room may evict it.
+      u8.copyWithin(INPUT_AREA, at, at + length);
+      this.pager.run(() => x.treePut(root, key.length, INPUT_AREA, length));
+      this.chains.freeDropped();
+    }
   }
 
   /** Removes a key; answers whether it was there. */

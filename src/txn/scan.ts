@@ -135,7 +135,7 @@ export class Scan implements IterableIterator<Entry>, Disposable {
   #merge(own: RangeReader, wanted: number, keysOnly: boolean): RangeReader | undefined {
     for (;;) {
       if (!this.#baseReady) this.#baseReady = this.#base.advance(wanted, keysOnly);
-      if (!this.#ownReady) this.#ownReady = own.advance(wanted, false);
+      if (!this.#ownReady) this.#ownReady = own.advance(wanted, keysOnly);
       if (!this.#ownReady) {
         if (!this.#baseReady) return undefined;
         this.#baseReady = false;

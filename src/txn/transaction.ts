@@ -6,16 +6,20 @@
  * keys and ranges it read. A transaction that wrote nothing is not validated: its snapshot is a state of the store in
  * commit order, which is the serial order.
  */
-import { AegisError, checkOptions, invalid, invariant } from '../errors.ts';
+import { AegisError, checkOptions, invalid } from '../errors.ts';
 import type { Bytes, Range, RangeOptions } from '../store/range.ts';
-import { compareKeys, OPEN_BOUND, resolveRange } from '../store/range.ts';
+import { OPEN_BOUND, resolveRange } from '../store/range.ts';
 import type { Trees } from '../store/trees.ts';
 import { checkKeyList, decodeString, TOMBSTONE, valueBytes } from '../store/trees.ts';
 import type { Admission } from './admission.ts';
 import type { CommitPipeline } from './commit.ts';
 import type { Conflicts } from './conflicts.ts';
+import type { MergedTree } from './merged-reads.ts';
+import { getManyMerged, ownSurplus } from './merged-reads.ts';
 import type { CommitResult, Committed } from './queue.ts';
 import { ReadSet } from './read-set.ts';
+import type { Savepoint } from './savepoint.ts';
+import { Savepoints } from './savepoint.ts';
 import { Scan } from './scan.ts';
 import type { Lease, Leases } from './snapshot.ts';
 import { WriteSet } from './write-set.ts';
@@ -54,6 +58,7 @@ class Holdings {
   readonly isReadOnly: boolean;
   readonly writes: WriteSet;
   readonly reads: ReadSet | undefined;
+  readonly savepoints: Savepoints;
   /** The write set is on its way to the store and no longer ours to drop. */
   handedOver = false;
   committed = false;
@@ -63,6 +68,7 @@ class Holdings {
     this.isReadOnly = readOnly;
     this.sequence = parts.pipeline.applied;
     this.writes = new WriteSet(parts.trees);
+    this.savepoints = new Savepoints(parts.trees, this.writes);
     this.reads = isolation === 'serializable' && !readOnly ? new ReadSet(parts.trees) : undefined;
     if (!readOnly) parts.admission.noteQueued();
     this.stamp = readOnly ? 0 : parts.conflicts.begin(this.sequence);
@@ -71,6 +77,7 @@ class Holdings {
   /** The snapshot is given back: nothing can be read or validated any more. */
   release(): void {
     this.reads?.drop();
+    this.savepoints.drop();
     if (!this.handedOver) this.writes.drop();
     if (!this.isReadOnly) this.#parts.conflicts.end(this.stamp);
     this.#parts.ended(this.committed);
@@ -79,7 +86,8 @@ class Holdings {
 
 /**
  * A transaction. It reads from one committed state plus its own writes, and changes the store at `commit` only, whole
- * or not at all. The legal order of calls: `(read | write)* (commit | abort)`; afterwards `TRANSACTION_FINISHED`.
+ * or not at all. The legal order of calls: `(read | write | savepoint | rollbackTo)* (commit | abort)`; afterwards
+ * `TRANSACTION_FINISHED`.
  */
 export class Transaction implements Disposable {
   /** Number of the transaction, unique in this process's opening of the store. */
@@ -128,10 +136,11 @@ export class Transaction implements Disposable {
     return value && decodeString(value);
   }
 
-  /** Reads many keys; absent ones are undefined. @throws AegisError as `get` */
+  /** Reads many keys in one go, faster than one by one; absent ones are undefined. @throws AegisError as `get` */
   getMany(keys: readonly Bytes[]): (Uint8Array | undefined)[] {
+    this.#active();
     checkKeyList(keys);
-    return keys.map((key) => this.get(key));
+    return getManyMerged(this.#merged, keys, (key) => this.#readKey(key));
   }
 
   /** Whether a key is there. @throws AegisError as `get` */
@@ -151,35 +160,18 @@ export class Transaction implements Disposable {
     return this.#scan(resolveRange(this.#parts.trees, options));
   }
 
-  /** Number of the records of a range. @throws AegisError as `get` */
+  /** Number of the records of a range; goes no further than to its limit. @throws AegisError as `get` */
   count(options?: RangeOptions): number {
     this.#active();
     const { trees, mainTree, mainRoot } = this.#parts;
     const range = resolveRange(trees, options);
-    if (range.limit === 0) return 0;
+    if (range.limit !== Number.POSITIVE_INFINITY && (this.#own || this.#holdings.reads)) {
+      let count = 0;
+      for (const _ of this.#scan(range).keys()) ++count;
+      return count;
+    }
     this.#holdings.reads?.addRange(mainTree, range.lower, range.upper);
-    const own = this.#own;
-    let count = trees.countRange(mainRoot, this.#lease.epoch, range);
-    if (own) count += this.#ownSurplus(range);
-    return Math.min(count, range.limit);
-  }
-
-  /** How many records own writes add to a range, or take from it. */
-  #ownSurplus(range: Range): number {
-    const { trees, mainRoot } = this.#parts;
-    const { lower, upper } = range;
-    let surplus = 0;
-    const { u8 } = trees.pager.core;
-    this.#own?.walk((address, keyLength, meta) => {
-      const key = u8.slice(address, address + keyLength);
-      if (lower.key && below(compareKeys(key, lower.key), lower.inclusive)) return true;
-      if (upper.key && below(compareKeys(upper.key, key), upper.inclusive)) return false;
-      const there = trees.has(mainRoot, this.#lease.epoch, trees.setKey(key)) === true;
-      if (meta & 0x80000000) surplus -= there ? 1 : 0;
-      else surplus += there ? 0 : 1;
-      return true;
-    });
-    return surplus;
+    return trees.countRange(mainRoot, this.#lease.epoch, range) + ownSurplus(this.#merged, range);
   }
 
   #scan(range: Range): Scan {
@@ -205,6 +197,11 @@ export class Transaction implements Disposable {
     };
   }
 
+  get #merged(): MergedTree {
+    const { trees, mainRoot: root } = this.#parts;
+    return { trees, root, epoch: this.#lease.epoch, own: this.#own };
+  }
+
   get #own(): ReturnType<WriteSet['tree']> {
     return this.#holdings.writes.tree(this.#parts.mainTree);
   }
@@ -226,6 +223,53 @@ export class Transaction implements Disposable {
   delete(key: Bytes): void {
     this.#writable();
     this.#holdings.writes.delete(this.#parts.mainTree, this.#parts.trees.keyBytes(key));
+  }
+
+  /**
+   * Removes the records of a range, own writes included, for this transaction until it commits; with a limit the first
+   * so many, in the range's direction. Values are not read. When it fails midway the transaction is aborted.
+   * @throws AegisError as `put`
+   */
+  deleteRange(range: RangeOptions): void {
+    this.#writable();
+    if (range === undefined) throw invalid('deleteRange', range, 'a range');
+    const resolved = resolveRange(this.#parts.trees, range);
+    const { mainTree } = this.#parts;
+    this.#whole(() => {
+      for (const key of this.#scan(resolved).keys()) this.#holdings.writes.delete(mainTree, key);
+    });
+  }
+
+  /**
+   * Notes the present point in the transaction's writes, to go back to with `rollbackTo`. One that nobody holds any
+   * more costs nothing. @throws AegisError `TRANSACTION_FINISHED`, `STORE_FAILED`, `CLOSED`
+   */
+  savepoint(): Savepoint {
+    this.#active();
+    return this.#holdings.savepoints.take();
+  }
+
+  /**
+   * Takes back everything written since a savepoint, which stays good; newer ones are gone. Scans opened before go on
+   * as they were, and what was read stays read: a serializable transaction is validated for it. When it fails midway
+   * the transaction is aborted.
+   * @throws AegisError as `get` (`INVALID_ARGUMENT`: the savepoint is of another transaction, or gone)
+   */
+  rollbackTo(savepoint: Savepoint): void {
+    this.#active();
+    const { savepoints } = this.#holdings;
+    const level = savepoints.find(savepoint);
+    this.#whole(() => savepoints.rollback(level));
+  }
+
+  /** Does what must not stay half done. */
+  #whole(change: () => void): void {
+    try {
+      change();
+    } catch (error) {
+      this.abort();
+      throw error;
+    }
   }
 
   // --- ending ---------------------------------------------------------------------------------------------------
@@ -287,7 +331,7 @@ export class Transaction implements Disposable {
       this.#validate();
       const commit =
         writes.bytes <= admission.maxRecords
-          ? admission.queue((at, limit) => packWhole(writes, at, limit), writes, how, done)
+          ? admission.queue((at, limit) => writes.packWhole(at, limit), writes, how, done)
           : admission.queueLarge(writes, how, done);
       if (commit) {
         // From here on the snapshot serves nobody; holding it would set aside every page the commit changes.
@@ -345,23 +389,6 @@ export class Transaction implements Disposable {
   }
 }
 
-/** Whether a key that compares so with a lower bound is outside. */
-function below(order: number, inclusive: boolean): boolean {
-  return inclusive ? order < 0 : order <= 0;
-}
-
 function conflict(what: string): AegisError {
   return new AegisError('CONFLICT', `${what} was committed by another one first`);
-}
-
-/** Packs a write set that fits in one piece. */
-function packWhole(writes: WriteSet, from: number, limit: number): number {
-  let end = 0;
-  let pieces = 0;
-  writes.pack(from, limit, (at) => {
-    end = at;
-    ++pieces;
-  });
-  invariant(pieces === 1, 'a write set is no larger than it counts');
-  return end;
 }

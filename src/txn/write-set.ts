@@ -14,6 +14,7 @@ import {
   RECORD_PUT_LONG,
   RECORD_VALUE,
 } from '../../assembly/layout.ts';
+import { invariant } from '../errors.ts';
 import {
   META_CHAINED,
   META_TOMBSTONE,
@@ -38,6 +39,13 @@ export function pagesFilled(keyLength: number, valueLength: number, pageSize: nu
   return valueLength > pageSize / 8 ? inLeaf + Math.ceil(valueLength / (pageSize - 64)) : inLeaf;
 }
 
+/** How much there is in a write set, at the most. */
+export interface Counters {
+  readonly operations: number;
+  readonly bytes: number;
+  readonly pages: number;
+}
+
 export class WriteSet {
   readonly #trees: Trees;
   readonly #byTree = new Map<number, PrivateTree>();
@@ -47,9 +55,22 @@ export class WriteSet {
   bytes = 0;
   /** Pages they can fill, at the most. */
   pages = 0;
+  /** Hears of each key before it is written. */
+  beforeWrite: ((tree: number, key: Uint8Array) => void) | undefined;
 
   constructor(trees: Trees) {
     this.#trees = trees;
+  }
+
+  get counters(): Counters {
+    const { operations, bytes, pages } = this;
+    return { operations, bytes, pages };
+  }
+
+  set counters({ operations, bytes, pages }: Counters) {
+    this.operations = operations;
+    this.bytes = bytes;
+    this.pages = pages;
   }
 
   get isEmpty(): boolean {
@@ -66,14 +87,22 @@ export class WriteSet {
   }
 
   put(tree: number, key: Uint8Array, value: Uint8Array): void {
+    this.beforeWrite?.(tree, key);
     this.#of(tree).put(key, value);
     this.#count(key.length, value.length);
     this.pages += pagesFilled(key.length, value.length, this.#trees.pager.core.pageSize);
   }
 
   delete(tree: number, key: Uint8Array): void {
+    this.beforeWrite?.(tree, key);
     this.#of(tree).bury(key);
     this.#count(key.length, 0);
+  }
+
+  /** Takes back everything written to a tree of the store; the counters are the caller's. */
+  forget(tree: number): void {
+    this.#byTree.get(tree)?.drop();
+    this.#byTree.delete(tree);
   }
 
   #of(tree: number): PrivateTree {
@@ -138,6 +167,18 @@ export class WriteSet {
       });
     }
     flush(true);
+  }
+
+  /** Packs what fits in one piece; answers where it ends. */
+  packWhole(start: number, limit: number): number {
+    let end = 0;
+    let pieces = 0;
+    this.pack(start, limit, (at) => {
+      end = at;
+      ++pieces;
+    });
+    invariant(pieces === 1, 'a write set is no larger than it counts');
+    return end;
   }
 
   /** Frees what the write set takes. */

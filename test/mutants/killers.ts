@@ -59,3 +59,11 @@ export function checkpoint(test: RegExp): Killer {
 export function hollowSpace(test: RegExp): Killer {
   return { file: 'engine/hollow-space.test.ts', test };
 }
+
+export function savepoints(test: RegExp): Killer {
+  return { file: 'txn/savepoints.test.ts', test };
+}
+
+export function ranges(test: RegExp): Killer {
+  return { file: 'txn/ranges.test.ts', test };
+}

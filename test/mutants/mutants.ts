@@ -3,6 +3,7 @@ import { commitMutants } from './commit-mutants.ts';
 import { damageMutants } from './damage-mutants.ts';
 import { logMutants } from './log-mutants.ts';
 import type { Mutant } from './mutant.ts';
+import { savepointMutants } from './savepoint-mutants.ts';
 import { storeMutants } from './store-mutants.ts';
 
 export const mutants: readonly Mutant[] = [
@@ -10,4 +11,5 @@ export const mutants: readonly Mutant[] = [
   ...logMutants,
   ...commitMutants,
   ...damageMutants,
+  ...savepointMutants,
 ];

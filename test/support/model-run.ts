@@ -315,8 +315,10 @@ export class ModelRun {
   #workIn(open: ModelTransaction): void {
     const { transaction, readOnly } = open;
     const name = `tx ${transaction.id}`;
-    const kind = this.#random(20);
-    if (kind < 10 && readOnly) {
+    const kind = this.#random(24);
+    if (kind >= 20) {
+      this.#goBack(open, name);
+    } else if (kind < 10 && readOnly) {
       failsWith(['READ_ONLY'], () => transaction.put('a', 'b'));
     } else if (kind < 6) {
       const key = this.#anyKey();
@@ -327,6 +329,10 @@ export class ModelRun {
       const key = this.#store.input.present(this.#store.model);
       this.#note(name, 'delete', key);
       open.delete(key);
+    } else if (kind < 10 && this.#random(3) === 0) {
+      const range = this.#store.input.range(this.#store.model);
+      if (this.#random(10) > 0) range.limit = Math.min(range.limit ?? 300, 300);
+      this.#note(name, 'deleteRange', range, open.deleteRange(range));
     } else if (kind < 10) {
       const writes = this.#writes();
       this.#note(name, 'writes', shownWrites(writes));
@@ -336,6 +342,18 @@ export class ModelRun {
       }
     } else {
       this.#readIn({ view: open.view, name });
+    }
+  }
+
+  /** Takes a savepoint, or goes back to one. */
+  #goBack(open: ModelTransaction, name: string): void {
+    const at = this.#random(open.savepoints.length + 2);
+    if (at >= open.savepoints.length) {
+      this.#note(name, 'savepoint', open.savepoints.length);
+      open.savepoint();
+    } else {
+      this.#note(name, 'rollbackTo', at);
+      open.rollbackTo(at);
     }
   }
 

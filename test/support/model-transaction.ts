@@ -2,12 +2,13 @@
 import { expect } from 'vitest';
 import { AegisError } from '../../src/errors.ts';
 import type { CommitResult } from '../../src/txn/queue.ts';
+import type { Savepoint } from '../../src/txn/savepoint.ts';
 import type { Transaction } from '../../src/txn/transaction.ts';
 import type { Random } from './codec-data.ts';
 import type { ModelInput } from './model-input.ts';
-import type { ModelStore } from './model-store.ts';
+import { failsWith, type ModelStore } from './model-store.ts';
 import { ReadNotes, View } from './model-views.ts';
-import type { ModelValue, StoreModel } from './store-model.ts';
+import type { ModelRange, ModelValue, StoreModel, Writes } from './store-model.ts';
 
 export class ModelTransaction {
   readonly transaction: Transaction;
@@ -15,6 +16,7 @@ export class ModelTransaction {
   readonly writes = new Map<string, ModelValue>();
   readonly view: View;
   readonly readOnly: boolean;
+  readonly savepoints: { readonly savepoint: Savepoint; readonly writes: Writes }[] = [];
   readonly #model: StoreModel;
   readonly #input: ModelInput;
   readonly #notes: ReadNotes | undefined;
@@ -44,6 +46,33 @@ export class ModelTransaction {
   delete(key: string): void {
     this.transaction.delete(this.#input.given(key));
     this.writes.set(key, undefined);
+  }
+
+  /** Removes what a range shows now, own writes included. */
+  deleteRange(range: ModelRange): number {
+    const shown = this.#model.range(range, this.base, this.writes);
+    const noted = this.#notes?.addRange(range, 'nothing');
+    this.transaction.deleteRange(this.#input.givenRange(range));
+    for (const [key] of shown) this.writes.set(key, undefined);
+    const last = shown.at(-1);
+    if (noted && last) noted.reached = { key: last[0] };
+    if (noted && shown.length < (range.limit ?? Number.POSITIVE_INFINITY)) noted.reached = 'all';
+    return shown.length;
+  }
+
+  savepoint(): void {
+    this.savepoints.push({ savepoint: this.transaction.savepoint(), writes: new Map(this.writes) });
+  }
+
+  /** Goes back to one of the savepoints; newer ones are good for nothing then. */
+  rollbackTo(at: number): void {
+    const { savepoint, writes } = this.savepoints[at]!;
+    this.transaction.rollbackTo(savepoint);
+    this.writes.clear();
+    for (const [key, value] of writes) this.writes.set(key, value);
+    for (const gone of this.savepoints.splice(at + 1)) {
+      failsWith(['INVALID_ARGUMENT'], () => this.transaction.rollbackTo(gone.savepoint));
+    }
   }
 
   /** What a commit now has to answer; `either` where a scan may have read further than it has handed out. */

@@ -1,0 +1,51 @@
+/**
+ * Reads of many records in a transaction: what its snapshot has of one tree, with its own writes merged in.
+ *
+ * `own` is the private tree of its writes to that tree, if there is one; `root` and `epoch` are of the snapshot.
+ */
+import type { PrivateTree } from '../store/private-tree.ts';
+import type { Bytes, Range } from '../store/range.ts';
+import { RangeReader } from '../store/range-reader.ts';
+import type { Trees } from '../store/trees.ts';
+import { TOMBSTONE } from '../store/trees.ts';
+import { LATEST } from '../wasm.ts';
+
+/** One tree as a transaction sees it. */
+export interface MergedTree {
+  readonly trees: Trees;
+  readonly root: number;
+  readonly epoch: number;
+  readonly own: PrivateTree | undefined;
+}
+
+/** Looks up many keys in groups; `onRead` hears of each key that own writes do not answer. */
+export function getManyMerged(
+  { trees, root, epoch, own }: MergedTree,
+  keys: readonly Bytes[],
+  onRead: (key: Bytes) => void,
+): (Uint8Array | undefined)[] {
+  const values = own?.root
+    ? trees.getMany(own.root, LATEST, keys)
+    : new Array<undefined>(keys.length).fill(undefined);
+  const missing: number[] = [];
+  for (const [i, value] of values.entries()) if (value === undefined) missing.push(i);
+  const asked = missing.map((i) => keys[i] as Bytes);
+  const found = trees.getMany(root, epoch, asked);
+  for (const [i, value] of found.entries()) values[missing[i] as number] = value;
+  for (const key of asked) onRead(key);
+  return values.map((value) => (value === TOMBSTONE ? undefined : value));
+}
+
+/** How many records own writes add to a range, or take from it; the range's limit aside. */
+export function ownSurplus({ trees, root, epoch, own }: MergedTree, { lower, upper }: Range): number {
+  if (!own) return 0;
+  const whole = { lower, upper, reverse: false, limit: Number.POSITIVE_INFINITY };
+  const reader = new RangeReader(trees, own.root, LATEST, whole);
+  let surplus = 0;
+  while (reader.advance(0xffffffff, true)) {
+    const there = trees.has(root, epoch, trees.setKey(reader.key())) === true;
+    if (reader.isTombstone()) surplus -= there ? 1 : 0;
+    else surplus += there ? 0 : 1;
+  }
+  return surplus;
+}

@@ -1,0 +1,200 @@
+/**
+ * Savepoints: points in a transaction's writes to go back to.
+ *
+ * A savepoint is an epoch of private pages that is held, the write set's counters of that moment, and the keys that
+ * were written since. Going back puts each such key back to what that epoch sees (a value, a deletion, or nothing), so
+ * it costs what was written since and never what was written before. A tree that had no write yet is dropped whole.
+ *
+ * Invariants
+ *   1. A key written while savepoints are open is in the set of the newest one, unless its tree had no write when that
+ *      one was taken. It is there before it is written: a write that fails is put back too.
+ *   2. So what was written since a savepoint is in its set and in the sets of the newer ones.
+ *   3. What was read stays noted: an outcome may depend on a read whose writes were taken back.
+ *   4. A savepoint whose object nobody holds any more is merged into the next older one: a loop that takes a savepoint
+ *      for each of its steps keeps no more than the collector has not found yet.
+ */
+import { AegisError, invalid } from '../errors.ts';
+import { PrivateTree } from '../store/private-tree.ts';
+import type { Trees } from '../store/trees.ts';
+import type { SnapshotNode } from '../store/versions.ts';
+import type { Counters, WriteSet } from './write-set.ts';
+
+const NOTHING = new Uint8Array(0);
+
+/**
+ * A point in a transaction's writes, from `savepoint()`. It is good for `rollbackTo()` of the same transaction, any
+ * number of times, until the transaction goes back to an older one or ends.
+ */
+export class Savepoint {
+  /** Number of the savepoint in its transaction, from 1 on. */
+  readonly id: number;
+
+  /** Savepoints come from `savepoint()` of a transaction. */
+  constructor(id: number) {
+    this.id = id;
+  }
+}
+
+/** What stands behind a savepoint; it must not refer to it, or the collector never finds it. */
+interface Level {
+  readonly node: SnapshotNode;
+  readonly counters: Counters;
+  /** Trees of the store that the transaction had written to. */
+  readonly written: ReadonlySet<number>;
+  /** Keys written since, by tree of the store. */
+  readonly changed: Map<number, PrivateTree>;
+  older: Level | undefined;
+  newer: Level | undefined;
+  isOpen: boolean;
+}
+
+/** Savepoints of one transaction. */
+export class Savepoints {
+  readonly #trees: Trees;
+  readonly #writes: WriteSet;
+  readonly #levels = new WeakMap<Savepoint, Level>();
+  readonly #registry: FinalizationRegistry<Level> | undefined;
+  #newest: Level | undefined;
+  #last = 0;
+
+  constructor(trees: Trees, writes: WriteSet) {
+    this.#trees = trees;
+    this.#writes = writes;
+    this.#registry =
+      typeof FinalizationRegistry === 'undefined'
+        ? undefined
+        : new FinalizationRegistry((level) => this.merge(level));
+  }
+
+  /** Savepoints that are kept. */
+  get count(): number {
+    let count = 0;
+    for (let level = this.#newest; level; level = level.older) ++count;
+    return count;
+  }
+
+  /** Takes a savepoint. */
+  take(): Savepoint {
+    const written = new Set<number>();
+    for (const [tree, own] of this.#writes.trees) if (own.root !== 0) written.add(tree);
+    const level: Level = {
+      node: this.#trees.pager.takePrivateSnapshot(),
+      counters: this.#writes.counters,
+      written,
+      changed: new Map(),
+      older: this.#newest,
+      newer: undefined,
+      isOpen: true,
+    };
+    if (level.older) level.older.newer = level;
+    this.#newest = level;
+    this.#writes.beforeWrite = (tree, key) => this.#note(tree, key);
+    const savepoint = new Savepoint(++this.#last);
+    this.#levels.set(savepoint, level);
+    this.#registry?.register(savepoint, level);
+    return savepoint;
+  }
+
+  /** What stands behind a savepoint. Throws INVALID_ARGUMENT unless it is one to go back to. */
+  find(savepoint: Savepoint): Level {
+    if (!(savepoint instanceof Savepoint)) throw invalid('rollbackTo', savepoint, 'a savepoint');
+    const level = this.#levels.get(savepoint);
+    if (!level)
+      throw new AegisError('INVALID_ARGUMENT', 'rollbackTo: the savepoint is of another transaction');
+    if (!level.isOpen) {
+      throw new AegisError(
+        'INVALID_ARGUMENT',
+        'rollbackTo: the savepoint is gone, the transaction went back to an older one',
+      );
+    }
+    return level;
+  }
+
+  /** Takes back what was written since. When it fails midway the write set is nothing to commit. */
+  rollback(level: Level): void {
+    // The sets are kept until all is put back.
+    for (let one = this.#newest; one; one = one === level ? undefined : one.older) {
+      for (const [tree, keys] of one.changed) if (level.written.has(tree)) this.#restore(tree, keys, level);
+    }
+    for (const tree of [...this.#writes.trees.keys()])
+      if (!level.written.has(tree)) this.#writes.forget(tree);
+    this.#writes.counters = level.counters;
+    while (this.#newest && this.#newest !== level) this.#end(this.#newest);
+    clear(level);
+  }
+
+  /** Ends a savepoint that nobody will go back to: what it knows is the next older one's. */
+  merge(level: Level): void {
+    const { older } = level;
+    if (!level.isOpen) return;
+    try {
+      if (older) for (const [tree, keys] of level.changed) this.#mergeKeys(tree, keys, older);
+    } catch {
+      // No room, or a failed store: it stays, which costs space and no answer. Its keys may be in both sets.
+      return;
+    }
+    this.#end(level);
+  }
+
+  /** Frees what they take; none is good any more. */
+  drop(): void {
+    while (this.#newest) this.#end(this.#newest);
+  }
+
+  #note(tree: number, key: Uint8Array): void {
+    const level = this.#newest;
+    if (level?.written.has(tree)) keysOf(this.#trees, level, tree).put(key, NOTHING);
+  }
+
+  #restore(tree: number, keys: PrivateTree, { node }: Level): void {
+    const own = this.#writes.tree(tree);
+    const { u8 } = this.#trees.pager.core;
+    keys.walk((key, keyLength) => {
+      own?.restore(u8.slice(key, key + keyLength), node.epoch);
+      return true;
+    });
+  }
+
+  /** The smaller set goes into the larger one. */
+  #mergeKeys(tree: number, keys: PrivateTree, older: Level): void {
+    if (!older.written.has(tree)) return;
+    const there = keysOf(this.#trees, older, tree);
+    const [small, large] = there.pageCount < keys.pageCount ? [there, keys] : [keys, there];
+    const { u8 } = this.#trees.pager.core;
+    small.walk((key, keyLength) => {
+      large.put(u8.slice(key, key + keyLength), NOTHING);
+      return true;
+    });
+    if (large === there) return;
+    older.changed.set(tree, keys);
+    there.drop();
+  }
+
+  #end(level: Level): void {
+    level.isOpen = false;
+    if (level.newer) level.newer.older = level.older;
+    else this.#newest = level.older;
+    if (level.older) level.older.newer = level.newer;
+    const { older } = level;
+    // A set that the next older one has taken over is not ours to drop.
+    for (const [tree, keys] of level.changed) if (older?.changed.get(tree) !== keys) keys.drop();
+    level.changed.clear();
+    this.#trees.pager.releasePrivateSnapshot(level.node);
+    if (!this.#newest) this.#writes.beforeWrite = undefined;
+  }
+}
+
+/** The set of keys of a tree that were written since a savepoint. */
+function keysOf(trees: Trees, level: Level, tree: number): PrivateTree {
+  let keys = level.changed.get(tree);
+  if (!keys) {
+    keys = new PrivateTree(trees);
+    level.changed.set(tree, keys);
+  }
+  return keys;
+}
+
+function clear(level: Level): void {
+  for (const keys of level.changed.values()) keys.drop();
+  level.changed.clear();
+}

@@ -1,0 +1,112 @@
+/* Mutants of savepoints and of what transactions do to whole ranges. */
+import { ranges, savepoints } from './killers.ts';
+import type { Mutant } from './mutant.ts';
+
+const SAVEPOINT = 'src/txn/savepoint.ts';
+const TRANSACTION = 'src/txn/transaction.ts';
+
+/** deleteRange with a scan that reads one of its two sources only. */
+function deletesOnly(root: string, ownRoot: string): readonly [string, string] {
+  return [
+    'for (const key of this.#scan(resolved).keys())',
+    `const { trees, mainRoot, leases, checkReadable: check } = this.#parts;
+      const lease = leases.share(this.#lease, true);
+      const scan = new Scan({ trees, root: ${root}, ownRoot: ${ownRoot}, lease, range: resolved, check });
+      for (const key of scan.keys())`,
+  ];
+}
+
+export const savepointMutants: readonly Mutant[] = [
+  {
+    name: 'savepoints: going back forgets the counters',
+    file: SAVEPOINT,
+    edits: [['this.#writes.counters = level.counters;', '']],
+    killer: savepoints(/took back all/),
+  },
+  {
+    name: 'savepoints: values are restored from the latest state',
+    file: SAVEPOINT,
+    edits: [
+      [
+        'own?.restore(u8.slice(key, key + keyLength), node.epoch);',
+        'own?.restore(u8.slice(key, key + keyLength), node.epoch * 0 + 2 ** 53);',
+      ],
+    ],
+    killer: savepoints(/what was written since/),
+  },
+  {
+    name: 'savepoints: only what was written since the newest one is taken back',
+    file: SAVEPOINT,
+    edits: [['one = one === level ? undefined : one.older) {', 'one = undefined) {']],
+    killer: savepoints(/one serves any number of times/),
+  },
+  {
+    name: 'savepoints: newer ones stay good',
+    file: SAVEPOINT,
+    edits: [['while (this.#newest && this.#newest !== level) this.#end(this.#newest);', '']],
+    killer: savepoints(/one serves any number of times/),
+  },
+  {
+    name: 'savepoints: a key that was not there is buried instead of taken out',
+    file: 'src/store/trees.ts',
+    edits: [
+      [
+        'if (status === NOT_FOUND) {\n      this.delete(root, key);',
+        'if (status === NOT_FOUND) {\n      this.bury(root, key);',
+      ],
+    ],
+    killer: savepoints(/for the keys that are still written/),
+  },
+  {
+    name: 'savepoints: merging forgets what was written since',
+    file: SAVEPOINT,
+    edits: [['if (older) for (const [tree, keys] of level.changed) this.#mergeKeys(tree, keys, older);', '']],
+    killer: savepoints(/nobody holds/),
+  },
+  {
+    name: 'savepoints: what fails midway can be committed',
+    file: TRANSACTION,
+    edits: [
+      [
+        '    } catch (error) {\n      this.abort();\n      throw error;',
+        '    } catch (error) {\n      throw error;',
+      ],
+    ],
+    killer: savepoints(/fails midway/),
+  },
+  {
+    name: 'M30 going back takes the notes of what was read with it',
+    file: TRANSACTION,
+    edits: [
+      [
+        'this.#whole(() => savepoints.rollback(level));',
+        'this.#holdings.reads?.drop();\n    this.#whole(() => savepoints.rollback(level));',
+      ],
+    ],
+    killer: savepoints(/what was read since/),
+  },
+  {
+    name: 'deleteRange: own records are left',
+    file: TRANSACTION,
+    edits: [deletesOnly('mainRoot', '0')],
+    killer: ranges(/deleteRange: it removes/),
+  },
+  {
+    name: 'deleteRange: only own records are deleted',
+    file: TRANSACTION,
+    edits: [deletesOnly('0', 'this.#own?.root ?? 0')],
+    killer: ranges(/deleteRange: it removes/),
+  },
+  {
+    name: 'deleteRange: values are read on the way',
+    file: TRANSACTION,
+    edits: [['for (const key of this.#scan(resolved).keys())', 'for (const [key] of this.#scan(resolved))']],
+    killer: ranges(/values are not read/),
+  },
+  {
+    name: 'count: it goes on beyond its limit',
+    file: 'assembly/cursor.ts',
+    edits: [['if (limit != 0 && count >= limit) return finish(count, out, false);', '']],
+    killer: ranges(/no further than to its limit/),
+  },
+];

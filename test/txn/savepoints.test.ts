@@ -1,0 +1,352 @@
+/*
+ * Savepoints one rule at a time. What they do among everything else is the model test's (test/model).
+ */
+import { expect, onTestFinished, test } from 'vitest';
+import { hostOf } from '../../src/backend/host.ts';
+import { MemoryBackend } from '../../src/backend/memory.ts';
+import { resolveConfig } from '../../src/config.ts';
+import type { StorageEngine } from '../../src/engine.ts';
+import { Savepoint, Savepoints } from '../../src/txn/savepoint.ts';
+import type { Transaction } from '../../src/txn/transaction.ts';
+import { WriteSet } from '../../src/txn/write-set.ts';
+import { openStore } from '../../src/upkeep/recovery.ts';
+import { FaultyBackend } from '../support/faults.ts';
+import { refused } from '../support/refused.ts';
+import { openSmall } from '../support/small-store.ts';
+
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
+
+async function open(backend = new MemoryBackend()): Promise<StorageEngine> {
+  const db = await openSmall(backend);
+  onTestFinished(() => db.close());
+  for (const key of ['a', 'b', 'c', 'd']) await db.put(key, `first ${key}`);
+  return db;
+}
+
+/** Everything a transaction shows, in each of its ways, which must agree. */
+function shown(tx: Transaction): Record<string, string> {
+  const entries = [...tx.scan()].map(([key, value]) => [text(key), text(value)] as const);
+  const keys = entries.map(([key]) => key);
+  expect([...tx.scan({ reverse: true }).keys()].map(text).reverse()).toEqual(keys);
+  expect(tx.getMany(keys).map((value) => value && text(value))).toEqual(entries.map(([, value]) => value));
+  expect(keys.map((key) => tx.getString(key))).toEqual(entries.map(([, value]) => value));
+  expect(tx.count()).toBe(keys.length);
+  expect(keys.every((key) => tx.has(key))).toBe(true);
+  return Object.fromEntries(entries);
+}
+
+/** Long bytes that no other number has. */
+function long(number: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  for (let i = 0; i < length; i++) bytes[i] = (i * 7 + (i >> 8) * number + number) & 255;
+  return bytes;
+}
+
+test('savepoints: what was written since is taken back, what was written before stays', async () => {
+  const backend = new MemoryBackend();
+  const db = await open(backend);
+  const tx = db.beginTransaction();
+  tx.put('a', 'second a');
+  tx.delete('b');
+  tx.put('new', 'before');
+  const before = shown(tx);
+  const savepoint = tx.savepoint();
+  expect(savepoint).toBeInstanceOf(Savepoint);
+  tx.put('a', 'third a');
+  tx.put('b', 'third b');
+  tx.delete('c');
+  tx.put('d', '');
+  tx.delete('new');
+  tx.put('newer', 'after');
+  expect(shown(tx)).toEqual({ a: 'third a', b: 'third b', d: '', newer: 'after' });
+  tx.rollbackTo(savepoint);
+  expect(shown(tx)).toEqual(before);
+  expect(before).toEqual({ a: 'second a', c: 'first c', d: 'first d', new: 'before' });
+  await tx.commit();
+  const found = await openSmall(backend.copy());
+  expect(Object.fromEntries([...found.scan()].map(([key, value]) => [text(key), text(value)]))).toEqual(
+    before,
+  );
+  await found.close();
+});
+
+test('savepoints: one serves any number of times, and going back to an older one ends the newer', async () => {
+  const db = await open();
+  const tx = db.beginTransaction();
+  const start = tx.savepoint();
+  tx.put('a', '1');
+  const one = tx.savepoint();
+  tx.put('a', '2');
+  tx.put('x', '2');
+  const two = tx.savepoint();
+  expect([start.id, one.id, two.id]).toEqual([1, 2, 3]);
+  for (let round = 0; round < 3; round++) {
+    tx.put('a', '3');
+    tx.delete('x');
+    tx.rollbackTo(two);
+    expect([tx.getString('a'), tx.getString('x')]).toEqual(['2', '2']);
+  }
+  tx.put('b', '3');
+  tx.rollbackTo(one);
+  expect([tx.getString('a'), tx.has('x'), tx.getString('b')]).toEqual(['1', false, 'first b']);
+  await refused('INVALID_ARGUMENT', () => tx.rollbackTo(two));
+  // A newer one in its place is not the old one.
+  const again = tx.savepoint();
+  tx.put('c', '4');
+  await refused('INVALID_ARGUMENT', () => tx.rollbackTo(two));
+  expect(tx.getString('c')).toBe('4');
+  tx.rollbackTo(again);
+  expect(tx.getString('c')).toBe('first c');
+  tx.rollbackTo(start);
+  expect(tx.getString('a')).toBe('first a');
+  await refused('INVALID_ARGUMENT', () => tx.rollbackTo(again));
+  tx.put('a', '5');
+  await tx.commit();
+  expect(db.getString('a')).toBe('5');
+});
+
+test('savepoints: those of others, and what is none, are refused and nothing changes', async () => {
+  const db = await open();
+  const other = db.beginTransaction();
+  const foreign = other.savepoint();
+  const tx = db.beginTransaction();
+  const own = tx.savepoint();
+  tx.put('a', 'mine');
+  for (const bad of [foreign, undefined, null, 1, {}, 'sp', new Savepoint(1)] as Savepoint[]) {
+    await refused('INVALID_ARGUMENT', () => tx.rollbackTo(bad));
+  }
+  expect([tx.state, tx.getString('a')]).toEqual(['active', 'mine']);
+  await tx.commit();
+  await refused('TRANSACTION_FINISHED', () => tx.rollbackTo(own));
+  await refused('TRANSACTION_FINISHED', () => tx.savepoint());
+  other.abort();
+  await refused('TRANSACTION_FINISHED', () => other.rollbackTo(foreign));
+  const reader = db.beginTransaction({ readOnly: true });
+  const idle = reader.savepoint();
+  reader.rollbackTo(idle);
+  expect(reader.getString('a')).toBe('mine');
+  reader.abort();
+});
+
+test('savepoints: a scan opened before goes on as it was', async () => {
+  const db = await open();
+  const tx = db.beginTransaction();
+  for (let i = 0; i < 600; i++) tx.put(`k${i}`, `one ${i}`);
+  const savepoint = tx.savepoint();
+  for (let i = 0; i < 600; i += 2) tx.put(`k${i}`, `two ${i}`);
+  for (let i = 1; i < 600; i += 2) tx.delete(`k${i}`);
+  tx.put('long', long(1, 30_000));
+  const expected = [...tx.scan()].map(([key, value]) => [text(key), text(value)]);
+  const scan = tx.scan();
+  const seen = scan.nextMany(10);
+  tx.rollbackTo(savepoint);
+  for (let i = 0; i < 600; i++) tx.put(`k${i}`, 'three');
+  seen.push(...scan);
+  expect(seen.map(([key, value]) => [text(key), text(value)])).toEqual(expected);
+  tx.rollbackTo(savepoint);
+  expect(tx.getString('k3')).toBe('one 3');
+  tx.abort();
+});
+
+test('savepoints: long values come back, larger than the pool too', async () => {
+  const db = await open();
+  const tx = db.beginTransaction();
+  const values = new Map([5_000, 40_000, 300_000].map((length) => [`long ${length}`, long(length, length)]));
+  for (const [key, value] of values) tx.put(key, value);
+  tx.put('short', 'as it was');
+  const savepoint = tx.savepoint();
+  for (const change of [
+    (key: string) => tx.put(key, 'short'),
+    (key: string) => tx.delete(key),
+    (key: string) => tx.put(key, long(3, 70_000)),
+    (key: string) => tx.put(key, values.get(key)!.slice().reverse()),
+  ]) {
+    for (const key of values.keys()) change(key);
+    tx.put('short', long(9, 50_000));
+    tx.put('other', long(9, 50_000));
+    tx.rollbackTo(savepoint);
+    for (const [key, value] of values) expect(Buffer.compare(tx.get(key)!, value), key).toBe(0);
+    expect([tx.getString('short'), tx.has('other')]).toEqual(['as it was', false]);
+  }
+  await tx.commit();
+  for (const [key, value] of values) expect(Buffer.compare(db.get(key)!, value), key).toBe(0);
+  expect((await db.verify()).problems).toEqual([]);
+});
+
+test('savepoints: a write set larger than the pool goes back, and leaves nothing behind', async () => {
+  const db = await open();
+  await db.checkpoint();
+  const before = db.stats().data.usedSize;
+  const tx = db.beginTransaction();
+  for (let i = 0; i < 3000; i++) tx.put(`key ${i}`, `one ${i} ${'x'.repeat(50)}`);
+  const savepoint = tx.savepoint();
+  for (let round = 0; round < 2; round++) {
+    for (let i = 0; i < 6000; i++) {
+      if (i % 3 === 0) tx.delete(`key ${i}`);
+      else tx.put(`key ${i}`, `two ${i} ${'y'.repeat(80)}`);
+    }
+    expect(tx.count({ prefix: 'key' })).toBe(4000);
+    tx.rollbackTo(savepoint);
+    expect(tx.count({ prefix: 'key' })).toBe(3000);
+  }
+  for (let i = 0; i < 3000; i++) expect(tx.getString(`key ${i}`)).toBe(`one ${i} ${'x'.repeat(50)}`);
+  tx.abort();
+  await db.checkpoint();
+  expect(db.stats().versions).toEqual({ count: 0, openSnapshots: 0, oldestSnapshotAge: 0 });
+  expect(db.stats().pool.dirtyFrames).toBe(0);
+  expect(db.stats().data.usedSize).toBeLessThanOrEqual(before + 16_384);
+});
+
+test('savepoints: a transaction that took back all it wrote has written nothing', async () => {
+  const db = await open();
+  for (const first of [true, false]) {
+    const tx = db.beginTransaction();
+    const savepoint = tx.savepoint();
+    if (first) tx.put('x', 'y');
+    else for (let i = 0; i < 9000; i++) tx.put(`x ${i}`, 'y'.repeat(100));
+    tx.rollbackTo(savepoint);
+    const { sequence, log } = db.stats();
+    // What it wrote and took back is no reason for a conflict either.
+    await db.put('x', 'of another');
+    expect(await tx.commit()).toEqual({ lsn: 0, sequence });
+    expect(db.stats().sequence).toBe(sequence + 1);
+    expect(db.stats().log.groups).toBe(log.groups + 1);
+  }
+});
+
+test('savepoints: a commit is checked for the keys that are still written, and for no others', async () => {
+  const db = await open();
+  const tx = db.beginTransaction();
+  tx.put('a', 'mine');
+  const savepoint = tx.savepoint();
+  tx.put('b', 'mine');
+  tx.rollbackTo(savepoint);
+  await db.put('b', 'of another');
+  await tx.commit();
+  expect([db.getString('a'), db.getString('b')]).toEqual(['mine', 'of another']);
+
+  const late = db.beginTransaction();
+  late.put('a', 'late');
+  const point = late.savepoint();
+  late.put('a', 'later');
+  late.rollbackTo(point);
+  await db.put('a', 'of another');
+  await expect(late.commit()).rejects.toMatchObject({ code: 'CONFLICT' });
+});
+
+test('savepoints: what was read since stays noted for a serializable transaction', async () => {
+  const db = await open();
+  const ways: ((tx: Transaction) => unknown)[] = [
+    (tx) => tx.get('a'),
+    (tx) => tx.has('a'),
+    (tx) => tx.getMany(['b', 'a']),
+    (tx) => [...tx.scan({ lt: 'b' })],
+    (tx) => tx.count({ lt: 'b' }),
+    (tx) => tx.count({ limit: 1 }),
+    (tx) => tx.deleteRange({ lt: 'b' }),
+  ];
+  for (const [i, read] of ways.entries()) {
+    const tx = db.beginTransaction({ isolation: 'serializable' });
+    tx.put('own', 'x');
+    const savepoint = tx.savepoint();
+    read(tx);
+    tx.put('since', 'x');
+    tx.rollbackTo(savepoint);
+    await db.put('a', `of another ${i}`);
+    await expect(tx.commit(), `way ${i}`).rejects.toMatchObject({ code: 'CONFLICT' });
+  }
+  expect(db.has('own')).toBe(false);
+});
+
+test('savepoints: a commit that is blocking, and one too large to keep, write what is left', async () => {
+  const backend = new MemoryBackend();
+  const db = await open(backend);
+  const expected = new Map<string, string>();
+  for (const blocking of [true, false]) {
+    const tx = db.beginTransaction();
+    for (let i = 0; i < 20_000; i++) {
+      tx.put(`${blocking} ${i}`, `value ${i}`);
+      expected.set(`${blocking} ${i}`, `value ${i}`);
+    }
+    const savepoint = tx.savepoint();
+    tx.deleteRange({ prefix: `${blocking}` });
+    for (let i = 0; i < 100; i++) tx.put(`lost ${i}`, long(i, 10_000));
+    tx.rollbackTo(savepoint);
+    tx.put('after', `${blocking}`);
+    if (blocking) tx.commitSync();
+    else await tx.commit();
+  }
+  const found = await openSmall(backend.copy());
+  expect([found.count(), found.getString('after')]).toEqual([40_005, 'false']);
+  for (const [key, value] of expected) expect(found.getString(key), key).toBe(value);
+  expect((await found.verify()).problems).toEqual([]);
+  await found.close();
+});
+
+for (const way of ['rollbackTo', 'deleteRange'] as const) {
+  test(`savepoints: a ${way} that fails midway aborts its transaction, so that no half is committed`, async () => {
+    const backend = new FaultyBackend();
+    const db = await openSmall(backend);
+    for (let i = 0; i < 4000; i++) db.putSync(`base ${i}`, 'x'.repeat(50));
+    const tx = db.beginTransaction();
+    for (let i = 0; i < 4000; i++) tx.put(`key ${i}`, 'x'.repeat(50));
+    const savepoint = tx.savepoint();
+    for (let i = 0; i < 4000; i++) tx.put(`key ${i}`, 'y'.repeat(60));
+    // Pages must leave memory on the way, and have nowhere to go.
+    const from = backend.calls.length + 20;
+    backend.plan = ({ number, operation }) =>
+      operation === 'write' && number > from ? { errno: 'EIO' } : undefined;
+    await refused('IO_ERROR', () => (way === 'rollbackTo' ? tx.rollbackTo(savepoint) : tx.deleteRange({})));
+    expect(backend.hasFailed).toBe(true);
+    expect(tx.state).toBe('aborted');
+    await refused('TRANSACTION_FINISHED', () => tx.rollbackTo(savepoint));
+    backend.plan = () => undefined;
+    expect(db.count()).toBe(4000);
+    await db.put('still', 'working');
+    await db.close();
+  });
+}
+
+test('savepoints: one that nobody holds any more is merged into the next older one', async () => {
+  const backend = new MemoryBackend();
+  const config = resolveConfig({ backend, pageSize: 4096, bufferPoolSize: '64KB', walEnabled: true });
+  const { trees } = await openStore({ backend, host: hostOf(backend), config });
+  const writes = new WriteSet(trees);
+  const savepoints = new Savepoints(trees, writes);
+  const key = (i: number): Uint8Array => Buffer.from(`key ${i}`);
+  const value = (i: number): string | undefined => {
+    const found = writes.tree(1)?.get(trees.setKey(key(i)));
+    return found instanceof Uint8Array ? text(found) : undefined;
+  };
+  const put = (from: number, to: number, what: string): void => {
+    for (let i = from; i < to; i++) writes.put(1, key(i), Buffer.from(what));
+  };
+  const bottom = savepoints.find(savepoints.take());
+  put(0, 400, 'one');
+  const one = savepoints.find(savepoints.take());
+  put(0, 3, 'two');
+  const two = savepoints.find(savepoints.take());
+  put(100, 400, 'three');
+  const three = savepoints.find(savepoints.take());
+  put(3, 5, 'four');
+  // The larger set takes the smaller one in, whichever is the older.
+  savepoints.merge(two);
+  savepoints.merge(three);
+  expect(savepoints.count).toBe(2);
+  savepoints.merge(three);
+  expect(savepoints.count).toBe(2);
+  savepoints.rollback(one);
+  for (let i = 0; i < 400; i++) expect(value(i)).toBe('one');
+  expect(writes.counters.operations).toBe(400);
+  put(0, 2, 'five');
+  savepoints.merge(one);
+  savepoints.rollback(bottom);
+  expect([value(0), writes.isEmpty, writes.trees.size]).toEqual([undefined, true, 0]);
+  put(0, 1, 'six');
+  savepoints.merge(bottom);
+  expect([savepoints.count, value(0)]).toEqual([0, 'six']);
+  savepoints.drop();
+  writes.drop();
+  expect(trees.pager.privatePlaces.size).toBe(0);
+  expect(trees.pager.privateVersions.count).toBe(0);
+});
