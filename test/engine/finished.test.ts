@@ -6,7 +6,7 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { StorageEngine } from '../../src/engine.ts';
 import type { AegisErrorCode } from '../../src/errors.ts';
-import type { Scan, Snapshot, Transaction } from '../../src/index.ts';
+import { Savepoint, type Scan, type Snapshot, type Transaction } from '../../src/index.ts';
 import { refused, rejected } from '../support/refused.ts';
 
 let backend: MemoryBackend;
@@ -74,6 +74,9 @@ const TRANSACTION_CALLS: Calls<Transaction> = {
   ...(SNAPSHOT_CALLS as unknown as Calls<Transaction>),
   put: (one) => one.put('a', 'x'),
   delete: (one) => one.delete('a'),
+  deleteRange: (one) => one.deleteRange({}),
+  savepoint: (one) => one.savepoint(),
+  rollbackTo: (one) => one.rollbackTo(new Savepoint(1)),
   commit: (one) => one.commit(),
   commitSync: (one) => one.commitSync(),
 };
