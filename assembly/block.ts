@@ -160,6 +160,11 @@ export function blockVerify(
   return OK;
 }
 
+/** Codec of a block's payload as its header says, unchecked; 0xff when no block begins here. */
+export function blockCodec(block: usize): u32 {
+  return load<u32>(block) == BLOCK_MAGIC ? (load<u8>(block, 5) as u32) : 0xff;
+}
+
 /** Brings a block's payload to `target`, which holds `most` bytes; answers its length, or 0 when it is damaged. */
 export function payloadOpen(block: usize, target: usize, most: u32, low: u32): u32 {
   const raw = load<u32>(block, 24);

@@ -38,7 +38,19 @@ export {
   treePut,
   treePutChain,
 } from './operations';
-export { blockOpen, blockSeal, blockSealPage, blockVerify, pageLoad } from './block';
+export {
+  pageRenew,
+  peerCapacity,
+  peerHeld,
+  peerMerged,
+  peerNext,
+  peerPage,
+  peerParent,
+  peerUsed,
+  treePeer,
+  treeTighten,
+} from './tighten';
+export { blockCodec, blockOpen, blockSeal, blockSealPage, blockVerify, pageLoad } from './block';
 export {
   blockPadded,
   inspectBlock,

@@ -66,6 +66,12 @@ export const PIN_HEAD: usize = STATE_AREA + 216;
 export const VERSION_RESIDENT: usize = STATE_AREA + 220; // old versions in frames
 export const INSPECTED_BYTES: usize = STATE_AREA + 224; // payload of the block inspected last
 export const MERGES_OFF: usize = STATE_AREA + 228; // deletes leave nearly empty pages as they are
+export const PEER_PAGE: usize = STATE_AREA + 232; // what tighten.ts came to last: a page,
+export const PEER_PARENT: usize = STATE_AREA + 236; // the page above it,
+export const PEER_USED: usize = STATE_AREA + 240; // the bytes it holds,
+export const PEER_NEXT: usize = STATE_AREA + 244; // the length of the key in OUT_AREA that ends it, or NO_BOUND,
+export const PEER_MERGED: usize = STATE_AREA + 248; // whether it took its neighbour in whole,
+export const PEER_HELD: usize = STATE_AREA + 252; // and whether a snapshot was in the way
 
 /** "No bound" where a length is expected. */
 export const NO_BOUND: u32 = 0xffffffff;

@@ -202,7 +202,7 @@ export function mergeTowards(root: u32, key: usize, length: u32): i32 {
 }
 
 /** A root with a single child takes the child's content. */
-function pullUp(frame: u32, child: u32): void {
+export function pullUp(frame: u32, child: u32): void {
   makeWritable(frame);
   const page = frameAddress(frame);
   const below = frameAddress(child);
@@ -216,6 +216,11 @@ function pullUp(frame: u32, child: u32): void {
 
 /** Merges two neighbours into the left one, or evens them out; false when neither can be done. */
 function join(parent: u32, index: u32, leftFrame: u32, rightFrame: u32): bool {
+  return merge(parent, index, leftFrame, rightFrame) || even(parent, index, leftFrame, rightFrame);
+}
+
+/** Merges two neighbours into the left one; false when one page cannot hold both. */
+export function merge(parent: u32, index: u32, leftFrame: u32, rightFrame: u32): bool {
   const above = frameAddress(parent);
   const left = frameAddress(leftFrame);
   const right = frameAddress(rightFrame);
@@ -223,21 +228,19 @@ function join(parent: u32, index: u32, leftFrame: u32, rightFrame: u32): bool {
   const separatorLength = keyLength(above, index + 1);
   const inner = pageLevel(left) > 0;
   const joined = pageUsed(left) + pageUsed(right) + (inner ? separatorLength : 0);
-  if (joined <= pageCapacity()) {
-    makeWritable(parent);
-    makeWritable(leftFrame);
-    if (inner) {
-      // The right page's first child gets the separator as its key. The page may need compaction first.
-      pageInsert(left, pageCount(left), separator, separatorLength, cellWord(right, 0), 0, 0);
-      moveAll(left, right, 1);
-    } else {
-      moveAll(left, right, 0);
-    }
-    pageRemove(above, index + 1);
-    pageEnd(rightFrame);
-    return true;
+  if (joined > pageCapacity()) return false;
+  makeWritable(parent);
+  makeWritable(leftFrame);
+  if (inner) {
+    // The right page's first child gets the separator as its key. The page may need compaction first.
+    pageInsert(left, pageCount(left), separator, separatorLength, cellWord(right, 0), 0, 0);
+    moveAll(left, right, 1);
+  } else {
+    moveAll(left, right, 0);
   }
-  return even(parent, index, leftFrame, rightFrame);
+  pageRemove(above, index + 1);
+  pageEnd(rightFrame);
+  return true;
 }
 
 /** Appends the right page's cells from a slot on; compacts the left page by rebuilding it. */
@@ -281,7 +284,7 @@ function even(parent: u32, index: u32, leftFrame: u32, rightFrame: u32): bool {
 }
 
 /** Bytes of the shortest key that tells a leaf's cells before a slot from those after. */
-function separatorBytes(page: usize, at: u32): u32 {
+export function separatorBytes(page: usize, at: u32): u32 {
   return (
     bytesCommon(
       keyAddress(page, at - 1),
@@ -292,7 +295,8 @@ function separatorBytes(page: usize, at: u32): u32 {
   );
 }
 
-function shiftLeft(above: usize, index: u32, left: usize, right: usize, take: u32, inner: bool): void {
+/** Moves the right page's cells before slot `take` to the left page, and the separator with them. */
+export function shiftLeft(above: usize, index: u32, left: usize, right: usize, take: u32, inner: bool): void {
   const spare = pageSpare();
   memory.copy(spare, right, pageSize);
   const count = pageCount(spare);

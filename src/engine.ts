@@ -18,6 +18,7 @@ import type { IsolationLevel } from './txn/transaction.ts';
 import { Transaction } from './txn/transaction.ts';
 import type { BackupReport } from './upkeep/backup.ts';
 import type { CheckpointData } from './upkeep/checkpoint.ts';
+import type { CompactReport } from './upkeep/compact.ts';
 import type { VerifyReport } from './upkeep/verify.ts';
 import { backUpWhole, verifyWhole } from './whole-store.ts';
 
@@ -157,6 +158,23 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    */
   async checkpoint(): Promise<CheckpointData> {
     return this.#machine.writable().checkpointer.checkpoint();
+  }
+
+  /**
+   * Makes the data file as small as what is in it: fills pages that deletes have left half empty, writes blocks of
+   * another codec than the configured one anew, gathers everything at the start of the file and cuts the rest off. No
+   * record changes; readers and writers go on, and a crash at any moment loses nothing. What open snapshots, scans and
+   * transactions see stays where it is until they are closed (`bytesHeld`). The next writes make the file longer again.
+   * Calls while one is under way share it. Rejects when the device is full before it is done; what was gained stays.
+   * @throws AegisError (as a rejection) `READ_ONLY`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   */
+  async compact(): Promise<CompactReport> {
+    const machine = this.#machine.writable();
+    try {
+      return await machine.compactor.compact();
+    } catch (error) {
+      throw machine.guard(error);
+    }
   }
 
   /**

@@ -28,4 +28,5 @@ export { Transaction } from './txn/transaction.ts';
 export type { BatchOperation } from './txn/writer.ts';
 export type { BackupReport } from './upkeep/backup.ts';
 export type { CheckpointData } from './upkeep/checkpoint.ts';
+export type { CompactReport } from './upkeep/compact.ts';
 export type { VerifyProblem, VerifyReport } from './upkeep/verify.ts';

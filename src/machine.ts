@@ -23,6 +23,7 @@ import { Leases } from './txn/snapshot.ts';
 import type { TransactionParts } from './txn/transaction.ts';
 import { Writer } from './txn/writer.ts';
 import { Checkpointer } from './upkeep/checkpoint.ts';
+import { Compactor } from './upkeep/compact.ts';
 import type { OpenedStore } from './upkeep/recovery.ts';
 import { MAIN_TREE } from './upkeep/recovery.ts';
 import { guardTrap } from './wasm.ts';
@@ -36,6 +37,7 @@ export class Machine {
   readonly writer: Writer;
   readonly leases: Leases;
   readonly checkpointer: Checkpointer;
+  readonly compactor: Compactor;
   /** What transactions work with. */
   readonly transactions: TransactionParts;
   /** Lets other work run. */
@@ -72,12 +74,13 @@ export class Machine {
       conflicts,
       unhold: () => this.#unhold(),
     });
+    const room = new Room(pager, log !== undefined, () => void this.checkpointer.runBlocking());
     const admission = new Admission({
       trees,
       log,
       applier,
       conflicts,
-      room: new Room(pager, log !== undefined, () => void this.checkpointer.runBlocking()),
+      room,
       pipeline: this.pipeline,
       held: () => this.#held(),
       freeLog: () => this.#freeLog(),
@@ -93,6 +96,19 @@ export class Machine {
       pause: this.pause,
       onProgress: (done, total) => config.onProgress?.({ phase: 'checkpoint', done, total }),
       finished: () => this.#checkpointed(),
+    });
+    this.compactor = new Compactor({
+      pager,
+      checkpointer: this.checkpointer,
+      roots: () => [this.root],
+      ensure: (pages) => {
+        const own = pager.versions.hasReader ? 2 * pages : pages;
+        room.ensure(own + this.pipeline.queue.pages, false);
+      },
+      cut: () => room.cut(this.pipeline.queue.pages),
+      pause: this.pause,
+      check: () => void this.writable(),
+      onProgress: (done, total) => config.onProgress?.({ phase: 'compaction', done, total }),
     });
     this.transactions = {
       trees,
@@ -139,6 +155,7 @@ export class Machine {
 
   /** Waits for queued commits, aborts what is open, writes a checkpoint if one is owed. */
   async #finish(): Promise<void> {
+    await this.compactor.ended();
     await this.pipeline.drained();
     this.pipeline.stop();
     this.leases.closeAll();

@@ -102,7 +102,20 @@ export interface CoreExports {
   partSequence(at: number): number;
   partRecords(at: number): number;
 
+  // tightening
+  treePeer(root: number, keyBytes: number, level: number): number;
+  treeTighten(root: number, keyBytes: number, level: number, held: number): number;
+  pageRenew(page: number): number;
+  peerPage(): number;
+  peerParent(): number;
+  peerUsed(): number;
+  peerNext(): number;
+  peerHeld(): number;
+  peerMerged(): number;
+  peerCapacity(): number;
+
   // blocks
+  blockCodec(block: number): number;
   blockSealPage(frame: number, codec: number, target: number): number;
   blockSeal(
     kind: number,

@@ -71,6 +71,8 @@ export class BlockStore {
   readonly #file: BackendFile;
   readonly #extents: Extents;
   readonly codec: number;
+  /** Bit set of codecs of which no block is left, since everything was written anew: the next checkpoint says so. */
+  retiredCodecs = 0;
   readonly counters: BlockCounters = { blocksRead: 0, blocksWritten: 0, bytesWritten: 0, bytesRaw: 0 };
 
   constructor(core: Core, file: BackendFile, extents: Extents, compression: 'none' | 'lz4') {
@@ -188,6 +190,14 @@ export class BlockStore {
     return place;
   }
 
+  /** The codec that the header of a block names, unchecked; undefined when no block begins there. */
+  codecAt(start: number): number | undefined {
+    const header = this.#core.u8.subarray(STAGING_AREA, STAGING_AREA + BLOCK_HEADER_SIZE);
+    const bytes = this.#file.read(header, start * UNIT_SIZE);
+    const codec = bytes < BLOCK_HEADER_SIZE ? 0xff : this.#core.x.blockCodec(STAGING_AREA);
+    return codec === 0xff ? undefined : codec;
+  }
+
   /** What the core just found wrong, in words. */
   get fault(): string {
     return DAMAGE_TEXT[this.#core.x.damage()] as string;
@@ -219,12 +229,12 @@ export class BlockStore {
     }
   }
 
-  /** Gives the tail back to the device. */
-  cutTail(): void {
+  /** Gives the tail back to the device, but for so many units. */
+  cutTail(keep = 0): void {
     const { end, filled } = this.#extents;
-    if (filled <= end) return;
-    this.#file.truncate(end * UNIT_SIZE);
-    this.#extents.setFilled(end);
+    if (filled <= end + keep) return;
+    this.#file.truncate((end + keep) * UNIT_SIZE);
+    this.#extents.setFilled(end + keep);
   }
 
   #allocate(bytes: number, pending: readonly { place: Place }[]): Place {

@@ -38,6 +38,7 @@ export class Directory {
   #changed = new Set<number>();
   /** The set a running checkpoint took over: it must learn of what is written for it by others. */
   #taken: Set<number> | undefined;
+  #takenEpoch = 0;
   #written = 0;
 
   constructor(pageSize: number) {
@@ -83,7 +84,7 @@ export class Directory {
     writePlace(words, at, place, KIND_PAGE);
     this.#from[index] ??= new Float64Array(this.fanout);
     this.#from[index][page % this.fanout] = from;
-    this.#mark(index);
+    this.#mark(index, from);
   }
 
   /** Notes that a page's newest version lies in no extent (changed since, or free). */
@@ -99,11 +100,17 @@ export class Directory {
 
   /** Notes that an old version of a page got a place: a running checkpoint may see it. */
   noteChanged(page: number): void {
-    this.#mark(Math.floor(page / this.fanout));
+    this.#taken?.add(Math.floor(page / this.fanout));
   }
 
-  #mark(index: number): void {
-    this.#changed.add(index);
+  /** Has the next checkpoint write a chunk anew, and those above it. */
+  renewChunk(level: number, index: number): void {
+    this.#mark(index * this.fanout ** level);
+  }
+
+  #mark(index: number, from = Number.POSITIVE_INFINITY): void {
+    // What the running checkpoint sees is in the chunk it will compose: the next one need not write that again.
+    if (!this.#taken || from > this.#takenEpoch) this.#changed.add(index);
     this.#taken?.add(index);
   }
 
@@ -112,6 +119,16 @@ export class Directory {
     const words = new Uint32Array(this.fanout * ENTRY_WORDS);
     this.#words[index] = words;
     return words;
+  }
+
+  /** Visits every page that lies in an extent. */
+  eachPlaced(visit: (page: number, start: number, units: number) => void): void {
+    this.eachChunk((words, index) => {
+      for (let at = 0; at < words.length; at += ENTRY_WORDS) {
+        const units = (words[at + 1] as number) & UNITS_PER_EXTENT_MAX;
+        if (units > 0) visit(index * this.fanout + at / ENTRY_WORDS, words[at] as number, units);
+      }
+    });
   }
 
   /** Visits the entries of every chunk that has some: only for recovery and verification. */
@@ -127,8 +144,9 @@ export class Directory {
     });
   }
 
-  /** Hands the changed chunks to a checkpoint; until it ends (`endTaken`) its set grows with the new one. */
-  takeChanged(): Set<number> {
+  /** Hands the changed chunks to a checkpoint of an epoch; until it ends (`endTaken`) its set grows with the new one. */
+  takeChanged(epoch: number): Set<number> {
+    this.#takenEpoch = epoch;
     this.#taken = this.#changed;
     this.#changed = new Set();
     return this.#taken;
@@ -151,15 +169,20 @@ export class Directory {
     return this.#chunks[level] as Place[];
   }
 
+  /** Visits the chunks of the durable checkpoint, wherever they lie. */
+  eachChunkPlace(visit: (place: Place, level: number, index: number) => void): void {
+    for (const [level, places] of this.#chunks.entries()) {
+      for (const index of indexesOf(places)) {
+        const place = places[index] as Place;
+        if (place.units > 0) visit(place, level, index);
+      }
+    }
+  }
+
   /** Places of all chunks of the durable checkpoint: only for verification. */
   chunkPlaces(): Place[] {
     const written: Place[] = [];
-    for (const places of this.#chunks) {
-      for (const index of indexesOf(places)) {
-        const place = places[index] as Place;
-        if (place.units > 0) written.push(place);
-      }
-    }
+    this.eachChunkPlace((place) => written.push(place));
     return written;
   }
 

@@ -32,6 +32,7 @@ export class Extents {
   #filled: number;
   #used = 0;
   #cursor: number;
+  #ceiling: number | undefined;
 
   /** @param first first unit that may hold a block; what lies below belongs to the superblocks. */
   constructor(first: number) {
@@ -50,6 +51,11 @@ export class Extents {
   /** One past the highest unit known to be real on the device. */
   get filled(): number {
     return this.#filled;
+  }
+
+  /** First unit that may hold a block. */
+  get first(): number {
+    return this.#first;
   }
 
   /** Owned units. */
@@ -86,9 +92,29 @@ export class Extents {
     return true;
   }
 
+  /**
+   * Says where blocks go while the file is made smaller: to the lowest hole that ends at or below a unit, else behind
+   * everything. Undefined: as usual.
+   */
+  packBelow(ceiling: number | undefined): void {
+    this.#ceiling = ceiling;
+  }
+
+  /** Where an extent would go with everything packed as low as it can be; undefined: no hole is long enough. */
+  lowestHole(units: number): number | undefined {
+    return this.#search(this.#first, this.#end, units);
+  }
+
+  /** The highest unit from which on, up to `top`, at least so many units are free; the first unit if there is none. */
+  windowBelow(top: number, free: number): number {
+    let unit = top;
+    for (let found = 0; unit > this.#first && found < free; --unit) if (!this.#owned(unit - 1)) ++found;
+    return unit;
+  }
+
   /** Takes an extent. Throws OUT_OF_SPACE at the end of the address range. */
   allocate(units: number): number {
-    const hole = this.#findHole(units);
+    const hole = this.#ceiling === undefined ? this.#findHole(units) : this.#findLow(units, this.#ceiling);
     const start = hole ?? this.#end;
     if (start + units > UNITS_MAX) throw new AegisError('OUT_OF_SPACE', 'the data file has reached 2 TiB');
     this.#cover(start + units);
@@ -147,6 +173,11 @@ export class Extents {
   #findHole(units: number): number | undefined {
     if (this.#end - this.#first - this.#used < units) return undefined;
     return this.#search(this.#cursor, this.#end, units) ?? this.#search(this.#first, this.#cursor, units);
+  }
+
+  #findLow(units: number, ceiling: number): number | undefined {
+    const hole = this.lowestHole(units);
+    return hole === undefined || hole + units > ceiling ? undefined : hole;
   }
 
   /** First free run of `units` that begins in [from, to); runs do not cross pieces. */

@@ -169,6 +169,31 @@ export class Versions {
     return record;
   }
 
+  /** The newest epoch up to a given one that somebody reads; 0 when there is none. */
+  readerUpTo(epoch: number): number {
+    let node = this.#newest;
+    while (node && (node.readers === 0 || node.epoch > epoch)) node = node.older;
+    return node?.epoch ?? 0;
+  }
+
+  /** Units of the old versions that a reader keeps, so that not even the next checkpoint sets them free. */
+  get heldUnits(): number {
+    const epochs: number[] = [];
+    for (let node = this.#newest; node; node = node.older) if (node.readers > 0) epochs.push(node.epoch);
+    let units = 0;
+    for (const { from, to, place } of epochs.length > 0 ? this.records() : []) {
+      // Newest first: the first epoch below the version's end is the one that may see it.
+      let low = 0;
+      for (let high = epochs.length; low < high; ) {
+        const middle = (low + high) >> 1;
+        if ((epochs[middle] as number) < to) high = middle;
+        else low = middle + 1;
+      }
+      if ((epochs[low] ?? 0) >= from) units += place.units;
+    }
+    return units;
+  }
+
   /** Epochs held as the durable checkpoint's: one. Only for verification. */
   get durableEpochs(): number[] {
     const epochs: number[] = [];

@@ -58,6 +58,13 @@ export class Room {
     }
   }
 
+  /** Gives the tail of the file back, but for what the pages now dirty and `pages` more are promised. */
+  cut(pages: number): void {
+    const { core, blocks, directory } = this.#pager;
+    const idle = pages === 0 && core.x.dirtyCount() === 0 && directory.changedCount === 0;
+    blocks.cutTail(idle ? 0 : this.#needed(pages));
+  }
+
   /** Whether there is room when every hole counts. */
   #fits(pages: number): boolean {
     const { extents, pageUnits } = this.#pager.blocks;

@@ -237,7 +237,7 @@ export class Checkpointer {
     const snapshot = pager.takeSnapshot();
     const moment = momentOf({ pager, pipeline, superblock: this.#superblock }, snapshot.epoch);
     const { sequence, lsn, chunkCount } = moment;
-    const changed = directory.takeChanged();
+    const changed = directory.takeChanged(snapshot.epoch);
     const fresh: Place[] = [];
     this.#unsettled = fresh;
     // From the first sync on a failure says that what is on the disk is not known.
@@ -262,7 +262,7 @@ export class Checkpointer {
         generation: this.#superblock.generation + 1,
         mark: log ? log.durable : lsn,
         directory: plan.root,
-        codecs: this.#superblock.codecs | (1 << blocks.codec),
+        codecs: (this.#superblock.codecs & ~blocks.retiredCodecs) | (1 << blocks.codec),
         endUnit: blocks.extents.end,
         logSize: log?.readySize ?? 0,
       };

@@ -57,6 +57,7 @@ const ENGINE_CALLS: Calls<StorageEngine> = {
   beginTransaction: (one) => one.beginTransaction(),
   transaction: (one) => one.transaction((tx) => tx.put('a', 'x')),
   checkpoint: (one) => one.checkpoint(),
+  compact: (one) => one.compact(),
   verify: (one) => one.verify(),
   stats: (one) => one.stats(),
 };

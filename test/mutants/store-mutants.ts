@@ -170,7 +170,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'checkpoint: it does not learn of places that old versions get meanwhile',
     file: DIRECTORY,
-    edits: [['this.#taken?.add(index);', '']],
+    edits: [['this.#taken?.add(Math.floor(page / this.fanout));', '']],
     killer: lives(/: (promises|no log)/),
   },
   {

@@ -331,7 +331,7 @@ const rows: Row[] = [
     spoil: ({ store }) => {
       store.put('key 00001', 'new');
       store.pager.freeFrames(store.pager.core.frames);
-      store.pager.directory.takeChanged();
+      store.pager.directory.takeChanged(0);
       store.pager.directory.endTaken(false);
       store.checkpointer.runBlocking();
     },
