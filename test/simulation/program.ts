@@ -175,11 +175,28 @@ export class Program {
   }
 
   #filled(transaction: Transaction, writes: readonly Write[]): Transaction {
-    for (const [key, value] of writes) {
+    const { random } = this.#machine;
+    const astray = random.oneIn(2) ? random.below(writes.length) : undefined;
+    for (const [at, [key, value]] of writes.entries()) {
       if (value) transaction.put(key, value);
+      else if (random.oneIn(2) && transaction.has(key)) transaction.deleteRange({ gte: key, lte: key });
       else transaction.delete(key);
+      if (at === astray) this.#goAstray(transaction);
     }
     return transaction;
+  }
+
+  /** Writes what is taken back: to keys that anybody may be writing, since that is no write then. */
+  #goAstray(transaction: Transaction): void {
+    const { random, history } = this.#machine;
+    const savepoint = transaction.savepoint();
+    for (let steps = 1 + random.below(3); steps > 0; steps--) {
+      transaction.put(this.#key(), valueFor(history.last + 7, steps, this.#size()));
+      transaction.delete(this.#key());
+      // What a serializable one has looked at must not change meanwhile.
+      if (transaction.isolation === 'snapshot') transaction.deleteRange({ gte: this.#key(), limit: 5 });
+      transaction.rollbackTo(savepoint);
+    }
   }
 
   /** Begins a transaction that is open for a while: nobody ever sees it, or it writes keys of its own. */
