@@ -258,6 +258,31 @@ test('savepoints: what was read since stays noted for a serializable transaction
   expect(db.has('own')).toBe(false);
 });
 
+test('savepoints: a read counts although its key was written and the write taken back', async () => {
+  const db = await open();
+  for (const before of [true, false]) {
+    const tx = db.beginTransaction({ isolation: 'serializable' });
+    tx.put('own', 'x');
+    if (before) tx.get('a');
+    const savepoint = tx.savepoint();
+    if (!before) tx.get('a');
+    tx.put('a', 'mine');
+    tx.rollbackTo(savepoint);
+    await db.put('a', 'of another');
+    await expect(tx.commit()).rejects.toMatchObject({ code: 'CONFLICT' });
+  }
+  // What its own write answered says nothing of the store.
+  const tx = db.beginTransaction({ isolation: 'serializable' });
+  const savepoint = tx.savepoint();
+  tx.put('a', 'mine');
+  expect(tx.getString('a')).toBe('mine');
+  tx.rollbackTo(savepoint);
+  tx.put('own', 'x');
+  await db.put('a', 'of another');
+  await tx.commit();
+  expect(db.getString('own')).toBe('x');
+});
+
 test('savepoints: a commit that is blocking, and one too large to keep, write what is left', async () => {
   const backend = new MemoryBackend();
   const db = await open(backend);
