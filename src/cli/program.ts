@@ -13,7 +13,9 @@ import { Cli } from './cli.ts';
 import { addCount } from './commands/count.ts';
 import { addDel } from './commands/del.ts';
 import { addDemo } from './commands/demo.ts';
+import { addDump } from './commands/dump.ts';
 import { addGet } from './commands/get.ts';
+import { addLoad } from './commands/load.ts';
 import { addPut } from './commands/put.ts';
 import { addScan } from './commands/scan.ts';
 import { EXIT_OK, EXIT_USAGE, failureOf } from './exit.ts';
@@ -22,7 +24,7 @@ import type { Surroundings } from './surroundings.ts';
 import type { Shell } from './view.ts';
 
 const KEYS = [addGet, addPut, addDel, addScan, addCount];
-const TOOLS = [addDemo];
+const TOOLS = [addLoad, addDump, addDemo];
 
 /** Runs a command line, without the name of the program; answers the exit status. */
 export async function runProgram(line: readonly string[], surroundings: Surroundings): Promise<number> {

@@ -4,25 +4,11 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { StorageEngine } from '../../src/engine.ts';
 import { temporaryFolder } from '../support/place.ts';
-import { aegis, type Given } from './run.ts';
-
-/** A folder, and the command line on the store in it. */
-function place() {
-  const folder = join(temporaryFolder(), 'store');
-  const run = (words: readonly string[], given?: Given) => aegis(['-d', folder, ...words], given);
-  return { folder, run };
-}
-
-async function filled(records: Record<string, string | Uint8Array>) {
-  const made = place();
-  const engine = await StorageEngine.open({ backend: 'local', dataDirectory: made.folder });
-  await engine.batch(Object.entries(records).map(([key, value]) => ({ type: 'put', key, value })));
-  await engine.close();
-  return made;
-}
+import { aegis } from './run.ts';
+import { filled, Place } from './store.ts';
 
 test('cli: a record is put, got and deleted, and each exit status says how it went', async () => {
-  const { run } = place();
+  const { run } = new Place();
   expect(await run(['put', 'k', 'v'])).toMatchObject({ status: 0, output: '', errors: '' });
   expect(await run(['get', 'k'])).toMatchObject({ status: 0, output: 'v\n', errors: '' });
   expect(await run(['get', 'other'])).toMatchObject({ status: 1, output: '', errors: '' });
@@ -32,7 +18,7 @@ test('cli: a record is put, got and deleted, and each exit status says how it we
 });
 
 test('cli: only put makes a store', async () => {
-  const { folder, run } = place();
+  const { folder, run } = new Place();
   for (const words of [['get', 'k'], ['del', 'k'], ['scan'], ['count']]) {
     const { status, output, errors } = await run(words);
     expect({ status, output }, words.join(' ')).toEqual({ status: 3, output: '' });
@@ -44,7 +30,7 @@ test('cli: only put makes a store', async () => {
 });
 
 test('cli: every answer has a form for programs, wherever --json stands', async () => {
-  const { run } = place();
+  const { run } = new Place();
   const json = async (words: string[]) => {
     const { status, output, errors } = await run(words);
     expect(errors).toBe('');
@@ -66,7 +52,7 @@ test('cli: every answer has a form for programs, wherever --json stands', async 
 });
 
 test('cli: binary keys and values are marked base64, or all in one encoding', async () => {
-  const { run } = place();
+  const { run } = new Place();
   await run(['put', '--key-encoding', 'hex', '--value-encoding', 'base64', '00ff', '/wA=']);
   expect((await run(['get', 'base64:AP8='])).output).toBe('base64:/wA=\n');
   expect((await run(['get', 'base64:AP8=', '--raw'])).bytes).toEqual(Buffer.from([255, 0]));
@@ -98,7 +84,7 @@ test('cli: text that looks like the mark keeps its meaning', async () => {
 });
 
 test('cli: a value comes from standard input when none is given', async () => {
-  const { run } = place();
+  const { run } = new Place();
   const bytes = Uint8Array.from({ length: 100_000 }, (_, at) => (at * 7) & 255);
   expect((await run(['put', 'k'], { stdin: [bytes] })).status).toBe(0);
   expect((await run(['get', '--raw', 'k'])).bytes).toEqual(Buffer.from(bytes));
@@ -148,7 +134,7 @@ test.each([
   ['a config file that is not there', ['--config', 'absent.toml', 'count'], '--config absent.toml: ENOENT'],
   ['a folder as config file', ['--config', '.', 'count'], 'EISDIR'],
 ])('cli: %s is wrong usage, said in one line', async (_, words, message) => {
-  const { folder, run } = place();
+  const { folder, run } = new Place();
   const { status, output, errors } = await run(words);
   expect({ status, output }).toEqual({ status: 2, output: '' });
   expect(errors).toMatch(/^aegis: [^\n]+\n$/);
@@ -165,7 +151,7 @@ test.each([
 });
 
 test('cli: the configuration file says how the store is opened, the command line where', async () => {
-  const { folder, run } = place();
+  const { folder, run } = new Place();
   const file = join(temporaryFolder(), 'aegis.toml');
   const config = (text: string) => writeFileSync(file, text);
   config(
@@ -176,7 +162,7 @@ test('cli: the configuration file says how the store is opened, the command line
   const engine = await StorageEngine.open({ backend: 'local', dataDirectory: folder });
   expect(engine.config.pageSize).toBe(4096);
   await engine.close();
-  const other = place();
+  const other = new Place();
   expect((await other.run(['--config', file, 'put', 'k', 'other'])).status).toBe(0);
   expect((await other.run(['get', 'k'])).output).toBe('other\n');
   config('[storage]\nread_only = true\n');
@@ -185,7 +171,7 @@ test('cli: the configuration file says how the store is opened, the command line
     errors: expect.stringMatching(/^aegis: READ_ONLY: /) as string,
   });
   config('[storage]\ncreate_if_missing = false\n');
-  expect((await place().run(['--config', file, 'put', 'k', 'w'])).errors).toMatch(/^aegis: NOT_FOUND: /);
+  expect((await new Place().run(['--config', file, 'put', 'k', 'w'])).errors).toMatch(/^aegis: NOT_FOUND: /);
   config('[storage]\nerror_if_exists = true\n');
   expect((await run(['--config', file, 'put', 'k', 'w'])).errors).toMatch(/^aegis: EXISTS: /);
   expect((await run(['--config', file, 'get', 'k'])).output).toBe('v\n');
@@ -215,7 +201,7 @@ test.each([
 ])(
   'cli: a configuration file with %s is wrong usage, and no store is touched',
   async (_, text, begin, message) => {
-    const { folder, run } = place();
+    const { folder, run } = new Place();
     const file = join(temporaryFolder(), 'aegis.toml');
     writeFileSync(file, text);
     const { status, errors } = await run(['--config', file, 'put', 'k', 'v']);

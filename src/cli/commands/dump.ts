@@ -1,0 +1,95 @@
+/**
+ * `aegis dump`: all records as text that `aegis load` reads back to the byte.
+ *
+ * A file appears under its name when it is whole: until then it is beside it, and goes away if the dump fails.
+ */
+import { createWriteStream } from 'node:fs';
+import { rename, rm } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import type { StorageEngine } from '../../index.ts';
+import type { Cli } from '../cli.ts';
+import { type Encodings, encode, encodeJson } from '../encoding.ts';
+import { CommandFailure } from '../exit.ts';
+import { DELIMITERS, FORMATS, type Format, formatOf, tableLine } from '../formats.ts';
+import type { EncodingOptions } from '../options.ts';
+import { ENCODING_HELP, encodingsOf, withEncodings } from '../options.ts';
+import { Output } from '../output.ts';
+
+interface DumpFlags extends EncodingOptions {
+  readonly format?: Format;
+}
+
+export function addDump(program: Command, cli: Cli): void {
+  withEncodings(program.command('dump'))
+    .description('write all records as NDJSON, CSV or TSV, for load to read back')
+    .argument('[file]', 'where to (default, and -: standard output)')
+    .addOption(
+      new Option('-f, --format <format>', 'format (default: as the file is named; ndjson)').choices(FORMATS),
+    )
+    .addHelpText(
+      'after',
+      `
+All records are of one moment. Whatever bytes they hold, load makes the same of them again.${ENCODING_HELP}
+
+Examples:
+  aegis -d ./data dump > records.ndjson
+  aegis -d ./data dump records.csv
+  aegis -d ./old dump | aegis -d ./new load -`,
+    )
+    .action(cli.action((options: DumpFlags, file?: string) => dump(cli, options, file)));
+}
+
+async function dump(cli: Cli, options: DumpFlags, file = '-'): Promise<undefined> {
+  const format = formatOf(options.format, file);
+  const encodings = encodingsOf(options);
+  await cli.withStore('read', async (engine) => {
+    if (file === '-') return writeRecords(engine, cli.out, format, encodings);
+    const records = await writeFile(file, (out) => writeRecords(engine, out, format, encodings));
+    if (cli.json) await cli.out.json({ file, records });
+    return records;
+  });
+}
+
+/** Writes the records; answers how many. */
+async function writeRecords(
+  engine: StorageEngine,
+  out: Output,
+  format: Format,
+  encodings: Encodings,
+): Promise<number> {
+  const { key: keyEncoding, value: valueEncoding } = encodings;
+  let records = 0;
+  if (format !== 'ndjson') await out.line(tableLine(['key', 'value'], DELIMITERS[format]));
+  for (const [key, value] of engine.scan()) {
+    if (format === 'ndjson') {
+      await out.json({ key: encodeJson(key, keyEncoding), value: encodeJson(value, valueEncoding) });
+    } else {
+      const fields = [encode(key, keyEncoding), encode(value, valueEncoding)];
+      await out.line(tableLine(fields, DELIMITERS[format]));
+    }
+    ++records;
+  }
+  await out.flush();
+  return records;
+}
+
+/** Writes a file that is there when it is whole, and not before. */
+async function writeFile<T>(file: string, write: (out: Output) => Promise<T>): Promise<T> {
+  const draft = `${file}.${process.pid}.part`;
+  const stream = createWriteStream(draft, { flags: 'wx', flush: true });
+  try {
+    const result = await write(new Output(stream));
+    await new Promise<void>((resolve, reject) => {
+      stream.once('error', reject).once('close', resolve).end();
+    });
+    await rename(draft, file);
+    return result;
+  } catch (error) {
+    stream.destroy();
+    await rm(draft, { force: true });
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (error instanceof Error && 'syscall' in error) throw new CommandFailure(`${file}: ${message}`, code);
+    throw error;
+  }
+}

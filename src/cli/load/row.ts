@@ -1,0 +1,44 @@
+/**
+ * A row of what is loaded, whatever its format: a record, or what is wrong with it. Which fields make the record is
+ * the form.
+ */
+import type { Encodings } from '../encoding.ts';
+
+/** Where a row stands. */
+interface Stand {
+  /** Line of the input on which it ends, from 1 on. */
+  readonly line: number;
+  /** How many rows have gone by with it: lines of NDJSON, rows of a table below its header. */
+  readonly position: number;
+}
+
+export interface GoodRow extends Stand {
+  readonly key: string | Uint8Array;
+  readonly value: string | Uint8Array;
+}
+
+export interface BadRow extends Stand {
+  readonly problem: string;
+}
+
+export type Row = GoodRow | BadRow;
+
+/** How a row becomes a record. */
+export interface Form {
+  /** Field of the key; default `key`, or the first column where there is no header. */
+  readonly key?: string | undefined;
+  /** Field of the value; default `value`, or the second column where there is no header. */
+  readonly value?: string | undefined;
+  /** The value is the whole line. NDJSON only. */
+  readonly whole: boolean;
+  readonly encodings: Encodings;
+  /** Tables: whether the first row names the fields, and whether fields are quoted. */
+  readonly header: boolean;
+  readonly quoting: boolean;
+}
+
+/** Rows in the pieces in which they come. */
+export type Rows = AsyncGenerator<readonly Row[]>;
+
+/** What is read: pieces of bytes. */
+export type Input = AsyncIterable<Uint8Array>;
