@@ -23,6 +23,14 @@ export interface Progress {
   readonly total: number;
 }
 
+/** Implementations to use instead of the built-in ones. */
+export interface CodecChoice {
+  /** LZ4 block format. */
+  readonly lz4?: Codec | undefined;
+  /** Zstandard frames. */
+  readonly zstd?: Codec | undefined;
+}
+
 /** What `StorageEngine.open` takes, all of it optional. Sizes are bytes, or text such as `'64MB'` (powers of 1024). */
 export interface StorageConfig {
   /** Where the store is kept: in memory, in a folder, or in a place of your own. Default `'memory'`. */
@@ -34,7 +42,7 @@ export interface StorageConfig {
   /** How hard the codec tries, 1 to 22. Default: the codec's own. */
   readonly compressionLevel?: number | undefined;
   /** Other implementations of the same formats. Default: the built-in ones. */
-  readonly codecs?: { readonly lz4?: Codec | undefined; readonly zstd?: Codec | undefined } | undefined;
+  readonly codecs?: CodecChoice | undefined;
   /** Bytes in a page: 4096, 8192, 16384, 32768 or 65536; fixed when a store is created. Default 8192. */
   readonly pageSize: number;
   /** Memory for pages: at least 16 of them, below 4 GiB. Default `'64MB'`. */

@@ -47,16 +47,24 @@ export interface AegisErrorDetails {
 
 /** The only error class the package throws on purpose. */
 export class AegisError extends Error {
+  /** Always `AegisError`: tells it from other errors where classes cannot be compared. */
   override readonly name = 'AegisError';
   /** One of the documented codes. */
   readonly code: AegisErrorCode;
+  /** Backend file concerned. */
   readonly file?: string;
+  /** Byte position in that file. */
   readonly offset?: number;
+  /** Page number concerned. */
   readonly page?: number;
+  /** The system's error name, such as `EIO`. */
   readonly errno?: string;
+  /** The file operation that failed, such as `sync`. */
   readonly operation?: string;
+  /** Process that holds the lock. */
   readonly pid?: number;
 
+  /** Backends of your own throw it as ours do: with a code, a message and what they know. */
   constructor(code: AegisErrorCode, message: string, details: AegisErrorDetails = {}) {
     const { cause, ...evidence } = details;
     super(message, cause === undefined ? undefined : { cause });

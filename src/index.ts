@@ -6,11 +6,12 @@ export type {
   BackendHost,
   BackendOpenOptions,
   Lock,
+  LockMode,
   StorageBackend,
 } from './backend/backend.ts';
 export { MemoryBackend } from './backend/memory.ts';
 export type { Codec, CompressionType } from './codec/codec.ts';
-export type { Progress, ResolvedConfig, StorageConfig } from './config.ts';
+export type { CodecChoice, Progress, ResolvedConfig, StorageConfig } from './config.ts';
 export { loadConfig } from './config-file.ts';
 export type { RetryOptions, TransactionOptions } from './engine.ts';
 export { StorageEngine } from './engine.ts';

@@ -41,6 +41,7 @@ interface Task {
   readonly run: () => void;
 }
 
+/** Time of a simulation: it stands still, or passes while the program waits for nothing else. */
 export class SimulatedClock {
   /** Milliseconds since the simulation began. */
   now = 0;

@@ -29,6 +29,7 @@ export type SimulatedOperation =
 export interface SimulatedCall {
   /** 1 for the first call of the backend's life, and so on. */
   readonly number: number;
+  /** What was asked for. */
   readonly operation: SimulatedOperation;
   /** File concerned; empty when it is about the place as a whole. */
   readonly file: string;

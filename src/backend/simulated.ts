@@ -80,7 +80,10 @@ export class SimulatedBackend implements StorageBackend {
   #readers = 0;
   #writer = false;
 
-  /** @param disk Files of an earlier simulation; for `crash` and `kill`. */
+  /** A disk with nothing on it but `options.files`. */
+  constructor(options?: SimulatedOptions);
+  /** A disk of an earlier simulation: for `crash` and `kill`. @internal */
+  constructor(options: SimulatedOptions, disk: SimulatedDisk);
   constructor(options: SimulatedOptions = {}, disk?: SimulatedDisk) {
     const { seed = 1, files, manual = false, delay = 4 } = options;
     this.#options = options;
@@ -265,6 +268,7 @@ export class SimulatedBackend implements StorageBackend {
     return this.#disk.capacity;
   }
 
+  /** Makes the disk smaller or larger; what lies on it stays. */
   set capacity(bytes: number) {
     this.#disk.capacity = bytes;
   }

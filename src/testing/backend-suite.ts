@@ -16,7 +16,9 @@ export type BackendFactory = () => StorageBackend | Promise<StorageBackend>;
 
 /** One case of the suite: rejects with what is wrong. */
 export interface BackendCase {
+  /** The fact that the case is about. */
   readonly name: string;
+  /** Runs the case over a backend of its own. */
   run(): Promise<void>;
 }
 
@@ -27,7 +29,7 @@ export interface BackendSuiteReport {
 }
 
 /**
- * Runs the suite over a backend, or hands its cases to a test framework.
+ * Runs the suite over a backend.
  *
  * ```ts
  * await runBackendSuite(() => new MyBackend());           // runs all, rejects with what failed
@@ -35,10 +37,15 @@ export interface BackendSuiteReport {
  * ```
  *
  * @param factory Makes a backend over an empty place; called once for each case.
- * @param options `test` registers a case, as that of vitest, Jest, `node:test`, `Deno.test` and `bun:test` does.
  * @throws {AggregateError} Rejects with one error for each case that failed.
  */
 export function runBackendSuite(factory: BackendFactory): Promise<BackendSuiteReport>;
+/**
+ * Hands the cases of the suite to a test framework.
+ *
+ * @param factory Makes a backend over an empty place; called once for each case.
+ * @param options `test` registers a case, as that of vitest, Jest, `node:test`, `Deno.test` and `bun:test` does.
+ */
 export function runBackendSuite(
   factory: BackendFactory,
   options: { test(name: string, run: () => Promise<void>): unknown },

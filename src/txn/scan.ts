@@ -40,7 +40,7 @@ export class Scan implements IterableIterator<Entry>, Disposable {
   #reported: Uint8Array | undefined;
   #finished = false;
 
-  /** Scans come from `scan()` of an engine, a snapshot or a transaction. */
+  /** Scans come from `scan()` of an engine, a snapshot or a transaction. @internal */
   constructor(source: ScanSource) {
     this.#source = source;
     this.#left = source.range.limit;
@@ -105,10 +105,12 @@ export class Scan implements IterableIterator<Entry>, Disposable {
     this.#source.lease.close();
   }
 
+  /** The scan itself: it can be iterated once. */
   [Symbol.iterator](): this {
     return this;
   }
 
+  /** As `close`. */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -41,8 +41,9 @@ import { type VerifyProblem, type VerifyReport, verifyStore } from './verify.ts'
 export interface BackupReport {
   /** Last commit that the copy holds. */
   readonly sequence: number;
-  /** Pages copied, and the records in them. */
+  /** Pages copied. */
   readonly pages: number;
+  /** Keys and values in them. */
   readonly records: number;
   /** Bytes of the copy's data file. */
   readonly bytes: number;

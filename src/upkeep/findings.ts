@@ -6,11 +6,13 @@ import { AegisError } from '../errors.ts';
 
 /** Something that is not as it must be. */
 export interface VerifyProblem {
+  /** What is wrong, for people. */
   readonly message: string;
   /** Page number, when one page is meant. */
   readonly page?: number;
-  /** File that holds the damage, and where in it; absent when it is in memory only. */
+  /** File that holds the damage; absent when it is in memory only. */
   readonly file?: string;
+  /** Byte position in that file. */
   readonly offset?: number;
   /** The system's error name, such as `EIO`, when bytes could not be read: what they are is not known then. */
   readonly errno?: string;

@@ -29,6 +29,7 @@ export interface VerifyReport {
   readonly problemCount: number;
   /** Pages checked, tree and overflow pages alike. */
   readonly pages: number;
+  /** Keys and values checked. */
   readonly records: number;
 }
 
