@@ -261,8 +261,8 @@ export const storeMutants: readonly Mutant[] = [
     file: RECOVERY,
     edits: [
       [
-        'writeSuperblock(parts.core, file, LAST_SLOT, superblock);\n  await file.sync();',
-        'writeSuperblock(parts.core, file, LAST_SLOT, superblock);',
+        'writeSuperblock(core, file, LAST_SLOT, { ...superblock, generation: 0 });\n  await file.sync();',
+        'writeSuperblock(core, file, LAST_SLOT, { ...superblock, generation: 0 });',
       ],
     ],
     killer: lives(/: short lives/, 10),
@@ -270,7 +270,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: "sync: a new store's name is not synced",
     file: RECOVERY,
-    edits: [['await options.backend.syncDirectory();', '']],
+    edits: [['await backend.syncDirectory();', '']],
     killer: lives(/: (promises|no log)/),
   },
   {
