@@ -18,7 +18,7 @@
  */
 import { pageAudit } from './audit';
 import { NOT_FOUND, OK, PAGE_LEAF, PRIVATE_PAGE, ROOM, VALUE_CHAINED, VALUE_TOMBSTONE } from './layout';
-import { frameNewest } from './frames';
+import { frameNewest, pageNumber } from './frames';
 import {
   DEBUG,
   CHAIN_DROPPED,
@@ -80,6 +80,17 @@ export function treeCreate(root: u32): i32 {
   if (!stepReady((root & PRIVATE_PAGE) != 0)) return ROOM;
   assert(frameNewest(root) == 0, 'a new tree has a new root');
   pageNew(root, PAGE_LEAF, 0);
+  return OK;
+}
+
+/** Ends an empty tree: its root's number is free. OK, or MISS, ROOM; NOT_FOUND: it is not empty. */
+export function treeEnd(root: u32): i32 {
+  if (!stepReady((root & PRIVATE_PAGE) != 0)) return ROOM;
+  const status = walkTo(root, LATEST, 0, 0);
+  if (status != OK) return status;
+  const page = frameAddress(walkFrame());
+  if (pageNumber(page) != root || pageCount(page) != 0) return NOT_FOUND;
+  pageEnd(walkFrame());
   return OK;
 }
 

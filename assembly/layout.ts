@@ -13,6 +13,7 @@ export const PAGE_SIZE_MAX = 65536; // bytes
 export const KEY_SIZE_DIVISOR = 8; // largest key = page size / 8
 export const KEY_SIZE_MAX = 8192; // bytes, at the largest page size
 export const VALUE_SIZE_MAX = 0x3fffffff; // bytes, 1 GiB - 1
+export const NAME_SIZE_MAX = 255; // bytes of a tree's name
 
 // --- page kinds ---------------------------------------------------------------------------------------------
 export const PAGE_LEAF = 1;
@@ -40,6 +41,8 @@ export const RECORD_PUT = 1;
 export const RECORD_DELETE = 2;
 export const RECORD_PUT_LONG = 3; // a put whose value follows in RECORD_VALUE pieces
 export const RECORD_VALUE = 4;
+export const RECORD_TREE = 5; // a tree begins: its name as key, its id as tree
+export const RECORD_DROP = 6; // a tree ends
 
 // --- statuses of core calls ---------------------------------------------------------------------------------
 export const OK = 0;

@@ -6,7 +6,7 @@
  * bytes that went to the log are applied, so there is one encoding and one copy of it.
  *
  * Bulk calls note in applyAt() the record to go on with. They answer OK at the end of what they were given, and
- * earlier when a record belongs to another tree or left a chain to free (chainDropped); LONG when a record's value
+ * earlier when a record belongs to another tree, begins or ends one, or left a chain to free (chainDropped); LONG when a record's value
  * needs an overflow chain; MISS and ROOM as every operation.
  */
 import {
@@ -141,12 +141,17 @@ export function recordValueBytes(at: usize): u32 {
 
 // --- applying -------------------------------------------------------------------------------------------------
 
+/** Whether a record is none of a tree's keys: it belongs to another tree, or says that one begins or ends. */
+function isOthers(at: usize, tree: u32): bool {
+  return load<u32>(at, 4) != tree || (load<u8>(at) as i32) > RECORD_VALUE;
+}
+
 /** Applies the records from `at` to `end` that belong to `tree`. `tombstones`: a delete leaves a mark (private trees). */
 export function recordsApply(root: u32, tree: u32, at: usize, end: usize, tombstones: bool): i32 {
   store<u32>(DELETED, 0);
   while (at < end) {
     store<u32>(APPLY_AT, at as u32);
-    if (load<u32>(at, 4) != tree) return OK;
+    if (isOthers(at, tree)) return OK;
     const kind = load<u8>(at) as u32;
     const keyBytes = load<u16>(at, 2) as u32;
     const valueBytes = load<u32>(at, 8);
@@ -178,7 +183,7 @@ export function recordsApply(root: u32, tree: u32, at: usize, end: usize, tombst
 export function recordsTouch(root: u32, tree: u32, at: usize, end: usize): i32 {
   while (at < end) {
     store<u32>(APPLY_AT, at as u32);
-    if (load<u32>(at, 4) != tree) return OK;
+    if (isOthers(at, tree)) return OK;
     if (load<u8>(at) != RECORD_VALUE) {
       const status = walkTo(root, LATEST, at + RECORD_HEADER_SIZE, load<u16>(at, 2));
       if (status != OK) return status;
@@ -193,7 +198,7 @@ export function recordsTouch(root: u32, tree: u32, at: usize, end: usize): i32 {
 export function recordsNote(notes: u32, tree: u32, at: usize, end: usize, sequence: f64): i32 {
   while (at < end) {
     store<u32>(APPLY_AT, at as u32);
-    if (load<u32>(at, 4) != tree) return OK;
+    if (isOthers(at, tree)) return OK;
     if (load<u8>(at) != RECORD_VALUE) {
       const status = notePut(notes, at + RECORD_HEADER_SIZE, load<u16>(at, 2), sequence);
       if (status != OK) return status;

@@ -13,6 +13,7 @@
  * Payload = parts, each at a multiple of 8: {bytes after this header u32, flags u32, sequence u64, records u32,
  * zero u32}, then records at multiples of 4: {kind u8, zero u8, key length u16, tree u32, value length u32}, key,
  * value. A long put carries the length of its value only; the value follows in pieces, also over several groups.
+ * The key of a record that begins or ends a tree is the tree's name.
  * Segment header: {magic u32, version u32, store id u64, fence u64, first LSN u64, size u32}, zeros, XXH64 (0..56)
  * at 56, zeros up to 512.
  *
@@ -39,13 +40,16 @@ import {
   GROUP_HEADER_SIZE,
   KEY_SIZE_MAX,
   LOG_HALF_SIZE,
+  NAME_SIZE_MAX,
   PART_FIRST,
   PART_HEADER_SIZE,
   PART_LAST,
   RECORD_DELETE,
+  RECORD_DROP,
   RECORD_HEADER_SIZE,
   RECORD_PUT,
   RECORD_PUT_LONG,
+  RECORD_TREE,
   RECORD_VALUE,
   SEGMENT_HEADER_SIZE,
   STATE_AREA,
@@ -64,6 +68,7 @@ const PAYLOAD_MAX: u32 = LOG_HALF_SIZE - GROUP_HEADER_SIZE;
 const PART_HEADER: u32 = PART_HEADER_SIZE;
 const RECORD_HEADER: u32 = RECORD_HEADER_SIZE;
 const KEY_MAX: u32 = KEY_SIZE_MAX;
+const NAME_MAX: u32 = NAME_SIZE_MAX;
 const VALUE_MAX: u32 = VALUE_SIZE_MAX;
 
 // --- state ---
@@ -217,7 +222,7 @@ function recordsCheck(at: usize, length: u32, count: u32): u32 {
     const kind: i32 = load<u8>(at);
     const key: u32 = load<u16>(at, 2);
     const value = load<u32>(at, 8);
-    if (kind < RECORD_PUT || kind > RECORD_VALUE || load<u8>(at, 1) != 0) return DAMAGE_KIND;
+    if (kind < RECORD_PUT || kind > RECORD_DROP || load<u8>(at, 1) != 0) return DAMAGE_KIND;
     if (key > KEY_MAX || value > VALUE_MAX) return DAMAGE_SIZE;
     if (kind == RECORD_VALUE) {
       if (key != 0 || value == 0 || value > open) return DAMAGE_CHAIN;
@@ -227,7 +232,9 @@ function recordsCheck(at: usize, length: u32, count: u32): u32 {
     } else if (kind == RECORD_PUT_LONG) {
       if (value == 0) return DAMAGE_CHAIN;
       open = value;
-    } else if (kind == RECORD_DELETE && value != 0) {
+    } else if (kind != RECORD_PUT && value != 0) {
+      return DAMAGE_SIZE;
+    } else if (kind >= RECORD_TREE && (key == 0 || key > NAME_MAX)) {
       return DAMAGE_SIZE;
     }
     const bytes = RECORD_HEADER + key + (kind == RECORD_PUT_LONG ? 0 : value);

@@ -14,6 +14,8 @@ import type { Machine } from './machine.ts';
 import { openMachine } from './open.ts';
 import { Snapshot } from './snapshot.ts';
 import type { StorageStats } from './stats.ts';
+import { checkTreeName, MAIN_NAME } from './store/tree-name.ts';
+import { Tree } from './tree.ts';
 import type { IsolationLevel } from './txn/transaction.ts';
 import { Transaction } from './txn/transaction.ts';
 import type { BackupReport } from './upkeep/backup.ts';
@@ -62,12 +64,12 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
 
   /** Engines come from `StorageEngine.open`. */
   constructor(machine: Machine) {
-    super(machine);
+    super(machine, MAIN_NAME);
     this.config = machine.config;
     this.#machine = machine;
   }
 
-  // --- transactions ---------------------------------------------------------------------------------------------
+  // --- snapshots ------------------------------------------------------------------------------------------------
 
   /**
    * A read-only view of the present state. Close it: the old pages it sees are kept as long as it is open.
@@ -75,19 +77,43 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    */
   snapshot(): Snapshot {
     const machine = this.#machine.readable();
-    const { root, store, leases, transactions } = machine;
-    const lease = leases.take();
-    const snapshot = new Snapshot({
+    const { store, leases, transactions } = machine;
+    return new Snapshot({
       trees: store.trees,
-      root,
-      lease,
+      catalog: store.catalog,
       leases,
       check: transactions.checkReadable,
       guard: (error) => machine.guard(error),
     });
-    leases.watch(snapshot, lease);
-    return snapshot;
   }
+
+  // --- named trees ----------------------------------------------------------------------------------------------
+
+  /**
+   * The tree with a name: 1 to 255 bytes of UTF-8. It need not be there: then it reads as empty, and the first put makes
+   * it. One transaction or batch may span several trees.
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CLOSED`, `STORE_FAILED`
+   */
+  tree(name: string): Tree {
+    return new Tree(this.#machine.readable(), checkTreeName(name));
+  }
+
+  /** The names of all trees there are, the default one aside, in the order of their bytes. @throws AegisError as `get` */
+  trees(): string[] {
+    return this.#machine.readable().store.catalog.names();
+  }
+
+  /**
+   * Drops a tree with all its records; resolves to whether there was one. Durable and visible as `put`. Snapshots taken
+   * before read on; a transaction that began before and wrote to it (or, if serializable, read it) gets CONFLICT. Its
+   * space is given back in the background. @throws AegisError as `put`
+   */
+  async dropTree(name: string): Promise<boolean> {
+    const { writer, config } = this.#machine.writable();
+    return writer.drop(checkTreeName(name), config.syncOnCommit);
+  }
+
+  // --- transactions ---------------------------------------------------------------------------------------------
 
   /**
    * Begins a transaction on the present state.

@@ -3,24 +3,29 @@
  * in common, each single operation a commit of its own.
  *
  * Invariants
- *   1. A method that returns a promise rejects; it never throws.
+ *   1. The tree is looked up by its name at every call: it may be made, dropped and made again in between.
+ *   2. A method that returns a promise rejects; it never throws.
  */
 import { KeyReader, type View } from './key-reader.ts';
 import type { Machine } from './machine.ts';
 import type { Bytes } from './store/range.ts';
 import type { BatchOperation } from './txn/writer.ts';
-import { MAIN_TREE } from './upkeep/recovery.ts';
 import { LATEST } from './wasm.ts';
 
 /** Ordered keys and values, in their latest state. */
 export abstract class KeySpace extends KeyReader {
   readonly #machine: Machine;
 
-  constructor(machine: Machine) {
-    const view: View = { trees: machine.store.trees, root: machine.root, epoch: LATEST };
+  readonly #name: string;
+
+  constructor(machine: Machine, name: string) {
+    const { trees, catalog } = machine.store;
+    let view: View = { trees, root: 0, epoch: LATEST };
     super({
       view: () => {
         machine.readable();
+        const root = catalog.find(name)?.root ?? 0;
+        if (root !== view.root) view = { trees, root, epoch: LATEST };
         return view;
       },
       lease: () => machine.leases.take(),
@@ -29,6 +34,7 @@ export abstract class KeySpace extends KeyReader {
       guard: (error) => machine.guard(error),
     });
     this.#machine = machine;
+    this.#name = name;
   }
 
   /**
@@ -38,36 +44,36 @@ export abstract class KeySpace extends KeyReader {
    */
   async put(key: Bytes, value: Bytes): Promise<void> {
     const { writer, config } = this.#machine.writable();
-    await writer.put(MAIN_TREE, key, value, config.syncOnCommit);
+    await writer.put(this.#name, key, value, config.syncOnCommit);
   }
 
   /** Removes a key; resolves to whether it was there. Durable and visible as `put`. @throws AegisError as `put` */
   async delete(key: Bytes): Promise<boolean> {
     const { writer, config } = this.#machine.writable();
-    return (await writer.delete(MAIN_TREE, key, config.syncOnCommit)).deleted > 0;
+    return (await writer.delete(this.#name, key, config.syncOnCommit)).deleted > 0;
   }
 
   /** Does all in one commit, in their order, or none. Durable and visible as `put`. @throws AegisError as `put` */
   async batch(operations: Iterable<BatchOperation>): Promise<void> {
     const { writer, config } = this.#machine.writable();
-    await writer.batch(MAIN_TREE, operations, config.syncOnCommit);
+    await writer.batch(this.#name, operations, config.syncOnCommit);
   }
 
   /** As `put`, blocking. @throws AegisError as `put`, `UNSUPPORTED` (the backend cannot make a file at once) */
   putSync(key: Bytes, value: Bytes): void {
     const { writer, config } = this.#machine.writable();
-    writer.putSync(MAIN_TREE, key, value, config.syncOnCommit);
+    writer.putSync(this.#name, key, value, config.syncOnCommit);
   }
 
   /** As `delete`, blocking. @throws AegisError as `putSync` */
   deleteSync(key: Bytes): boolean {
     const { writer, config } = this.#machine.writable();
-    return writer.deleteSync(MAIN_TREE, key, config.syncOnCommit).deleted > 0;
+    return writer.deleteSync(this.#name, key, config.syncOnCommit).deleted > 0;
   }
 
   /** As `batch`, blocking. @throws AegisError as `putSync` */
   batchSync(operations: Iterable<BatchOperation>): void {
     const { writer, config } = this.#machine.writable();
-    writer.batchSync(MAIN_TREE, operations, config.syncOnCommit);
+    writer.batchSync(this.#name, operations, config.syncOnCommit);
   }
 }

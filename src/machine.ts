@@ -25,14 +25,12 @@ import { Writer } from './txn/writer.ts';
 import { Checkpointer } from './upkeep/checkpoint.ts';
 import { Compactor } from './upkeep/compact.ts';
 import type { OpenedStore } from './upkeep/recovery.ts';
-import { MAIN_TREE } from './upkeep/recovery.ts';
 import { guardTrap } from './wasm.ts';
 
 export class Machine {
   readonly config: ResolvedConfig;
   readonly store: OpenedStore;
   readonly host: BackendHost;
-  readonly root: number;
   readonly pipeline: CommitPipeline;
   readonly writer: Writer;
   readonly leases: Leases;
@@ -59,8 +57,7 @@ export class Machine {
     this.#lock = lock;
     this.host = hostOf(backend);
     this.pause = pauseOf(backend);
-    this.root = store.superblock.mainRoot;
-    const { trees, pager, log, applier } = store;
+    const { trees, catalog, pager, log, applier } = store;
     const conflicts = new Conflicts(trees, () => this.pipeline.applied);
     this.leases = new Leases(pager, () => this.pipeline.applied);
     this.pipeline = new CommitPipeline({
@@ -85,12 +82,13 @@ export class Machine {
       held: () => this.#held(),
       freeLog: () => this.#freeLog(),
     });
-    this.writer = new Writer(trees, admission, this.pipeline);
+    this.writer = new Writer(trees, catalog, admission, this.pipeline);
     this.checkpointer = new Checkpointer({
       pager,
       log,
       pipeline: this.pipeline,
       superblock: store.superblock,
+      catalog,
       slot: store.slot,
       durable: store.durable,
       pause: this.pause,
@@ -100,7 +98,7 @@ export class Machine {
     this.compactor = new Compactor({
       pager,
       checkpointer: this.checkpointer,
-      roots: () => [this.root],
+      roots: () => catalog.latestRoots(),
       ensure: (pages) => {
         const own = pager.versions.hasReader ? 2 * pages : pages;
         room.ensure(own + this.pipeline.queue.pages, false);
@@ -117,8 +115,7 @@ export class Machine {
       writer: this.writer,
       conflicts,
       leases: this.leases,
-      mainTree: MAIN_TREE,
-      mainRoot: this.root,
+      catalog,
       syncOnCommit: config.syncOnCommit,
       checkReadable: () => this.checkReadable(),
       ended: () => void --this.activeTransactions,
@@ -282,6 +279,7 @@ export class Machine {
         evictions: pager.evictions,
       },
       pages: { size: core.pageSize, count: pager.pageCount },
+      trees: this.store.catalog.size,
       versions: {
         count: pager.versions.count + pager.privateVersions.count,
         openSnapshots: this.leases.count,

@@ -1,16 +1,17 @@
 /**
- * Snapshots: a read-only view of one committed state.
+ * Snapshots: a read-only view of one committed state, of all its trees.
  */
 import { AegisError } from './errors.ts';
-import { KeyReader, type View } from './key-reader.ts';
+import { KeyReader, type ReadSource } from './key-reader.ts';
+import type { Catalog } from './store/catalog.ts';
+import { checkTreeName, MAIN_NAME } from './store/tree-name.ts';
 import type { Trees } from './store/trees.ts';
 import type { Lease, Leases } from './txn/snapshot.ts';
 
 /** What a snapshot reads. */
 export interface SnapshotSource {
   readonly trees: Trees;
-  readonly root: number;
-  readonly lease: Lease;
+  readonly catalog: Catalog;
   readonly leases: Leases;
   /** Throws when the engine cannot be read any more. */
   readonly check: () => void;
@@ -18,33 +19,88 @@ export interface SnapshotSource {
   readonly guard: (error: unknown) => unknown;
 }
 
+/** What a snapshot and its trees share: they can be read as long as somebody holds one of them. */
+interface Held {
+  readonly lease: Lease;
+  sourceOf(name: string): ReadSource;
+}
+
 /** The state of the store when it was made, whatever is written since. After `close` every call answers CLOSED. */
 export class Snapshot extends KeyReader implements Disposable {
-  readonly #lease: Lease;
+  readonly #held: Held;
 
   /** Snapshots come from `snapshot()` of an engine. */
-  constructor({ trees, root, lease, leases, check, guard }: SnapshotSource) {
-    const view: View = { trees, root, epoch: lease.epoch };
-    super({
-      view: () => {
-        check();
-        if (!lease.isOpen) throw new AegisError('CLOSED', 'the snapshot is closed');
-        return view;
-      },
-      lease: () => leases.share(lease, false),
-      watch: (holder, own) => leases.watch(holder, own),
-      check,
-      guard,
-    });
-    this.#lease = lease;
+  constructor(source: SnapshotSource) {
+    const held = hold(source);
+    super(held.sourceOf(MAIN_NAME));
+    this.#held = held;
+  }
+
+  /**
+   * The tree with a name, as of this snapshot; one that was not there reads as empty.
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   */
+  tree(name: string): SnapshotTree {
+    const source = this.#held.sourceOf(checkTreeName(name));
+    source.view();
+    return new SnapshotTree(source, name);
   }
 
   /** Lets the old pages go that only this snapshot sees; idempotent. */
   close(): void {
-    this.#lease.close();
+    this.#held.lease.close();
   }
 
   [Symbol.dispose](): void {
     this.close();
   }
+}
+
+/** A named tree as a snapshot sees it. It ends with the snapshot. */
+export class SnapshotTree extends KeyReader {
+  /** What the tree is called. */
+  readonly name: string;
+
+  /** Trees of a snapshot come from its `tree()`. */
+  constructor(source: ReadSource, name: string) {
+    super(source);
+    this.name = name;
+  }
+}
+
+/** Takes the present state. */
+function hold({ trees, catalog, leases, check, guard }: SnapshotSource): Held {
+  const lease = leases.take();
+  const { epoch } = lease;
+  const before = catalog.view(epoch);
+  const checkOpen = (): void => {
+    check();
+    if (!lease.isOpen) throw new AegisError('CLOSED', 'the snapshot is closed');
+  };
+  const held: Held = {
+    lease,
+    sourceOf: (name) => {
+      let root: number | undefined;
+      const look = (): number => {
+        try {
+          return catalog.findAt(name, before)?.root ?? 0;
+        } catch (error) {
+          throw guard(error);
+        }
+      };
+      return {
+        view: () => {
+          checkOpen();
+          root ??= look();
+          return { trees, root, epoch };
+        },
+        lease: () => leases.share(held.lease, false),
+        watch: (holder, own) => leases.watch(holder, own),
+        check,
+        guard,
+      };
+    },
+  };
+  leases.watch(held, lease);
+  return held;
 }

@@ -19,6 +19,8 @@ export interface StorageStats {
     /** Pages in use by the store's trees. */
     readonly count: number;
   };
+  /** Named trees. */
+  readonly trees: number;
   readonly versions: {
     /** Old page versions kept for snapshots and for the last checkpoint. */
     readonly count: number;

@@ -16,12 +16,14 @@ const COPY_POOL_PAGES = 16;
 
 /** Verifies a store. */
 export async function verifyWhole(machine: Machine): Promise<VerifyReport> {
-  const { root, store, leases, pause, config, checkpointer } = machine.readable();
+  const { store, leases, pause, config, checkpointer } = machine.readable();
   const lease = leases.take();
+  const catalog = store.catalog.view(lease.epoch);
   try {
     return await verifyStore({
       pager: store.pager,
-      roots: [root],
+      roots: () => store.catalog.rootsAt(catalog),
+      fallback: store.catalog.ownRoots(catalog),
       epoch: lease.epoch,
       release: () => lease.close(),
       durable: checkpointer,
@@ -56,6 +58,7 @@ export async function backUpWhole(machine: Machine, target: string | StorageBack
     log: store.log,
     pipeline,
     superblock: checkpointer.superblock,
+    catalog: store.catalog,
     target: place,
     targetConfig,
     take: () => leases.take(),

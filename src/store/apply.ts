@@ -2,10 +2,22 @@
  * Applying records to the store's trees: the one way committed changes reach a page, for a commit just made durable
  * and for one replayed from the log.
  *
+ * Records that make or drop a tree go to the catalog. A key deleted from a tree that was never made is no change.
+ *
  * A long value may be spread over several calls; between its pieces nothing else is applied.
  */
-import { LONG, OK, RECORD_HEADER_SIZE, RECORD_PUT, RECORD_PUT_LONG } from '../../assembly/layout.ts';
+import {
+  LONG,
+  OK,
+  RECORD_DELETE,
+  RECORD_HEADER_SIZE,
+  RECORD_PUT,
+  RECORD_PUT_LONG,
+  RECORD_TREE,
+} from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../errors.ts';
+import { besideDamage } from './beside-damage.ts';
+import type { Catalog } from './catalog.ts';
 import type { Trees } from './trees.ts';
 
 /** A long value whose pieces are still coming. */
@@ -18,12 +30,12 @@ interface LongValue {
 
 export class Applier {
   readonly #trees: Trees;
-  readonly #rootOf: (tree: number) => number | undefined;
+  readonly #catalog: Catalog;
   #long: LongValue | undefined;
 
-  constructor(trees: Trees, rootOf: (tree: number) => number | undefined) {
+  constructor(trees: Trees, catalog: Catalog) {
     this.#trees = trees;
-    this.#rootOf = rootOf;
+    this.#catalog = catalog;
   }
 
   /** Applies the records from `from` to `end` in linear memory; answers how many keys were removed. */
@@ -34,8 +46,16 @@ export class Applier {
     let deleted = 0;
     while (at < end) {
       const tree = x.recordTree(at);
-      const root = this.#root(tree);
-      const status = this.#besideDamage(() =>
+      if (x.recordKind(at) >= RECORD_TREE) {
+        at = this.#applyName(tree, at);
+        continue;
+      }
+      const root = this.#catalog.rootOf(tree);
+      if (root === undefined) {
+        at = this.#passOver(tree, at);
+        continue;
+      }
+      const status = besideDamage(pager.core, () =>
         pager.run(() => {
           const answer = x.recordsApply(root, tree, at, end, false);
           if (x.applyAt() !== at) pager.release();
@@ -51,22 +71,29 @@ export class Applier {
     return deleted;
   }
 
-  /**
-   * A delete may look for a neighbour to merge its leaf with. A neighbour that cannot be read must not stop a commit
-   * that is durable, nor its replay: then the leaf stays as it is.
-   */
-  #besideDamage(work: () => number): number {
+  /** A record that makes or drops a tree; answers where the next record begins. */
+  #applyName(tree: number, at: number): number {
     const { x } = this.#trees.pager.core;
-    try {
-      return work();
-    } catch (error) {
-      if (!(error instanceof AegisError) || (error.code !== 'CORRUPTION' && error.code !== 'IO_ERROR'))
-        throw error;
-      x.mergesSet(false);
-      return work();
-    } finally {
-      x.mergesSet(true);
+    const name = this.#nameIn(at);
+    if (x.recordKind(at) === RECORD_TREE) this.#catalog.create(name, tree);
+    else this.#catalog.drop(name, tree);
+    return x.recordEnd(at);
+  }
+
+  #nameIn(at: number): Uint8Array {
+    const { x, u8 } = this.#trees.pager.core;
+    const name = at + RECORD_HEADER_SIZE;
+    return u8.slice(name, name + x.recordKeyBytes(at));
+  }
+
+  /** A record of a tree that does not exist; answers where the next one begins. */
+  #passOver(tree: number, at: number): number {
+    const { x } = this.#trees.pager.core;
+    if (x.recordKind(at) !== RECORD_DELETE) {
+      throw new AegisError('CORRUPTION', `the log names tree ${tree}, which does not exist`);
     }
+    this.#catalog.noteId(tree);
+    return x.recordEnd(at);
   }
 
   /** Reads in the leaves that records will change, so that damage refuses a commit instead of stopping it halfway. */
@@ -76,7 +103,13 @@ export class Applier {
     let at = from;
     while (at < end) {
       const tree = x.recordTree(at);
-      const root = this.#root(tree);
+      const makesOrDrops = x.recordKind(at) >= RECORD_TREE;
+      if (makesOrDrops) this.#catalog.touch(this.#nameIn(at), tree);
+      const root = makesOrDrops ? undefined : this.#catalog.rootOf(tree);
+      if (root === undefined) {
+        at = x.recordEnd(at);
+        continue;
+      }
       pager.run(() => {
         const answer = x.recordsTouch(root, tree, at, end);
         if (x.applyAt() !== at) pager.release();
@@ -84,13 +117,6 @@ export class Applier {
         return answer;
       });
     }
-  }
-
-  #root(tree: number): number {
-    const root = this.#rootOf(tree);
-    if (root === undefined)
-      throw new AegisError('CORRUPTION', `the log names tree ${tree}, which does not exist`);
-    return root;
   }
 
   /** A record whose value goes to an overflow chain; answers where the next record begins. */

@@ -7,7 +7,9 @@
  *   2. From validation to sequence nothing else runs: callers validate in the same turn.
  *   3. The pages a commit will change have been read before it is logged, as far as they fit in the pool: damage
  *      refuses the commit instead of stopping the apply of one that is durable.
- *   4. Once a commit has its sequence nothing of its admission can fail: its notes, which may need frames, come
+ *   4. A commit that is to be alone (it drops a tree) is let in when no other is on its way, and none behind it until it
+ *      is applied: so every other finds names in the state it will be applied to.
+ *   5. Once a commit has its sequence nothing of its admission can fail: its notes, which may need frames, come
  *      before, and last of all, since a caller that has to try again is validated against them.
  */
 import {
@@ -35,6 +37,8 @@ export interface CommitSize {
   readonly bytes: number;
   /** Pages that its keys and values can fill; 0: it only deletes. */
   readonly pages: number;
+  /** Trees that it writes to, the default one aside. */
+  readonly named: number;
 }
 
 /** How a commit is to be made. */
@@ -43,6 +47,8 @@ export interface CommitWay {
   readonly sync: boolean;
   /** The caller cannot wait for a promise. */
   readonly blocking: boolean;
+  /** It changes what names mean: nothing else is on its way beside it. */
+  readonly alone?: boolean;
 }
 
 /** What admission works with. */
@@ -79,6 +85,7 @@ export class Admission {
     if (pipeline.failure) throw pipeline.failure;
     const { x } = trees.pager.core;
     const { queue } = pipeline;
+    if (how.alone ? !pipeline.isIdle : queue.isBarred) return undefined;
     const half = queue.filling;
     const limit = half.base + GROUP_HEADER_SIZE + pipeline.maxPayload - 8;
     const from = half.at + PART_HEADER_SIZE;
@@ -90,7 +97,8 @@ export class Admission {
     room.ensure((noted ? 2 * pages : pages) + queue.pages, size.pages === 0);
     if (!this.#logRoom(to - half.base, queue.unwritten + 1, how)) return undefined;
     if (noted) this.#noteNext((note) => note(from, to));
-    const commit = this.#commit(half, { from, to, pages, sync: how.sync, done, noted });
+    const alone = how.alone === true;
+    const commit = this.#commit(half, { from, to, pages, sync: how.sync, done, noted, alone });
     half.at = x.partSeal(half.at, to, PART_FIRST | PART_LAST, commit.sequence, x.recordsCount(from, to));
     queue.push(commit);
     return commit;
@@ -139,11 +147,13 @@ export class Admission {
       sync: boolean;
       done: Done;
       noted: boolean;
+      alone?: boolean;
       writes?: WriteSet;
     },
   ): Commit {
     return {
       writes: undefined,
+      alone: false,
       ...given,
       sync: given.sync && this.#parts.log !== undefined,
       sequence: this.#parts.pipeline.takeSequence(),

@@ -13,13 +13,20 @@
  *      *stamps*: a sequence and how many were taken back so far, which never serves twice. What is left behind can
  *      only cause a needless CONFLICT, and only for transactions that began before the failure or while commits from
  *      before it are queued.
+ *   3. Trees are noted by their ids. That one is made or dropped is noted under its name: who read nothing because
+ *      there was no such tree conflicts with the first, who read or wrote it with the second.
  */
-import { OUT_AREA } from '../../assembly/layout.ts';
+import { KEY_AREA, OUT_AREA, RECORD_HEADER_SIZE, RECORD_TREE } from '../../assembly/layout.ts';
 import { PrivateTree } from '../store/private-tree.ts';
 import type { Bound } from '../store/range.ts';
 import { RANGE_END_INCLUSIVE, RANGE_START_INCLUSIVE } from '../store/range.ts';
 import type { Trees } from '../store/trees.ts';
 import { LATEST } from '../wasm.ts';
+
+/** Stands in notes for the tree whose keys are the names of trees that were made. */
+export const NAMES_MADE = 0;
+/** The same for trees that were dropped. */
+export const NAMES_DROPPED = 0xffffffff;
 
 /** A range of keys somebody has read. */
 export interface ReadRange {
@@ -99,6 +106,11 @@ export class Conflicts {
     const { x } = pager.core;
     for (let at = from; at < end; ) {
       const tree = x.recordTree(at);
+      if (x.recordKind(at) >= RECORD_TREE) {
+        this.#noteName(at, stamp);
+        at = x.recordEnd(at);
+        continue;
+      }
       const notes = this.#notesFor(tree, stamp);
       pager.run(() => {
         const status = x.recordsNote(notes, tree, at, end, stamp);
@@ -107,6 +119,14 @@ export class Conflicts {
         return status;
       });
     }
+  }
+
+  /** Notes the name in a record that makes or drops a tree. */
+  #noteName(at: number, stamp: number): void {
+    const { pager } = this.#trees;
+    const { x } = pager.core;
+    const notes = this.#notesFor(x.recordKind(at) === RECORD_TREE ? NAMES_MADE : NAMES_DROPPED, stamp);
+    pager.run(() => x.notePut(notes, at + RECORD_HEADER_SIZE, x.recordKeyBytes(at), stamp));
   }
 
   /** The tree that notes for a tree of the store go to; `stamp` is the highest that will be noted. */
@@ -126,6 +146,11 @@ export class Conflicts {
       this.#noted(this.#current, tree, key, keyLength, stamp) ||
       this.#noted(this.#older, tree, key, keyLength, stamp)
     );
+  }
+
+  /** Whether the tree with a name was dropped after a stamp. */
+  wasDropped(name: Uint8Array, stamp: number): boolean {
+    return this.keyChanged(NAMES_DROPPED, KEY_AREA, this.#trees.setKey(name), stamp);
   }
 
   /** Whether any key of a range was committed after a stamp. */

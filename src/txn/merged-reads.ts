@@ -1,7 +1,7 @@
 /**
  * Reads of many records in a transaction: what its snapshot has of one tree, with its own writes merged in.
  *
- * `own` is the private tree of its writes to that tree, if there is one; `root` and `epoch` are of the snapshot.
+ * `own` is the private tree of its writes to that tree, if there is one; `root` (0: there is no such tree) and `epoch` are of the snapshot.
  */
 import type { PrivateTree } from '../store/private-tree.ts';
 import type { Bytes, Range } from '../store/range.ts';
@@ -30,10 +30,16 @@ export function getManyMerged(
   const missing: number[] = [];
   for (const [i, value] of values.entries()) if (value === undefined) missing.push(i);
   const asked = missing.map((i) => keys[i] as Bytes);
-  const found = trees.getMany(root, epoch, asked);
+  const found = root === 0 ? absent(trees, asked) : trees.getMany(root, epoch, asked);
   for (const [i, value] of found.entries()) values[missing[i] as number] = value;
   for (const key of asked) onRead(key);
   return values.map((value) => (value === TOMBSTONE ? undefined : value));
+}
+
+/** Looks up keys where there is no tree; they are checked all the same. */
+function absent(trees: Trees, keys: readonly Bytes[]): undefined[] {
+  for (const key of keys) trees.setKey(key);
+  return new Array<undefined>(keys.length).fill(undefined);
 }
 
 /** How many records own writes add to a range, or take from it; the range's limit aside. */
@@ -43,7 +49,7 @@ export function ownSurplus({ trees, root, epoch, own }: MergedTree, { lower, upp
   const reader = new RangeReader(trees, own.root, LATEST, whole);
   let surplus = 0;
   while (reader.advance(0xffffffff, true)) {
-    const there = trees.has(root, epoch, trees.setKey(reader.key())) === true;
+    const there = root !== 0 && trees.has(root, epoch, trees.setKey(reader.key())) === true;
     if (reader.isTombstone()) surplus -= there ? 1 : 0;
     else surplus += there ? 0 : 1;
   }

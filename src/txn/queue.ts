@@ -56,6 +56,8 @@ export interface Commit extends Committed {
   readonly writes: WriteSet | undefined;
   /** Pages it can dirty, at the most. */
   readonly pages: number;
+  /** Nothing is queued behind it. */
+  readonly alone: boolean;
   end: number;
   written: boolean;
   /** Whether its keys are noted for open transactions. */
@@ -108,6 +110,11 @@ export class CommitQueue {
   /** The oldest commit. */
   get first(): Commit | undefined {
     return this.#commits[this.#head];
+  }
+
+  /** Whether nothing may be queued: a commit that must be alone is. */
+  get isBarred(): boolean {
+    return this.first?.alone === true;
   }
 
   /** Whether a written commit waits for a sync. */

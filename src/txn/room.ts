@@ -16,6 +16,8 @@ import type { Pager } from '../store/pager.ts';
 
 /** Pages above the leaves that one commit can dirty or make: paths and their splits. */
 const PATH_PAGES = 24;
+/** The same for each named tree that it writes to. */
+const TREE_PATH_PAGES = 8;
 /** Pages left for deletes when there is no more space: one delete and the checkpoint after it. */
 const RESERVE_PAGES = 40;
 /** Grown ahead of the need, so that a small commit does not pay for a write of its own. */
@@ -34,9 +36,10 @@ export class Room {
   }
 
   /** Most pages that a commit can dirty: its leaves, a split for each, and what its bytes fill. */
-  pagesFor(size: { readonly operations: number; readonly pages: number }): number {
+  pagesFor(size: { readonly operations: number; readonly pages: number; readonly named?: number }): number {
     const leaves = Math.min(size.operations, this.#pager.pageCount);
-    const pages = 2 * leaves + Math.ceil(size.pages) + PATH_PAGES;
+    const paths = PATH_PAGES + TREE_PATH_PAGES * (size.named ?? 0);
+    const pages = 2 * leaves + Math.ceil(size.pages) + paths;
     // With a reader open every page changed may leave its old bytes behind as well.
     return this.#pager.versions.hasReader ? pages * 2 : pages;
   }

@@ -40,9 +40,9 @@ interface Level {
   readonly node: SnapshotNode;
   readonly counters: Counters;
   /** Trees of the store that the transaction had written to. */
-  readonly written: ReadonlySet<number>;
+  readonly written: ReadonlySet<string>;
   /** Keys written since, by tree of the store. */
-  readonly changed: Map<number, PrivateTree>;
+  readonly changed: Map<string, PrivateTree>;
   older: Level | undefined;
   newer: Level | undefined;
   isOpen: boolean;
@@ -75,8 +75,8 @@ export class Savepoints {
 
   /** Takes a savepoint. */
   take(): Savepoint {
-    const written = new Set<number>();
-    for (const [tree, own] of this.#writes.trees) if (own.root !== 0) written.add(tree);
+    const written = new Set<string>();
+    for (const { name, keys } of this.#writes.trees) if (keys.root !== 0) written.add(name);
     const level: Level = {
       node: this.#trees.pager.takePrivateSnapshot(),
       counters: this.#writes.counters,
@@ -116,8 +116,7 @@ export class Savepoints {
     for (let one = this.#newest; one; one = one === level ? undefined : one.older) {
       for (const [tree, keys] of one.changed) if (level.written.has(tree)) this.#restore(tree, keys, level);
     }
-    for (const tree of [...this.#writes.trees.keys()])
-      if (!level.written.has(tree)) this.#writes.forget(tree);
+    for (const { name } of [...this.#writes.trees]) if (!level.written.has(name)) this.#writes.forget(name);
     this.#writes.counters = level.counters;
     while (this.#newest && this.#newest !== level) this.#end(this.#newest);
     clear(level);
@@ -141,12 +140,12 @@ export class Savepoints {
     while (this.#newest) this.#end(this.#newest);
   }
 
-  #note(tree: number, key: Uint8Array): void {
+  #note(tree: string, key: Uint8Array): void {
     const level = this.#newest;
     if (level?.written.has(tree)) keysOf(this.#trees, level, tree).put(key, NOTHING);
   }
 
-  #restore(tree: number, keys: PrivateTree, { node }: Level): void {
+  #restore(tree: string, keys: PrivateTree, { node }: Level): void {
     const own = this.#writes.tree(tree);
     const { u8 } = this.#trees.pager.core;
     keys.walk((key, keyLength) => {
@@ -156,7 +155,7 @@ export class Savepoints {
   }
 
   /** The smaller set goes into the larger one. */
-  #mergeKeys(tree: number, keys: PrivateTree, older: Level): void {
+  #mergeKeys(tree: string, keys: PrivateTree, older: Level): void {
     if (!older.written.has(tree)) return;
     const there = keysOf(this.#trees, older, tree);
     const [small, large] = there.pageCount < keys.pageCount ? [there, keys] : [keys, there];
@@ -185,7 +184,7 @@ export class Savepoints {
 }
 
 /** The set of keys of a tree that were written since a savepoint. */
-function keysOf(trees: Trees, level: Level, tree: number): PrivateTree {
+function keysOf(trees: Trees, level: Level, tree: string): PrivateTree {
   let keys = level.changed.get(tree);
   if (!keys) {
     keys = new PrivateTree(trees);

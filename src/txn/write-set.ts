@@ -3,6 +3,9 @@
  *
  * The same packing serves three times: to read in the leaves a commit will change, to write the log, and, for a
  * commit too large to keep, to apply it.
+ *
+ * Trees are known by their names until a commit is admitted: then `resolve` gives each the id it has now, or will have
+ * when this commit makes it. A tree is made by its first put; deletions alone make none.
  */
 import {
   GROUP_HEADER_SIZE,
@@ -12,9 +15,11 @@ import {
   RECORD_HEADER_SIZE,
   RECORD_PUT,
   RECORD_PUT_LONG,
+  RECORD_TREE,
   RECORD_VALUE,
 } from '../../assembly/layout.ts';
 import { invariant } from '../errors.ts';
+import { CATALOG_RECORD_MAX, type Catalog } from '../store/catalog.ts';
 import {
   META_CHAINED,
   META_TOMBSTONE,
@@ -22,6 +27,7 @@ import {
   storedBytes,
   valueLengthOf,
 } from '../store/private-tree.ts';
+import { MAIN_NAME, MAIN_TREE, nameBytes } from '../store/tree-name.ts';
 import type { Trees } from '../store/trees.ts';
 import { LATEST } from '../wasm.ts';
 
@@ -39,38 +45,80 @@ export function pagesFilled(keyLength: number, valueLength: number, pageSize: nu
   return valueLength > pageSize / 8 ? inLeaf + Math.ceil(valueLength / (pageSize - 64)) : inLeaf;
 }
 
-/** How much there is in a write set, at the most. */
+/** How much was written, at the most; what trees may have to be made for it comes on top. */
 export interface Counters {
   readonly operations: number;
   readonly bytes: number;
   readonly pages: number;
 }
 
+/** Pages that making a tree can fill: its root, its record in the catalog and a split there. */
+export function pagesOfTree(pageSize: number): number {
+  return 2 + pagesFilled(CATALOG_RECORD_MAX, 0, pageSize);
+}
+
+/** Packs the record that makes a tree; answers where the next record begins. */
+export function packTree(trees: Trees, at: number, name: Uint8Array, id: number): number {
+  const { x, u8 } = trees.pager.core;
+  u8.set(name, at + RECORD_HEADER_SIZE);
+  return x.recordSeal(at, RECORD_TREE, id, name.length, 0);
+}
+
+/** What is going to be changed in one tree. */
+export interface TreeWrites {
+  readonly name: string;
+  /** The name as it is logged. */
+  readonly bytes: Uint8Array;
+  readonly keys: PrivateTree;
+  /** Whether anything was put, taken back or not. */
+  hasPut: boolean;
+  /** Id of the tree, once resolved. */
+  id: number;
+  /** Whether the tree has to be made. */
+  isNew: boolean;
+}
+
 export class WriteSet {
   readonly #trees: Trees;
-  readonly #byTree = new Map<number, PrivateTree>();
-  /** Operations so far; an upper bound of the records. */
-  operations = 0;
-  /** Bytes of the records, at the most. */
-  bytes = 0;
-  /** Pages they can fill, at the most. */
-  pages = 0;
+  readonly #byName = new Map<string, TreeWrites>();
+  #counters: Counters = { operations: 0, bytes: 0, pages: 0 };
   /** Hears of each key before it is written. */
-  beforeWrite: ((tree: number, key: Uint8Array) => void) | undefined;
+  beforeWrite: ((tree: string, key: Uint8Array) => void) | undefined;
 
   constructor(trees: Trees) {
     this.#trees = trees;
   }
 
-  get counters(): Counters {
-    const { operations, bytes, pages } = this;
-    return { operations, bytes, pages };
+  /** Operations so far; an upper bound of the records. */
+  get operations(): number {
+    return this.#counters.operations;
   }
 
-  set counters({ operations, bytes, pages }: Counters) {
-    this.operations = operations;
-    this.bytes = bytes;
-    this.pages = pages;
+  /** Bytes of the records, at the most. */
+  get bytes(): number {
+    let { bytes } = this.#counters;
+    for (const own of this.#named()) bytes += recordBytes(own.bytes.length, 0);
+    return bytes;
+  }
+
+  /** Pages they can fill, at the most. */
+  get pages(): number {
+    let { pages } = this.#counters;
+    for (const { hasPut } of this.#named()) if (hasPut) pages += pagesOfTree(this.#trees.pager.core.pageSize);
+    return pages;
+  }
+
+  /** Trees that it writes to, the default one aside. */
+  get named(): number {
+    return this.#byName.size - Number(this.#byName.has(MAIN_NAME));
+  }
+
+  get counters(): Counters {
+    return this.#counters;
+  }
+
+  set counters(counters: Counters) {
+    this.#counters = counters;
   }
 
   get isEmpty(): boolean {
@@ -78,47 +126,71 @@ export class WriteSet {
   }
 
   /** The private tree for a tree of the store, if anything was written there. */
-  tree(tree: number): PrivateTree | undefined {
-    return this.#byTree.get(tree);
+  tree(name: string): PrivateTree | undefined {
+    return this.#byName.get(name)?.keys;
   }
 
-  get trees(): ReadonlyMap<number, PrivateTree> {
-    return this.#byTree;
+  /** What is going to be changed, tree by tree. */
+  get trees(): Iterable<TreeWrites> {
+    return this.#byName.values();
   }
 
-  put(tree: number, key: Uint8Array, value: Uint8Array): void {
-    this.beforeWrite?.(tree, key);
-    this.#of(tree).put(key, value);
-    this.#count(key.length, value.length);
-    this.pages += pagesFilled(key.length, value.length, this.#trees.pager.core.pageSize);
+  put(name: string, key: Uint8Array, value: Uint8Array): void {
+    this.beforeWrite?.(name, key);
+    const own = this.#of(name);
+    own.hasPut = true;
+    own.keys.put(key, value);
+    this.#count(
+      key.length,
+      value.length,
+      pagesFilled(key.length, value.length, this.#trees.pager.core.pageSize),
+    );
   }
 
-  delete(tree: number, key: Uint8Array): void {
-    this.beforeWrite?.(tree, key);
-    this.#of(tree).bury(key);
-    this.#count(key.length, 0);
+  delete(name: string, key: Uint8Array): void {
+    this.beforeWrite?.(name, key);
+    this.#of(name).keys.bury(key);
+    this.#count(key.length, 0, 0);
   }
 
   /** Takes back everything written to a tree of the store; the counters are the caller's. */
-  forget(tree: number): void {
-    this.#byTree.get(tree)?.drop();
-    this.#byTree.delete(tree);
+  forget(name: string): void {
+    this.#byName.get(name)?.keys.drop();
+    this.#byName.delete(name);
   }
 
-  #of(tree: number): PrivateTree {
-    let own = this.#byTree.get(tree);
+  /** Gives every tree the id that it has now. Throws CORRUPTION, IO_ERROR, OUT_OF_SPACE. */
+  resolve(catalog: Catalog): void {
+    for (const own of this.#byName.values()) {
+      own.id = catalog.idOf(own.name);
+      own.isNew = own.hasPut && !catalog.isMade(own.id) && holdsPut(own.keys);
+    }
+  }
+
+  *#named(): Generator<TreeWrites> {
+    for (const own of this.#byName.values()) if (own.name !== MAIN_NAME) yield own;
+  }
+
+  #of(name: string): TreeWrites {
+    let own = this.#byName.get(name);
     if (!own) {
-      own = new PrivateTree(this.#trees);
-      this.#byTree.set(tree, own);
+      const keys = new PrivateTree(this.#trees);
+      own = { name, bytes: nameBytes(name), keys, hasPut: false, id: MAIN_TREE, isNew: false };
+      this.#byName.set(name, own);
     }
     return own;
   }
 
-  #count(keyLength: number, valueLength: number): void {
-    ++this.operations;
+  #count(keyLength: number, valueLength: number, pages: number): void {
     // A long value has a record of its own for every page of its chain, with header and padding.
     const pieces = Math.ceil(valueLength / this.#trees.pager.core.x.chainPageCapacity());
-    this.bytes += recordBytes(keyLength, valueLength) + (1 + pieces) * (RECORD_HEADER_SIZE + 4);
+    const bytes = recordBytes(keyLength, valueLength) + (1 + pieces) * (RECORD_HEADER_SIZE + 4);
+    const before = this.#counters;
+    this.#counters = {
+      operations: before.operations + 1,
+      bytes: before.bytes + bytes,
+      pages: before.pages + pages,
+    };
   }
 
   /**
@@ -135,8 +207,13 @@ export class WriteSet {
       at = start;
       records = 0;
     };
-    for (const [tree, own] of this.#byTree) {
-      own.walk((key, keyLength, meta, value) => {
+    for (const { id: tree, isNew, bytes: name, keys } of this.#byName.values()) {
+      if (isNew) {
+        if (at + recordBytes(name.length, 0) > limit) flush(false);
+        at = packTree(this.#trees, at, name, tree);
+        ++records;
+      }
+      keys.walk((key, keyLength, meta, value) => {
         const chained = (meta & META_CHAINED) !== 0;
         const stored = chained ? 0 : storedBytes(meta);
         if (at + recordBytes(keyLength, stored) > limit) flush(false);
@@ -183,9 +260,19 @@ export class WriteSet {
 
   /** Frees what the write set takes. */
   drop(): void {
-    for (const own of this.#byTree.values()) own.drop();
-    this.#byTree.clear();
+    for (const { keys } of this.#byName.values()) keys.drop();
+    this.#byName.clear();
   }
+}
+
+/** Whether anything is put in a write set's tree: deletions alone make no tree. */
+function holdsPut(keys: PrivateTree): boolean {
+  let found = false;
+  keys.walk((_key, _length, meta) => {
+    found = (meta & META_TOMBSTONE) === 0;
+    return !found;
+  });
+  return found;
 }
 
 /** Where the records of a group's only part begin, in the half of the log area at `base`. */

@@ -226,12 +226,15 @@ class Backup {
     check();
     const config = { ...targetConfig, readOnly: true, createIfMissing: false };
     try {
-      const { pager, superblock } = await openStore({ backend: target, host: hostOf(target), config });
+      const store = await openStore({ backend: target, host: hostOf(target), config });
+      const { pager, superblock, catalog } = store;
       try {
         const snapshot = pager.takeSnapshot();
+        const trees = catalog.view(snapshot.epoch);
         const report = await verifyStore({
           pager,
-          roots: [superblock.mainRoot],
+          roots: () => catalog.rootsAt(trees),
+          fallback: catalog.ownRoots(trees),
           epoch: snapshot.epoch,
           release: () => pager.releaseSnapshot(snapshot),
           durable: { superblock, unsettled: undefined },

@@ -23,6 +23,7 @@
 import { VICTIM_AREA, VICTIM_CAPACITY } from '../../assembly/layout.ts';
 import type { BackendFile } from '../backend/backend.ts';
 import { AegisError, causedBy } from '../errors.ts';
+import type { CatalogState } from '../store/catalog.ts';
 import type { Place } from '../store/directory.ts';
 import type { Pager } from '../store/pager.ts';
 import type { Superblock } from '../store/superblock.ts';
@@ -61,6 +62,8 @@ export interface CheckpointParts {
   readonly pipeline: Commits;
   /** The durable superblock and the slot it was written to last. */
   readonly superblock: Superblock;
+  /** What the next superblock says of trees. */
+  readonly catalog: { readonly state: CatalogState };
   readonly slot: number;
   /** Snapshot of the durable checkpoint. */
   readonly durable: SnapshotNode;
@@ -231,11 +234,11 @@ export class Checkpointer {
   }
 
   *#steps(): Generator<Step, CheckpointData> {
-    const { pager, pipeline, log } = this.#parts;
+    const { pager, pipeline, log, catalog } = this.#parts;
     const { directory, blocks } = pager;
     this.checkFence();
     const snapshot = pager.takeSnapshot();
-    const moment = momentOf({ pager, pipeline, superblock: this.#superblock }, snapshot.epoch);
+    const moment = momentOf({ pager, pipeline, catalog, superblock: this.#superblock }, snapshot.epoch);
     const { sequence, lsn, chunkCount } = moment;
     const changed = directory.takeChanged(snapshot.epoch);
     const fresh: Place[] = [];

@@ -2,6 +2,7 @@
  * What a superblock says of one moment of a store: taken in the same turn as a snapshot, so that numbers, roots and
  * the place in the log belong to the pages that the snapshot sees, whatever is written afterwards.
  */
+import type { CatalogState } from '../store/catalog.ts';
 import type { Pager } from '../store/pager.ts';
 import type { Superblock } from '../store/superblock.ts';
 import type { LogPosition } from '../wal/log.ts';
@@ -26,13 +27,16 @@ export interface MomentParts {
   readonly pager: Pager;
   readonly pipeline: { readonly applied: number; readonly replayPosition: LogPosition };
   readonly superblock: Superblock;
+  /** What is to be said of trees. */
+  readonly catalog: { readonly state: CatalogState };
 }
 
 /** The present moment, of which a snapshot was just taken. */
-export function momentOf({ pager, pipeline, superblock }: MomentParts, epoch: number): Moment {
+export function momentOf({ pager, pipeline, superblock, catalog }: MomentParts, epoch: number): Moment {
   const { nextPage, directory } = pager;
   const { lsn, link } = pipeline.replayPosition;
-  const { mainRoot, catalogRoot, nextTree, nextBlock } = superblock;
+  const { mainRoot, nextBlock } = superblock;
+  const { catalogRoot, nextTree } = catalog.state;
   return {
     epoch,
     sequence: pipeline.applied,

@@ -7,7 +7,7 @@
  *   4. a new fence, higher than any seen
  *   5. the accepted tail of the log is written again and synced
  *   6. the slot that was read is written again, unchanged, and synced; so is the other one; then both, with the new fence
- *   7. the log is replayed into memory; commits the checkpoint holds are skipped
+ *   7. the catalog of named trees is read and the log replayed into memory; commits the checkpoint holds are skipped
  *   8. a first checkpoint follows in the background
  *
  * Running it twice, or dying inside it, changes nothing: until step 6 the same bytes go to the same places, and step 6
@@ -24,11 +24,13 @@ import type { ResolvedConfig } from '../config.ts';
 import { AegisError, invariant } from '../errors.ts';
 import { Applier } from '../store/apply.ts';
 import { BlockStore, DATA_FILE } from '../store/blocks.ts';
+import { Catalog } from '../store/catalog.ts';
 import { Directory, NOWHERE } from '../store/directory.ts';
 import { Extents } from '../store/extents.ts';
 import { Pager } from '../store/pager.ts';
 import type { Superblock } from '../store/superblock.ts';
 import { FIRST_DATA_UNIT, LAST_SLOT, writeSuperblock } from '../store/superblock.ts';
+import { MAIN_TREE } from '../store/tree-name.ts';
 import { Trees } from '../store/trees.ts';
 import type { SnapshotNode } from '../store/versions.ts';
 import type { Log, LogPosition } from '../wal/log.ts';
@@ -42,8 +44,6 @@ import type { FoundStore } from './find-store.ts';
 import { findStore, logNamesOf } from './find-store.ts';
 import { OverlayFile } from './overlay.ts';
 
-/** Tree id of the default tree. */
-export const MAIN_TREE = 1;
 /** Page number of the default tree's root in a new store. */
 const MAIN_ROOT = 1;
 
@@ -52,6 +52,7 @@ export interface OpenedStore {
   readonly core: Core;
   readonly pager: Pager;
   readonly trees: Trees;
+  readonly catalog: Catalog;
   readonly applier: Applier;
   readonly log: Log | undefined;
   readonly superblock: Superblock;
@@ -169,6 +170,7 @@ interface Assembled {
   readonly core: Core;
   readonly pager: Pager;
   readonly trees: Trees;
+  readonly catalog: Catalog;
   readonly applier: Applier;
 }
 
@@ -187,8 +189,8 @@ function assemble(options: OpenOptions, file: BackendFile, superblock: Superbloc
   const directory = new Directory(superblock.pageSize);
   const pager = new Pager(core, blocks, directory, superblock.nextPage);
   const trees = new Trees(pager);
-  const applier = new Applier(trees, (tree) => (tree === MAIN_TREE ? superblock.mainRoot : undefined));
-  return { core, pager, trees, applier };
+  const catalog = new Catalog(trees, superblock.mainRoot, superblock);
+  return { core, pager, trees, catalog, applier: new Applier(trees, catalog) };
 }
 
 // --- an existing store ----------------------------------------------------------------------------------------
@@ -221,6 +223,7 @@ async function recover(
       parts.pager.blocks.cutTail();
     }
     const durable = parts.pager.versions.startDurable(superblock.epoch);
+    parts.catalog.load();
     const sequence = scan ? replay(options, parts, superblock, scan) : superblock.sequence;
     const log = wanted ? await openLog(options, parts.core, current, fence, scan) : undefined;
     if (!log) scan?.close();

@@ -36,7 +36,10 @@ export interface VerifyReport {
 /** What a verification works with. */
 export interface VerifyParts {
   readonly pager: Pager;
-  readonly roots: readonly number[];
+  /** Roots of all trees in the snapshot. Throws CORRUPTION when they cannot be told, and IO_ERROR. */
+  readonly roots: () => readonly number[];
+  /** Those that are known all the same: the walk will find what is wrong. */
+  readonly fallback: readonly number[];
   /** Snapshot to walk. */
   readonly epoch: number;
   /** Ends the snapshot. */
@@ -82,10 +85,19 @@ export async function verifyStore(parts: VerifyParts): Promise<VerifyReport> {
   };
 }
 
+function rootsOf({ roots, fallback }: VerifyParts, findings: Findings): readonly number[] {
+  try {
+    return roots();
+  } catch (error) {
+    findings.addError(error);
+    return fallback;
+  }
+}
+
 /** Everything that goes in slices. */
 function* stepsOf(parts: VerifyParts, walk: TreeWalk, slice: number, findings: Findings): Generator<void> {
-  const { pager, durable, roots, readOnly } = parts;
-  for (const root of roots) yield* walk.walk(root);
+  const { pager, durable, readOnly } = parts;
+  for (const root of rootsOf(parts, findings)) yield* walk.walk(root);
   yield* walk.unreached();
   parts.release();
   auditSlots(pager, durable, readOnly, findings);

@@ -6,7 +6,15 @@ import { beforeEach, expect, onTestFinished, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { StorageEngine } from '../../src/engine.ts';
 import type { AegisErrorCode } from '../../src/errors.ts';
-import { Savepoint, type Scan, type Snapshot, type Transaction } from '../../src/index.ts';
+import {
+  Savepoint,
+  type Scan,
+  type Snapshot,
+  type SnapshotTree,
+  type Transaction,
+  type TransactionTree,
+  Tree,
+} from '../../src/index.ts';
 import { refused, rejected } from '../support/refused.ts';
 
 let backend: MemoryBackend;
@@ -38,7 +46,17 @@ function methodsOf(object: object, ...without: string[]): string[] {
 type Calls<T> = Record<string, (one: T) => unknown>;
 
 /** Methods that answer with a promise, and so reject. */
-const PROMISES = ['put', 'delete', 'batch', 'transaction', 'checkpoint', 'verify'];
+const PROMISES = [
+  'put',
+  'delete',
+  'batch',
+  'transaction',
+  'dropTree',
+  'checkpoint',
+  'compact',
+  'backup',
+  'verify',
+];
 
 const ENGINE_CALLS: Calls<StorageEngine> = {
   get: (one) => one.get('a'),
@@ -48,6 +66,9 @@ const ENGINE_CALLS: Calls<StorageEngine> = {
   scan: (one) => one.scan(),
   count: (one) => one.count(),
   snapshot: (one) => one.snapshot(),
+  tree: (one) => one.tree('a'),
+  trees: (one) => one.trees(),
+  dropTree: (one) => one.dropTree('a'),
   put: (one) => one.put('a', 'x'),
   delete: (one) => one.delete('a'),
   batch: (one) => one.batch([{ type: 'put', key: 'a', value: 'x' }]),
@@ -58,17 +79,37 @@ const ENGINE_CALLS: Calls<StorageEngine> = {
   transaction: (one) => one.transaction((tx) => tx.put('a', 'x')),
   checkpoint: (one) => one.checkpoint(),
   compact: (one) => one.compact(),
+  backup: (one) => one.backup(new MemoryBackend()),
   verify: (one) => one.verify(),
   stats: (one) => one.stats(),
 };
 
-const SNAPSHOT_CALLS: Calls<Snapshot> = {
+const READER_CALLS: Calls<Snapshot | SnapshotTree | Tree> = {
   get: (one) => one.get('a'),
   getString: (one) => one.getString('a'),
   getMany: (one) => one.getMany(['a']),
   has: (one) => one.has('a'),
   scan: (one) => one.scan(),
   count: (one) => one.count(),
+};
+
+const SNAPSHOT_CALLS: Calls<Snapshot> = { ...READER_CALLS, tree: (one) => one.tree('a') };
+
+const TREE_CALLS: Calls<Tree> = {
+  ...(READER_CALLS as Calls<Tree>),
+  put: (one) => one.put('a', 'x'),
+  delete: (one) => one.delete('a'),
+  batch: (one) => one.batch([{ type: 'put', key: 'a', value: 'x' }]),
+  putSync: (one) => one.putSync('a', 'x'),
+  deleteSync: (one) => one.deleteSync('a'),
+  batchSync: (one) => one.batchSync([{ type: 'put', key: 'a', value: 'x' }]),
+};
+
+const TRANSACTION_TREE_CALLS: Calls<TransactionTree> = {
+  ...(READER_CALLS as unknown as Calls<TransactionTree>),
+  put: (one) => one.put('a', 'x'),
+  delete: (one) => one.delete('a'),
+  deleteRange: (one) => one.deleteRange({}),
 };
 
 const TRANSACTION_CALLS: Calls<Transaction> = {
@@ -78,12 +119,13 @@ const TRANSACTION_CALLS: Calls<Transaction> = {
   deleteRange: (one) => one.deleteRange({}),
   savepoint: (one) => one.savepoint(),
   rollbackTo: (one) => one.rollbackTo(new Savepoint(1)),
+  tree: (one) => one.tree('a'),
   commit: (one) => one.commit(),
   commitSync: (one) => one.commitSync(),
 };
 
 async function expectRefused<T>(calls: Calls<T>, one: T, code: AegisErrorCode): Promise<void> {
-  const promises = one instanceof StorageEngine ? PROMISES : ['commit'];
+  const promises = one instanceof StorageEngine || one instanceof Tree ? PROMISES : ['commit'];
   for (const [name, call] of Object.entries(calls)) {
     if (promises.includes(name)) await rejected(code, () => call(one) as Promise<unknown>);
     else await refused(code, () => call(one));
@@ -105,6 +147,9 @@ test('finished: the tables name every method there is', () => {
   expect(Object.keys(SNAPSHOT_CALLS).sort()).toEqual(methodsOf(snapshot, 'constructor', 'close'));
   const tx = engine.beginTransaction();
   expect(Object.keys(TRANSACTION_CALLS).sort()).toEqual(methodsOf(tx, 'constructor', 'abort'));
+  expect(Object.keys(TREE_CALLS).sort()).toEqual(methodsOf(engine.tree('a'), 'constructor'));
+  expect(Object.keys(READER_CALLS).sort()).toEqual(methodsOf(snapshot.tree('a'), 'constructor'));
+  expect(Object.keys(TRANSACTION_TREE_CALLS).sort()).toEqual(methodsOf(tx.tree('a'), 'constructor'));
 });
 
 test('finished: a closed engine answers CLOSED to every call, and closes again', async () => {
@@ -115,9 +160,13 @@ test('finished: a closed engine answers CLOSED to every call, and closes again',
   const tx = engine.beginTransaction();
   tx.put('a', 'never');
   const inner = tx.scan();
+  const trees = [engine.tree('t'), snapshot.tree('t'), tx.tree('t')] as const;
   await engine.close();
   await expectRefused(ENGINE_CALLS, engine, 'CLOSED');
   await expectRefused(SNAPSHOT_CALLS, snapshot, 'CLOSED');
+  await expectRefused(TREE_CALLS, trees[0], 'CLOSED');
+  await expectRefused(READER_CALLS, trees[1], 'CLOSED');
+  await expectRefused(TRANSACTION_TREE_CALLS, trees[2], 'TRANSACTION_FINISHED');
   for (const open of [scan, inner]) {
     await refused('CLOSED', () => open.next());
     await refused('CLOSED', () => open.nextMany(1));
@@ -149,9 +198,11 @@ test('finished: a closing engine takes nothing more, and finishes what it took b
 test('finished: a closed snapshot answers CLOSED, and its scans go on', async () => {
   const snapshot = engine.snapshot();
   const scan = snapshot.scan();
+  const tree = snapshot.tree('a');
   snapshot.close();
   snapshot.close();
   await expectRefused(SNAPSHOT_CALLS, snapshot, 'CLOSED');
+  await expectRefused(READER_CALLS, tree, 'CLOSED');
   await engine.put('a', 'changed');
   expect(scan.nextMany(5).map(([, value]) => new TextDecoder().decode(value))).toEqual([
     'value a',
@@ -198,9 +249,11 @@ test.each(ENDINGS)('finished: a transaction that was %s takes no call', async (w
   for (const writes of [true, false]) {
     const tx = engine.beginTransaction({ isolation: writes ? 'serializable' : 'snapshot' });
     if (writes) tx.put('d', 'value d');
+    const tree = tx.tree('a');
     await end(tx);
     expect(tx.state).toBe(isCommitted ? 'committed' : 'aborted');
     await expectRefused(TRANSACTION_CALLS, tx, 'TRANSACTION_FINISHED');
+    await expectRefused(TRANSACTION_TREE_CALLS, tree, 'TRANSACTION_FINISHED');
     if (isCommitted) await refused('TRANSACTION_FINISHED', () => tx.abort());
     else tx.abort();
     tx[Symbol.dispose]();

@@ -9,6 +9,8 @@ export interface SeededBug {
 }
 
 const TRANSACTION = 'txn/transaction.ts';
+const SPACE = 'txn/transaction-space.ts';
+const CONTEXT = 'txn/context.ts';
 
 export const seededBugs: readonly SeededBug[] = [
   {
@@ -64,9 +66,9 @@ export const seededBugs: readonly SeededBug[] = [
     inLists: true,
     patches: [
       {
-        file: TRANSACTION,
-        from: 'const value = this.#parts.trees.get(this.#parts.mainRoot, this.#lease.epoch, length);\n    this.#readKey(key);',
-        to: 'const value = this.#parts.trees.get(this.#parts.mainRoot, this.#lease.epoch, length);\n    if (value !== undefined) this.#readKey(key);',
+        file: SPACE,
+        from: 'const value = root === 0 ? undefined : trees.get(root, this.#context.lease.epoch, length);\n    this.#readKey(key);',
+        to: 'const value = root === 0 ? undefined : trees.get(root, this.#context.lease.epoch, length);\n    if (value !== undefined) this.#readKey(key);',
       },
     ],
   },
@@ -76,9 +78,9 @@ export const seededBugs: readonly SeededBug[] = [
     inLists: true,
     patches: [
       {
-        file: TRANSACTION,
-        from: 'this.#holdings.writes.put(this.#parts.mainTree, bytes, valueBytes(value));',
-        to: 'this.#holdings.reads?.forget(bytes); this.#holdings.writes.put(this.#parts.mainTree, bytes, valueBytes(value));',
+        file: SPACE,
+        from: 'this.#context.holdings.writes.put(this.#name, bytes, valueBytes(value));',
+        to: 'this.#context.holdings.reads?.forget(bytes); this.#context.holdings.writes.put(this.#name, bytes, valueBytes(value));',
       },
       {
         file: 'txn/read-set.ts',
@@ -96,8 +98,8 @@ export const seededBugs: readonly SeededBug[] = [
     inLists: false,
     patches: [
       {
-        file: TRANSACTION,
-        from: 'this.#holdings.reads?.addRange(mainTree, range.lower, range.upper);',
+        file: SPACE,
+        from: 'if (id !== 0) holdings.reads?.addRange(id, range.lower, range.upper);',
         to: '',
       },
     ],
@@ -107,9 +109,9 @@ export const seededBugs: readonly SeededBug[] = [
     inLists: false,
     patches: [
       {
-        file: TRANSACTION,
-        from: 'const found = this.#parts.trees.has(this.#parts.mainRoot, this.#lease.epoch, length);\n    this.#readKey(key);',
-        to: 'const found = this.#parts.trees.has(this.#parts.mainRoot, this.#lease.epoch, length);',
+        file: SPACE,
+        from: 'const found = root !== 0 && trees.has(root, this.#context.lease.epoch, length);\n    this.#readKey(key);',
+        to: 'const found = root !== 0 && trees.has(root, this.#context.lease.epoch, length);',
       },
     ],
   },
@@ -118,12 +120,12 @@ export const seededBugs: readonly SeededBug[] = [
     inLists: false,
     patches: [
       {
-        file: TRANSACTION,
+        file: SPACE,
         from: 'noted.lower = range.reverse ? (reached ?? range.lower) : range.lower;',
         to: 'noted.lower = range.lower;',
       },
       {
-        file: TRANSACTION,
+        file: SPACE,
         from: 'noted.upper = range.reverse ? range.upper : (reached ?? range.upper);',
         to: 'noted.upper = reached ?? range.upper;',
       },
@@ -135,8 +137,8 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: TRANSACTION,
-        from: 'own.walk((key, keyLength) => {\n        if (!conflicts.keyChanged',
-        to: 'own.walk((key, keyLength, meta) => {\n        if (meta & 0x80000000) return true;\n        if (!conflicts.keyChanged',
+        from: 'keys.walk((key, keyLength) => {\n        if (!conflicts.keyChanged',
+        to: 'keys.walk((key, keyLength, meta) => {\n        if (meta & 0x80000000) return true;\n        if (!conflicts.keyChanged',
       },
     ],
   },
@@ -146,8 +148,8 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: 'txn/writer.ts',
-        from: 'return this.#admission.queue((at) => this.#pack(operations, at), size, how, done);',
-        to: 'return this.#admission.queue((at) => this.#pack(operations, at), size, { ...how, blind: true }, done);',
+        from: 'return this.#admission.queue((at) => this.#pack(operations, ids, at), size, how, done);',
+        to: 'return this.#admission.queue((at) => this.#pack(operations, ids, at), size, { ...how, blind: true }, done);',
       },
       {
         file: 'txn/admission.ts',
@@ -164,14 +166,14 @@ export const seededBugs: readonly SeededBug[] = [
   {
     name: 'queued commits are not noted for a transaction that begins',
     inLists: true,
-    patches: [{ file: TRANSACTION, from: 'parts.admission.noteQueued();', to: '' }],
+    patches: [{ file: CONTEXT, from: 'parts.admission.noteQueued();', to: '' }],
   },
   {
     name: 'queued commits count as seen by a transaction that begins',
     inLists: true,
     patches: [
       {
-        file: TRANSACTION,
+        file: CONTEXT,
         from: 'this.sequence = parts.pipeline.applied;',
         to: 'this.sequence = parts.pipeline.nextSequence - 1;',
       },
@@ -251,13 +253,12 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: TRANSACTION,
-        from: "    this.#state = 'aborted';\n    this.#lease.close();\n  }\n\n  /** Aborts if still active. */",
-        to: `    if (this.#state === 'active' && !this.#holdings.writes.isEmpty) {
+        from: '    this.#context.abort();\n  }\n\n  /** Aborts if still active. */',
+        to: `    if (this.#context.state === 'active' && !this.#context.holdings.writes.isEmpty) {
           this.commit().catch(() => undefined);
           return;
         }
-        this.#state = 'aborted';
-        this.#lease.close();
+        this.#context.abort();
       }
 
       /** Aborts if still active. */`,
@@ -269,12 +270,12 @@ export const seededBugs: readonly SeededBug[] = [
     inLists: true,
     patches: [
       {
-        file: TRANSACTION,
-        from: 'this.#holdings.writes.put(this.#parts.mainTree, bytes, valueBytes(value));',
-        to: `if (this.id % 8 === 0) {
-          this.#parts.writer.put(this.#parts.mainTree, bytes, valueBytes(value), false).catch(() => undefined);
+        file: SPACE,
+        from: 'this.#context.holdings.writes.put(this.#name, bytes, valueBytes(value));',
+        to: `if (this.#context.lease.sequence % 8 === 0) {
+          this.#context.parts.writer.put(this.#name, bytes, valueBytes(value), false).catch(() => undefined);
         }
-        this.#holdings.writes.put(this.#parts.mainTree, bytes, valueBytes(value));`,
+        this.#context.holdings.writes.put(this.#name, bytes, valueBytes(value));`,
       },
     ],
   },
@@ -283,10 +284,10 @@ export const seededBugs: readonly SeededBug[] = [
     inLists: true,
     patches: [
       {
-        file: TRANSACTION,
-        from: 'const value = this.#parts.trees.get(this.#parts.mainRoot, this.#lease.epoch, length);',
-        to: `const epoch = this.id % 8 === 0 ? 2 ** 53 : this.#lease.epoch;
-          const value = this.#parts.trees.get(this.#parts.mainRoot, epoch, length);`,
+        file: SPACE,
+        from: 'const value = root === 0 ? undefined : trees.get(root, this.#context.lease.epoch, length);',
+        to: `const epoch = this.#context.lease.sequence % 8 === 0 ? 2 ** 53 : this.#context.lease.epoch;
+          const value = root === 0 ? undefined : trees.get(root, epoch, length);`,
       },
     ],
   },
@@ -305,6 +306,6 @@ export const seededBugs: readonly SeededBug[] = [
   {
     name: 'a scan does not show own writes',
     inLists: true,
-    patches: [{ file: TRANSACTION, from: 'const ownRoot = this.#own?.root ?? 0;', to: 'const ownRoot = 0;' }],
+    patches: [{ file: SPACE, from: 'const ownRoot = this.#own?.root ?? 0;', to: 'const ownRoot = 0;' }],
   },
 ];

@@ -5,6 +5,7 @@ import type { Mutant } from './mutant.ts';
 const COMMIT = 'src/txn/commit.ts';
 const ADMISSION = 'src/txn/admission.ts';
 const TRANSACTION = 'src/txn/transaction.ts';
+const SPACE = 'src/txn/transaction-space.ts';
 const VERSIONS = 'src/store/versions.ts';
 const PAGER = 'src/store/pager.ts';
 const CORE_VERSIONS = 'assembly/versions.ts';
@@ -198,7 +199,7 @@ export const commitMutants: readonly Mutant[] = [
     file: ADMISSION,
     edits: [
       [
-        'if (noted) this.#noteNext((note) => note(from, to));\n    const commit = this.#commit(half, { from, to, pages, sync: how.sync, done, noted });',
+        'if (noted) this.#noteNext((note) => note(from, to));\n    const alone = how.alone === true;\n    const commit = this.#commit(half, { from, to, pages, sync: how.sync, done, noted, alone });',
         `const commit = this.#commit(half, { from, to, pages, sync: how.sync, noted: true, done: (error) => {
           if (noted) this.#note(commit);
           done(error);
@@ -227,19 +228,19 @@ export const commitMutants: readonly Mutant[] = [
   },
   {
     name: 'M28 a counted range is not noted',
-    file: TRANSACTION,
-    edits: [['this.#holdings.reads?.addRange(mainTree, range.lower, range.upper);', '']],
+    file: SPACE,
+    edits: [['if (id !== 0) holdings.reads?.addRange(id, range.lower, range.upper);', '']],
     killer: conflicts(/notes a count/),
   },
   {
     name: 'M28 a scanned range is noted as far as its first records only',
-    file: TRANSACTION,
+    file: SPACE,
     edits: [['noted ??= reads.addRange', 'if (noted) return;\n      noted = reads.addRange']],
     killer: conflicts(/a long scan/),
   },
   {
     name: 'M29 keys that were not there are not noted',
-    file: TRANSACTION,
+    file: SPACE,
     edits: [
       [
         '    this.#readKey(key);\n    return value as Uint8Array | undefined;',
@@ -250,7 +251,7 @@ export const commitMutants: readonly Mutant[] = [
   },
   {
     name: 'M29 keys that were only asked for are not noted',
-    file: TRANSACTION,
+    file: SPACE,
     edits: [['    this.#readKey(key);\n    return found === true;', '    return found === true;']],
     killer: conflicts(/notes whether/),
   },

@@ -4,13 +4,15 @@ import type { Mutant } from './mutant.ts';
 
 const SAVEPOINT = 'src/txn/savepoint.ts';
 const TRANSACTION = 'src/txn/transaction.ts';
+const SPACE = 'src/txn/transaction-space.ts';
 
 /** deleteRange with a scan that reads one of its two sources only. */
 function deletesOnly(root: string, ownRoot: string): readonly [string, string] {
   return [
     'for (const key of this.#scan(resolved).keys())',
-    `const { trees, mainRoot, leases, checkReadable: check } = this.#parts;
-      const lease = leases.share(this.#lease, true);
+    `const { trees, leases, checkReadable: check } = this.#context.parts;
+      const { root: mainRoot } = this.#target;
+      const lease = leases.share(this.#context.lease, true);
       const scan = new Scan({ trees, root: ${root}, ownRoot: ${ownRoot}, lease, range: resolved, check });
       for (const key of scan.keys())`,
   ];
@@ -65,7 +67,7 @@ export const savepointMutants: readonly Mutant[] = [
   },
   {
     name: 'savepoints: what fails midway can be committed',
-    file: TRANSACTION,
+    file: 'src/txn/context.ts',
     edits: [
       [
         '    } catch (error) {\n      this.abort();\n      throw error;',
@@ -79,27 +81,27 @@ export const savepointMutants: readonly Mutant[] = [
     file: TRANSACTION,
     edits: [
       [
-        'this.#whole(() => savepoints.rollback(level));',
-        'this.#holdings.reads?.drop();\n    this.#whole(() => savepoints.rollback(level));',
+        'this.#context.whole(() => savepoints.rollback(level));',
+        'this.#context.holdings.reads?.drop();\n    this.#context.whole(() => savepoints.rollback(level));',
       ],
     ],
     killer: savepoints(/what was read since/),
   },
   {
     name: 'deleteRange: own records are left',
-    file: TRANSACTION,
+    file: SPACE,
     edits: [deletesOnly('mainRoot', '0')],
     killer: ranges(/deleteRange: it removes/),
   },
   {
     name: 'deleteRange: only own records are deleted',
-    file: TRANSACTION,
+    file: SPACE,
     edits: [deletesOnly('0', 'this.#own?.root ?? 0')],
     killer: ranges(/deleteRange: it removes/),
   },
   {
     name: 'deleteRange: values are read on the way',
-    file: TRANSACTION,
+    file: SPACE,
     edits: [['for (const key of this.#scan(resolved).keys())', 'for (const [key] of this.#scan(resolved))']],
     killer: ranges(/values are not read/),
   },

@@ -15,7 +15,10 @@ const source = join(import.meta.dirname, '../../src');
 export const PUBLIC_CLASSES = {
   StorageEngine: 'engine.ts',
   Transaction: 'txn/transaction.ts',
+  TransactionTree: 'txn/transaction-tree.ts',
+  Tree: 'tree.ts',
   Snapshot: 'snapshot.ts',
+  SnapshotTree: 'snapshot.ts',
   Scan: 'txn/scan.ts',
 } as const;
 
@@ -24,6 +27,7 @@ export type PublicClass = keyof typeof PUBLIC_CLASSES;
 const BASE_CLASSES: Readonly<Record<string, string>> = {
   KeyReader: 'key-reader.ts',
   KeySpace: 'key-space.ts',
+  TransactionSpace: 'txn/transaction-space.ts',
 };
 
 const METHOD =

@@ -6,9 +6,11 @@
 import type { StorageConfig } from '../../src/config.ts';
 import { StorageEngine } from '../../src/engine.ts';
 import { AegisError, type AegisErrorCode } from '../../src/errors.ts';
-import { Snapshot } from '../../src/snapshot.ts';
+import { Snapshot, SnapshotTree } from '../../src/snapshot.ts';
+import { Tree } from '../../src/tree.ts';
 import { Scan } from '../../src/txn/scan.ts';
 import { Transaction } from '../../src/txn/transaction.ts';
+import { TransactionTree } from '../../src/txn/transaction-tree.ts';
 import { allCodes, documentedCodes, PUBLIC_CLASSES, type PublicClass } from './documented.ts';
 
 const CODES: ReadonlySet<string> = new Set(allCodes());
@@ -19,7 +21,10 @@ const DOCUMENTED = new Map(
 const CLASSES = [
   ['StorageEngine', StorageEngine],
   ['Transaction', Transaction],
+  ['TransactionTree', TransactionTree],
+  ['Tree', Tree],
   ['Snapshot', Snapshot],
+  ['SnapshotTree', SnapshotTree],
   ['Scan', Scan],
 ] as const;
 

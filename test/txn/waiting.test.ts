@@ -46,6 +46,8 @@ test('admission: nothing is let into a store that has failed', () => {
   const admission = new Admission({ pipeline: { failure } } as unknown as AdmissionParts);
   const how = { sync: true, blocking: true };
   const done = () => undefined;
-  expect(() => admission.queue(() => 0, { operations: 1, bytes: 1, pages: 1 }, how, done)).toThrow(failure);
+  expect(() => admission.queue(() => 0, { operations: 1, bytes: 1, pages: 1, named: 0 }, how, done)).toThrow(
+    failure,
+  );
   expect(() => admission.queueLarge({} as WriteSet, how, done)).toThrow(failure);
 });

@@ -33,7 +33,7 @@ export async function openBare(
     ...options,
   });
   const store = await openStore({ backend, host: runtimeHost, config });
-  const { pager, trees, superblock, slot, durable } = store;
+  const { pager, trees, catalog, superblock, slot, durable } = store;
   onTestFinished(() => pager.blocks.file.close());
   const checkpointer = new Checkpointer({
     pager,
@@ -45,6 +45,7 @@ export async function openBare(
       failure: undefined,
     },
     superblock,
+    catalog,
     slot,
     durable,
     pause: () => Promise.resolve(),
@@ -70,7 +71,8 @@ export async function openBare(
       };
       return verifyStore({
         pager,
-        roots: [root],
+        roots: () => [root],
+        fallback: [root],
         epoch: node.epoch,
         release,
         durable: checkpointer,

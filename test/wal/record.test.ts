@@ -12,11 +12,14 @@ import {
   KEY_SIZE_MAX,
   LOG_AREA,
   LOG_HALF_SIZE,
+  NAME_SIZE_MAX,
   PART_FIRST,
   PART_LAST,
   RECORD_DELETE,
+  RECORD_DROP,
   RECORD_PUT,
   RECORD_PUT_LONG,
+  RECORD_TREE,
   RECORD_VALUE,
   SEGMENT_HEADER_SIZE,
 } from '../../assembly/layout.ts';
@@ -183,6 +186,8 @@ describe.each(['release', 'debug'] as const)('%s build', (target) => {
     ['a commit without records', [part([])]],
     ['puts and deletes', [part([put, { kind: RECORD_DELETE, key }, put])]],
     ['an empty key and an empty value', [part([{ kind: RECORD_PUT }])]],
+    ['trees that begin and end', [part([{ kind: RECORD_TREE, key }, put, { kind: RECORD_DROP, key }])]],
+    ['the longest name', [part([{ kind: RECORD_TREE, key: new Uint8Array(NAME_SIZE_MAX) }])]],
     ['the longest key', [part([{ kind: RECORD_DELETE, key: new Uint8Array(KEY_SIZE_MAX) }])]],
     ['a long value in pieces', [part([longPut(30), piece(10), piece(20), put])]],
     ['the beginning of a long value', [part([put, longPut(30), piece(10)], PART_FIRST)]],
@@ -198,7 +203,15 @@ describe.each(['release', 'debug'] as const)('%s build', (target) => {
   });
 
   test.each<[string, TestPart[], number]>([
-    ['an unknown kind', [part([{ kind: 5, key }])], DAMAGE_KIND],
+    ['an unknown kind', [part([{ kind: RECORD_DROP + 1, key }])], DAMAGE_KIND],
+    ['a tree without a name', [part([{ kind: RECORD_TREE }])], DAMAGE_SIZE],
+    [
+      'a name longer than any',
+      [part([{ kind: RECORD_DROP, key: new Uint8Array(NAME_SIZE_MAX + 1) }])],
+      DAMAGE_SIZE,
+    ],
+    ['a tree with a value', [part([{ kind: RECORD_TREE, key, valueLength: 1 }])], DAMAGE_SIZE],
+    ['a tree inside a long value', [part([longPut(9), { kind: RECORD_TREE, key }])], DAMAGE_CHAIN],
     ['kind 0', [part([{ kind: 0, key }])], DAMAGE_KIND],
     [
       'a key longer than any',

@@ -1,0 +1,151 @@
+/**
+ * What a transaction and its trees share: the snapshot they read, what was written and read so far, and whether the
+ * transaction still goes on.
+ *
+ * Invariants
+ *   1. The snapshot is given back once: when the transaction ends, when the engine closes, or when nobody can reach
+ *      the transaction or one of its trees any more. What is told then must not refer to either of them.
+ *   2. What a name stands for in the snapshot is looked up once; it cannot change.
+ */
+import { AegisError } from '../errors.ts';
+import type { Catalog, CatalogView } from '../store/catalog.ts';
+import { MAIN_NAME, nameBytes } from '../store/tree-name.ts';
+import type { Trees } from '../store/trees.ts';
+import type { Admission } from './admission.ts';
+import type { CommitPipeline } from './commit.ts';
+import { type Conflicts, NAMES_DROPPED, NAMES_MADE } from './conflicts.ts';
+import { ReadSet } from './read-set.ts';
+import { Savepoints } from './savepoint.ts';
+import type { Lease, Leases } from './snapshot.ts';
+import { WriteSet } from './write-set.ts';
+import type { Writer } from './writer.ts';
+
+/** What a transaction is checked for when it commits. */
+export type IsolationLevel = 'snapshot' | 'serializable';
+
+/** Where a transaction is in its life. */
+export type TransactionState = 'active' | 'committing' | 'committed' | 'aborted';
+
+/** What transactions work with. */
+export interface TransactionParts {
+  readonly trees: Trees;
+  readonly catalog: Catalog;
+  readonly pipeline: CommitPipeline;
+  readonly admission: Admission;
+  readonly writer: Writer;
+  readonly conflicts: Conflicts;
+  readonly leases: Leases;
+  readonly syncOnCommit: boolean;
+  /** Throws when the engine cannot be read any more. */
+  readonly checkReadable: () => void;
+  /** Called once when a transaction ends. */
+  readonly ended: (committed: boolean) => void;
+}
+
+/** A tree as a transaction's snapshot sees it. */
+export interface TreeTarget {
+  /** 0: there is none. */
+  readonly id: number;
+  readonly root: number;
+}
+
+const NO_TREE: TreeTarget = { id: 0, root: 0 };
+
+/** What a transaction holds, apart from the object its user holds: the collector may take that one first. */
+class Holdings {
+  readonly #parts: TransactionParts;
+  readonly sequence: number;
+  /** What its commit is validated with (conflicts.ts). */
+  readonly stamp: number;
+  readonly isReadOnly: boolean;
+  readonly writes: WriteSet;
+  readonly reads: ReadSet | undefined;
+  readonly savepoints: Savepoints;
+  /** The write set is on its way to the store and no longer ours to drop. */
+  handedOver = false;
+  committed = false;
+
+  constructor(parts: TransactionParts, isolation: IsolationLevel, readOnly: boolean) {
+    this.#parts = parts;
+    this.isReadOnly = readOnly;
+    this.sequence = parts.pipeline.applied;
+    this.writes = new WriteSet(parts.trees);
+    this.savepoints = new Savepoints(parts.trees, this.writes);
+    this.reads = isolation === 'serializable' && !readOnly ? new ReadSet(parts.trees) : undefined;
+    if (!readOnly) parts.admission.noteQueued();
+    this.stamp = readOnly ? 0 : parts.conflicts.begin(this.sequence);
+  }
+
+  /** The snapshot is given back: nothing can be read or validated any more. */
+  release(): void {
+    this.reads?.drop();
+    this.savepoints.drop();
+    if (!this.handedOver) this.writes.drop();
+    if (!this.isReadOnly) this.#parts.conflicts.end(this.stamp);
+    this.#parts.ended(this.committed);
+  }
+}
+
+export class TransactionContext {
+  readonly parts: TransactionParts;
+  readonly holdings: Holdings;
+  readonly lease: Lease;
+  state: TransactionState = 'active';
+  readonly #view: CatalogView;
+  readonly #targets = new Map<string, TreeTarget>();
+
+  constructor(parts: TransactionParts, isolation: IsolationLevel, readOnly: boolean) {
+    this.parts = parts;
+    const holdings = new Holdings(parts, isolation, readOnly);
+    this.holdings = holdings;
+    this.lease = parts.leases.take(() => holdings.release());
+    this.#view = parts.catalog.view(this.lease.epoch);
+    this.#targets.set(MAIN_NAME, parts.catalog.find(MAIN_NAME) as TreeTarget);
+    parts.leases.watch(this, this.lease);
+  }
+
+  /** Throws when nothing can be read. */
+  checkActive(): void {
+    if (this.state !== 'active')
+      throw new AegisError('TRANSACTION_FINISHED', `the transaction is ${this.state}`);
+    this.parts.checkReadable();
+    if (!this.lease.isOpen) throw new AegisError('TRANSACTION_FINISHED', 'the transaction is aborted');
+  }
+
+  /** Throws when nothing can be written. */
+  checkWritable(): void {
+    this.checkActive();
+    if (this.holdings.isReadOnly)
+      throw new AegisError('READ_ONLY', 'the transaction was begun for reading only');
+  }
+
+  /** Gives everything up; idempotent. Throws TRANSACTION_FINISHED when it was committed. */
+  abort(): void {
+    if (this.state === 'committed' || this.state === 'committing') {
+      throw new AegisError('TRANSACTION_FINISHED', `the transaction is ${this.state}`);
+    }
+    this.state = 'aborted';
+    this.lease.close();
+  }
+
+  /** Does what must not stay half done. */
+  whole(change: () => void): void {
+    try {
+      change();
+    } catch (error) {
+      this.abort();
+      throw error;
+    }
+  }
+
+  /** The tree with a name in the snapshot; that it is there, or not, counts as read. */
+  target(name: string): TreeTarget {
+    let target = this.#targets.get(name);
+    if (!target) {
+      target = this.parts.catalog.findAt(name, this.#view) ?? NO_TREE;
+      this.holdings.reads?.addKey(target.id === 0 ? NAMES_MADE : NAMES_DROPPED, nameBytes(name));
+      this.#targets.set(name, target);
+    }
+    return target;
+  }
+}

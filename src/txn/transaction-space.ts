@@ -1,0 +1,164 @@
+/**
+ * A key space inside a transaction: its snapshot with own writes merged in. The default tree of the transaction and
+ * its named trees have these methods in common.
+ */
+import { invalid } from '../errors.ts';
+import type { Bytes, Range, RangeOptions } from '../store/range.ts';
+import { OPEN_BOUND, resolveRange } from '../store/range.ts';
+import { checkKeyList, decodeString, TOMBSTONE, valueBytes } from '../store/trees.ts';
+import type { TransactionContext } from './context.ts';
+import type { MergedTree } from './merged-reads.ts';
+import { getManyMerged, ownSurplus } from './merged-reads.ts';
+import type { ReadSet } from './read-set.ts';
+import { Scan } from './scan.ts';
+import type { WriteSet } from './write-set.ts';
+
+/** Ordered keys and values as a transaction sees them. */
+export abstract class TransactionSpace {
+  readonly #context: TransactionContext;
+  readonly #name: string;
+
+  constructor(context: TransactionContext, name: string) {
+    this.#context = context;
+    this.#name = name;
+  }
+
+  // --- reading --------------------------------------------------------------------------------------------------
+
+  /**
+   * Reads a key. @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`,
+   *   `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`
+   */
+  get(key: Bytes): Uint8Array | undefined {
+    this.#context.checkActive();
+    const { trees } = this.#context.parts;
+    const { root } = this.#target;
+    const length = trees.setKey(key);
+    const own = this.#own?.get(length);
+    if (own !== undefined) return own === TOMBSTONE ? undefined : own;
+    const value = root === 0 ? undefined : trees.get(root, this.#context.lease.epoch, length);
+    this.#readKey(key);
+    return value as Uint8Array | undefined;
+  }
+
+  /** As `get`, as text: a byte order mark is kept, invalid UTF-8 shows as U+FFFD. @throws AegisError as `get` */
+  getString(key: Bytes): string | undefined {
+    const value = this.get(key);
+    return value && decodeString(value);
+  }
+
+  /** Reads many keys in one go, faster than one by one; absent ones are undefined. @throws AegisError as `get` */
+  getMany(keys: readonly Bytes[]): (Uint8Array | undefined)[] {
+    this.#context.checkActive();
+    checkKeyList(keys);
+    return getManyMerged(this.#merged, keys, (key) => this.#readKey(key));
+  }
+
+  /** Whether a key is there. @throws AegisError as `get` */
+  has(key: Bytes): boolean {
+    this.#context.checkActive();
+    const { trees } = this.#context.parts;
+    const { root } = this.#target;
+    const length = trees.setKey(key);
+    const own = this.#own?.has(length);
+    if (own) return own === true;
+    const found = root !== 0 && trees.has(root, this.#context.lease.epoch, length);
+    this.#readKey(key);
+    return found === true;
+  }
+
+  /** The records of a range, own writes as of this call included: a loop may write. @throws AegisError as `get` */
+  scan(options?: RangeOptions): Scan {
+    this.#context.checkActive();
+    return this.#scan(resolveRange(this.#context.parts.trees, options));
+  }
+
+  /** Number of the records of a range; goes no further than to its limit. @throws AegisError as `get` */
+  count(options?: RangeOptions): number {
+    this.#context.checkActive();
+    const { holdings, lease, parts } = this.#context;
+    const range = resolveRange(parts.trees, options);
+    if (range.limit !== Number.POSITIVE_INFINITY && (this.#own || holdings.reads)) {
+      let count = 0;
+      for (const _ of this.#scan(range).keys()) ++count;
+      return count;
+    }
+    const { id, root } = this.#target;
+    if (id !== 0) holdings.reads?.addRange(id, range.lower, range.upper);
+    return parts.trees.countRange(root, lease.epoch, range) + ownSurplus(this.#merged, range);
+  }
+
+  #scan(range: Range): Scan {
+    const { trees, leases, checkReadable } = this.#context.parts;
+    const { id, root } = this.#target;
+    const ownRoot = this.#own?.root ?? 0;
+    const lease = leases.share(this.#context.lease, ownRoot !== 0);
+    const onRead = id === 0 ? undefined : this.#rangeNoter(id, range);
+    const scan = new Scan({ trees, root, ownRoot, lease, range, check: checkReadable, onRead });
+    leases.watch(scan, lease);
+    return scan;
+  }
+
+  /** Notes a scanned range as it grows, for `serializable`. */
+  #rangeNoter(tree: number, range: Range): ((last: Uint8Array | undefined) => void) | undefined {
+    const { reads } = this.#context.holdings;
+    if (!reads || range.limit === 0) return undefined;
+    let noted: ReturnType<ReadSet['addRange']> | undefined;
+    return (last) => {
+      noted ??= reads.addRange(tree, range.reverse ? range.upper : range.lower, OPEN_BOUND);
+      const reached = last && { key: last, inclusive: true };
+      noted.lower = range.reverse ? (reached ?? range.lower) : range.lower;
+      noted.upper = range.reverse ? range.upper : (reached ?? range.upper);
+    };
+  }
+
+  get #merged(): MergedTree {
+    const { lease, parts } = this.#context;
+    return { trees: parts.trees, root: this.#target.root, epoch: lease.epoch, own: this.#own };
+  }
+
+  get #target(): ReturnType<TransactionContext['target']> {
+    return this.#context.target(this.#name);
+  }
+
+  get #own(): ReturnType<WriteSet['tree']> {
+    return this.#context.holdings.writes.tree(this.#name);
+  }
+
+  /** Notes a key read; of a tree that is not there its name says it all. */
+  #readKey(key: Bytes): void {
+    const { holdings, parts } = this.#context;
+    if (!holdings.reads) return;
+    const { id } = this.#target;
+    if (id !== 0) holdings.reads.addKey(id, parts.trees.keyBytes(key));
+  }
+
+  // --- writing --------------------------------------------------------------------------------------------------
+
+  /** Writes a key, for this transaction until it commits. @throws AegisError as `get`, `READ_ONLY` */
+  put(key: Bytes, value: Bytes): void {
+    this.#context.checkWritable();
+    const bytes = this.#context.parts.trees.keyBytes(key);
+    this.#context.holdings.writes.put(this.#name, bytes, valueBytes(value));
+  }
+
+  /** Removes a key, for this transaction until it commits. @throws AegisError as `put` */
+  delete(key: Bytes): void {
+    this.#context.checkWritable();
+    this.#context.holdings.writes.delete(this.#name, this.#context.parts.trees.keyBytes(key));
+  }
+  /**
+   * Removes the records of a range, own writes included, for this transaction until it commits; with a limit the first
+   * so many, in the range's direction. Values are not read. When it fails midway the transaction is aborted.
+   * @throws AegisError as `put`
+   */
+  deleteRange(range: RangeOptions): void {
+    this.#context.checkWritable();
+    if (range === undefined) throw invalid('deleteRange', range, 'a range');
+    const resolved = resolveRange(this.#context.parts.trees, range);
+    const { writes } = this.#context.holdings;
+    this.#context.whole(() => {
+      for (const key of this.#scan(resolved).keys()) writes.delete(this.#name, key);
+    });
+  }
+}
