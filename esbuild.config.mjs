@@ -5,9 +5,11 @@
  * 1. asc compiles assembly/ twice: release (checks on data and cheap asserts) and debug (expensive checks too).
  * 2. Each module becomes build/wasm/<target>.js, an ES module that holds the bytes as text, so that a bundle is one
  *    file and an instance starts synchronously in every runtime.
+ *    So does each codec package (esbuild.codecs.mjs).
  * 3. esbuild bundles the entry points with shared chunks, so that AegisError is one class whoever throws it, and
  *    once more for browsers, where the local backend only answers that it is not there.
  *    The TOML parser is bundled too, with its licence: a browser finds no package, and no start pays for six files.
+ *    zstd is a chunk that only a dynamic import reaches.
  * 4. With `--bench`, the benchmarks instead of the package: bench/*.ts into build/bench/, their peers left outside.
  * 5. tsc writes the declarations (without checking: that is `npm run check`).
  *
@@ -28,6 +30,7 @@ import {
 import { createRequire } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { codecModules } from './esbuild.codecs.mjs';
 
 const root = dirname(fileURLToPath(import.meta.url));
 const wasmTargets = ['release', 'debug'];
@@ -35,10 +38,11 @@ const entryPoints = {
   index: 'src/index.ts',
   local: 'src/local.ts',
   testing: 'src/testing/index.ts',
+  'lz4-wasm': 'src/codec/lz4-wasm.ts',
   cli: 'src/cli/index.ts',
 };
 
-/** Compiles both WebAssembly targets, or only those that are older than their sources. */
+/** Compiles both WebAssembly targets and makes the codec modules, or only what is older than its sources. */
 export async function buildWasm({ onlyStale = false } = {}) {
   const sources = newestChange([
     join(root, 'assembly'),
@@ -48,7 +52,15 @@ export async function buildWasm({ onlyStale = false } = {}) {
   replaceFile(join(root, 'build/.npmignore'), ''); // else npm pack obeys build/.gitignore and packs nothing
   const targets = wasmTargets.filter((target) => !onlyStale || changedAt(wasmFile(target, 'js')) <= sources);
   for (const target of targets) await compileWasm(target);
+  await buildCodecs(onlyStale);
   return targets;
+}
+
+async function buildCodecs(onlyStale) {
+  const sources = newestChange(['esbuild.codecs.mjs', 'package-lock.json'].map((name) => join(root, name)));
+  if (onlyStale && changedAt(join(root, 'build/zstd.cjs')) > sources) return;
+  for (const [name, text] of Object.entries(await codecModules()))
+    replaceFile(join(root, 'build', name), text);
 }
 
 async function compileWasm(target) {
@@ -110,6 +122,8 @@ async function buildBundles() {
     platform: 'neutral',
     target: 'es2022',
     outdir: 'build',
+    splitting: true,
+    chunkNames: 'chunks/[name]-[hash]',
     packages: 'external',
     external: ['node:*'],
     sourcemap: true,
@@ -118,15 +132,13 @@ async function buildBundles() {
     write: false,
     logLevel: 'warning',
     plugins: [withTomlParser],
+    logOverride: { 'suspicious-boolean-not': 'silent' }, // zstd-codec has some, and means nothing by them
   };
   const main = await esbuild.build({
     ...shared,
     entryPoints: present,
-    splitting: true,
-    chunkNames: 'chunks/[name]-[hash]',
   });
   writeOutputs(main);
-  dropStaleChunks(main);
   if (present.cli) chmodSync(join(root, 'build/cli.js'), 0o755);
   if (!present.index) return;
   requireNoNode('build/index.js', main.metafile, ['import-statement', 'require-call']);
@@ -139,16 +151,24 @@ async function buildBundles() {
     plugins: [withTomlParser, withoutLocal(local)],
   });
   writeOutputs(browser);
+  dropStaleChunks([main, browser]);
   requireNoNode('build/browser.js', browser.metafile, ['import-statement', 'require-call', 'dynamic-import']);
 }
 
+/** Nobody debugs zstd-codec, and its source maps would be half of the package. */
+const unmapped = /[\\/]zstd-\w+\.js(\.map)?$/;
+
 function writeOutputs(result) {
-  for (const file of result.outputFiles) replaceFile(file.path, file.contents);
+  for (const { path, contents, text } of result.outputFiles) {
+    if (!unmapped.test(path)) replaceFile(path, contents);
+    else if (!path.endsWith('.map')) replaceFile(path, text.replace(/\n\/\/# sourceMappingURL=.*\n?$/, '\n'));
+  }
 }
 
-function dropStaleChunks(result) {
+function dropStaleChunks(results) {
   const folder = join(root, 'build/chunks');
-  const current = new Set(result.outputFiles.map((file) => file.path));
+  const written = results.flatMap(({ outputFiles }) => outputFiles.map((file) => file.path));
+  const current = new Set(written.filter((path) => !(unmapped.test(path) && path.endsWith('.map'))));
   for (const name of existsSync(folder) ? readdirSync(folder) : []) {
     if (!current.has(join(folder, name))) rmSync(join(folder, name));
   }

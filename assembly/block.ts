@@ -16,6 +16,12 @@
  *      record lies inside it: files may be hostile, and a checksum is no defence against that.
  *   2. A payload is stored compressed only when that saves at least one unit.
  *   3. A frame becomes resident only after the page in it is known to be sound.
+ *   4. What a codec of the host made or undid is believed as little as what a file says: sizes are the header's, a
+ *      page is built from the payload like from any other, and LZ4 that the host made must decode here to the page.
+ *
+ * Codecs of the host (codecsSet) need two calls. Writing: pagePayload() lays the payload down at payloadAddress(), the
+ * host compresses it behind the header's place, blockSealStored() seals. Reading: pageLoad() checks the block and answers
+ * ENCODED, the host decodes to payloadAddress(), pageLoadDecoded() builds the page.
  */
 import {
   BLOCK_HEADER_SIZE,
@@ -28,8 +34,10 @@ import {
   DAMAGE_CHECKSUM,
   DAMAGE_MAGIC,
   DAMAGE_SIZE,
+  ENCODED,
   FORMAT_VERSION,
   OK,
+  PAGE_AREA,
   UNIT_SIZE,
 } from './layout';
 import { xxh64 } from './checksum';
@@ -37,11 +45,13 @@ import { lz4Compress, lz4Decompress } from './lz4';
 import { frameAdmit, frameGive, framePin, frameTake } from './frames';
 import {
   BLOCK_SUM,
-  DAMAGE,
   DEBUG,
   EPOCH,
+  HOST_CODECS,
   MISS_EPOCH,
+  PAYLOAD_ADDRESS,
   STORE_ID,
+  bytesCommon,
   damaged,
   frameAddress,
   pageSize,
@@ -121,6 +131,31 @@ export function blockSealPage(frame: u32, codec: u32, target: usize): u32 {
   );
 }
 
+/** Lays a page's payload down for the host to compress (payloadAddress); answers its length. */
+export function pagePayload(frame: u32): u32 {
+  const payload = pageSpare();
+  store<u32>(PAYLOAD_ADDRESS, payload as u32);
+  return pageSerialise(frameAddress(frame), payload);
+}
+
+/**
+ * Seals the page in a frame with the payload that the host has compressed to `stored` bytes behind the header's place;
+ * answers the bytes to write. 0 when it is no LZ4 of this page.
+ */
+export function blockSealStored(frame: u32, codec: u32, stored: u32, target: usize): u32 {
+  const page = frameAddress(frame);
+  const raw = pagePayload(frame); // anew: the host's codec may have written on its source
+  if (codec == CODEC_LZ4) {
+    if (!lz4Decompress(target + BLOCK_HEADER_SIZE, stored, PAGE_AREA, raw) || !payloadSame(raw)) return 0;
+  }
+  return seal(target, BLOCK_PAGE, codec, load<u32>(page), 0, load<u64>(page, 8), raw, stored);
+}
+
+/** Whether the first spare page holds what pagePayload() has laid down. */
+export function payloadSame(raw: u32): bool {
+  return bytesCommon(PAGE_AREA, raw, pageSpare(), raw) == raw;
+}
+
 /** Writes any payload of up to 64 KiB as a block. */
 export function blockSeal(
   kind: u32,
@@ -165,32 +200,28 @@ export function blockCodec(block: usize): u32 {
   return load<u32>(block) == BLOCK_MAGIC ? (load<u8>(block, 5) as u32) : 0xff;
 }
 
-/** Brings a block's payload to `target`, which holds `most` bytes; answers its length, or 0 when it is damaged. */
-export function payloadOpen(block: usize, target: usize, most: u32, low: u32): u32 {
+/**
+ * Brings a block's payload to `target`, which holds `most` bytes. ENCODED: the host has to decode it to that place
+ * (payloadAddress), when `host` may.
+ */
+export function payloadOpen(block: usize, target: usize, most: u32, low: u32, host: bool): i32 {
   const raw = load<u32>(block, 24);
   const stored = load<u32>(block, 28);
-  const codec = load<u8>(block, 5);
-  if (raw == 0 || raw > most) {
-    damaged(low, DAMAGE_SIZE);
-    return 0;
-  }
+  const codec = load<u8>(block, 5) as u32;
+  if (raw == 0 || raw > most) return damaged(low, DAMAGE_SIZE);
   if (codec == CODEC_NONE) {
-    if (raw != stored) {
-      damaged(low, DAMAGE_SIZE);
-      return 0;
-    }
+    if (raw != stored) return damaged(low, DAMAGE_SIZE);
     memory.copy(target, block + BLOCK_HEADER_SIZE, raw);
-    return raw;
+    return OK;
   }
-  if (codec != CODEC_LZ4) {
-    damaged(low, DAMAGE_CODEC);
-    return 0;
+  if (host && codec < 32 && load<u32>(HOST_CODECS) & (1 << codec)) {
+    if (stored >= raw) return damaged(low, DAMAGE_SIZE);
+    store<u32>(PAYLOAD_ADDRESS, target as u32);
+    return ENCODED;
   }
-  if (!lz4Decompress(block + BLOCK_HEADER_SIZE, stored, target, raw)) {
-    damaged(low, DAMAGE_COMPRESSION);
-    return 0;
-  }
-  return raw;
+  if (codec != CODEC_LZ4) return damaged(low, DAMAGE_CODEC);
+  if (lz4Decompress(block + BLOCK_HEADER_SIZE, stored, target, raw)) return OK;
+  return damaged(low, DAMAGE_COMPRESSION);
 }
 
 /** Checks a block that is no page and brings its payload to `target`; the payload must have `expected` bytes. */
@@ -208,7 +239,7 @@ export function blockOpen(
   const status = blockVerify(block, available, kind, low, high, sumLow, sumHigh);
   if (status != OK) return status;
   if (load<u32>(block, 24) != expected) return damaged(low, DAMAGE_SIZE);
-  return payloadOpen(block, target, expected, low) == 0 ? damaged(low, load<u32>(DAMAGE)) : OK;
+  return payloadOpen(block, target, expected, low, false);
 }
 
 /**
@@ -231,12 +262,15 @@ export function pageLoad(
   if (epoch > load<u64>(EPOCH) || (expecting && epoch > load<u64>(MISS_EPOCH))) {
     return damaged(number, DAMAGE_IDENTITY);
   }
-  const payload = pageSpare();
-  const length = payloadOpen(block, payload, pageSize, number);
-  if (length == 0) return damaged(number, load<u32>(DAMAGE));
+  const opened = payloadOpen(block, pageSpare(), pageSize, number, true);
+  return opened == OK ? pageLoadDecoded(block, number, end, expecting) : opened;
+}
+
+/** The rest of pageLoad(), of the same block, once the host has decoded its payload. */
+export function pageLoadDecoded(block: usize, number: u32, end: f64, expecting: bool): i32 {
   const frame = frameTake();
   const page = frameAddress(frame);
-  const what = pageBuild(page, number, epoch, payload, length);
+  const what = pageBuild(page, number, load<u64>(block, 16), pageSpare(), load<u32>(block, 24));
   const fault = what == 0 && expecting ? pageExpect(page) : what;
   if (fault != 0) {
     memory.fill(page, 0, pageSize); // a half-built page must not leak into the frame's next life

@@ -21,9 +21,11 @@ import {
   EVENT_COUNT,
   FRAME_COUNT,
   FREE_COUNT,
+  HOST_CODECS,
   MERGES_OFF,
   MISS_EPOCH,
   MISS_PAGE,
+  PAYLOAD_ADDRESS,
   PINNED,
   PRIVATE_NUMBERS,
   PRIVATE_READER_EPOCH,
@@ -38,6 +40,7 @@ import {
   VALUE_FLAGS,
   VALUE_LENGTH,
   VERSION_RESIDENT,
+  damaged,
   frameAddress,
 } from './memory';
 import { pageCapacity, pageCount, pageKind, pageLevel, pageUsed } from './page';
@@ -79,6 +82,18 @@ export function damage(): u32 {
 }
 export function damagePage(): u32 {
   return load<u32>(DAMAGE_PAGE);
+}
+/** Notes what the host found wrong with a page; answers DAMAGED. */
+export function damageSet(page: u32, what: u32): i32 {
+  return damaged(page, what);
+}
+/** Says which codecs, as a bit set, the host decodes pages with. */
+export function codecsSet(bits: u32): void {
+  store<u32>(HOST_CODECS, bits);
+}
+/** Where the payload lies that the host compresses or is to decode. */
+export function payloadAddress(): u32 {
+  return load<u32>(PAYLOAD_ADDRESS);
 }
 export function scanCount(): u32 {
   return load<u32>(SCAN_COUNT);

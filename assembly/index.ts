@@ -50,7 +50,18 @@ export {
   treePeer,
   treeTighten,
 } from './tighten';
-export { blockCodec, blockOpen, blockSeal, blockSealPage, blockVerify, pageLoad } from './block';
+export {
+  blockCodec,
+  blockOpen,
+  blockSeal,
+  blockSealPage,
+  blockSealStored,
+  blockVerify,
+  pageLoad,
+  pageLoadDecoded,
+  pagePayload,
+  payloadSame,
+} from './block';
 export {
   blockPadded,
   inspectBlock,
@@ -58,6 +69,7 @@ export {
   inspectChain,
   inspectChained,
   inspectChild,
+  inspectDecoded,
   inspectEpoch,
   inspectFences,
   inspectKey,

@@ -32,7 +32,6 @@ import { valueNote } from './btree';
 import { pageEpoch, pageNumber } from './frames';
 import {
   CHAIN_NEXT,
-  DAMAGE,
   INSPECTED_BYTES,
   NO_BOUND,
   VALUE_LENGTH,
@@ -73,8 +72,13 @@ export function blockPadded(block: usize, available: u32): bool {
 export function inspectBlock(available: u32, number: u32, sumLow: u32, sumHigh: u32): i32 {
   const status = blockVerify(STAGING_AREA, available, BLOCK_PAGE, number, 0, sumLow, sumHigh);
   if (status != OK) return status;
-  const length = payloadOpen(STAGING_AREA, PAYLOAD, pageSize, number);
-  if (length == 0) return damaged(number, load<u32>(DAMAGE));
+  const opened = payloadOpen(STAGING_AREA, PAYLOAD, pageSize, number, true);
+  return opened == OK ? inspectDecoded(number) : opened;
+}
+
+/** The rest of inspectBlock(), of the same block, once the host has decoded its payload. */
+export function inspectDecoded(number: u32): i32 {
+  const length = load<u32>(STAGING_AREA, 24);
   memory.fill(BUILT, 0, pageSize);
   const fault = pageBuild(BUILT, number, load<u64>(STAGING_AREA, 16), PAYLOAD, length);
   if (fault != 0) return damaged(number, fault);

@@ -51,6 +51,7 @@ export const MISS = 2; // a page is not resident: see miss*(); bring it in and c
 export const ROOM = 3; // drain events, refill page numbers, free frames; then call again
 export const LONG = 4; // this record's value needs an overflow chain: build it, then put the chain
 export const DAMAGED = 5; // bytes that no correct page, block or group can hold: see damage()
+export const ENCODED = 16; // a payload that a codec of the host decodes (payloadAddress()): do it, then go on
 
 // --- what is wrong with damaged bytes (damage()) --------------------------------------------------------------
 export const DAMAGE_NONE = 0;

@@ -72,6 +72,8 @@ export const PEER_USED: usize = STATE_AREA + 240; // the bytes it holds,
 export const PEER_NEXT: usize = STATE_AREA + 244; // the length of the key in OUT_AREA that ends it, or NO_BOUND,
 export const PEER_MERGED: usize = STATE_AREA + 248; // whether it took its neighbour in whole,
 export const PEER_HELD: usize = STATE_AREA + 252; // and whether a snapshot was in the way
+export const HOST_CODECS: usize = STATE_AREA + 256; // bit set of the codecs that the host decodes
+export const PAYLOAD_ADDRESS: usize = STATE_AREA + 260; // of the payload that the host compresses or decodes
 
 /** "No bound" where a length is expected. */
 export const NO_BOUND: u32 = 0xffffffff;

@@ -11,6 +11,7 @@ export type {
 } from './backend/backend.ts';
 export { MemoryBackend } from './backend/memory.ts';
 export type { Codec, CompressionType } from './codec/codec.ts';
+export { loadCodec } from './codec/zstd.ts';
 export type { CodecChoice, Progress, ResolvedConfig, StorageConfig } from './config.ts';
 export { loadConfig } from './config-file.ts';
 export type { RetryOptions, TransactionOptions } from './engine.ts';

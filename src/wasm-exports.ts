@@ -117,7 +117,13 @@ export interface CoreExports {
 
   // blocks
   blockCodec(block: number): number;
+  codecsSet(bits: number): void;
+  damageSet(page: number, what: number): number;
+  payloadAddress(): number;
+  pagePayload(frame: number): number;
+  payloadSame(raw: number): boolean;
   blockSealPage(frame: number, codec: number, target: number): number;
+  blockSealStored(frame: number, codec: number, stored: number, target: number): number;
   blockSeal(
     kind: number,
     low: number,
@@ -156,10 +162,12 @@ export interface CoreExports {
     end: number,
     expecting: boolean,
   ): number;
+  pageLoadDecoded(block: number, number: number, end: number, expecting: boolean): number;
 
   // inspection
   blockPadded(block: number, available: number): number;
   inspectBlock(available: number, page: number, sumLow: number, sumHigh: number): number;
+  inspectDecoded(page: number): number;
   inspectBuilt(): number;
   inspectSame(frame: number): number;
   inspectPage(address: number, page: number): number;

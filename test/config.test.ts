@@ -167,8 +167,9 @@ test('config: the smallest pool is 16 pages of the size chosen', () => {
   }
 });
 
-test('config: zstd is UNSUPPORTED in this version', () => {
-  expect(refusal({ compression: 'zstd' })).toMatchObject({ code: 'UNSUPPORTED' });
+test('config: zstd has larger pages unless another size is chosen', () => {
+  expect(resolveConfig({ compression: 'zstd' })).toMatchObject({ compression: 'zstd', pageSize: 32_768 });
+  expect(resolveConfig({ compression: 'zstd', pageSize: 4096 }).pageSize).toBe(4096);
 });
 
 test('config: what is no object is refused', () => {

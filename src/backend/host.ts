@@ -43,3 +43,12 @@ export function pauseOf(backend: StorageBackend): () => Promise<void> {
   if (host) return () => new Promise((resolve) => void host.later(0, resolve));
   return () => new Promise((resolve) => void setTimeout(resolve, 0));
 }
+
+/** A `require` that resolves from a module, in runtimes that can load a file between two statements. */
+export function runtimeRequire(from: string): ((file: string) => unknown) | undefined {
+  const { process } = globalThis as { process?: { getBuiltinModule?: (name: string) => unknown } };
+  const module = process?.getBuiltinModule?.('node:module') as
+    | { createRequire(from: string): (file: string) => unknown }
+    | undefined;
+  return module?.createRequire(from);
+}

@@ -12,7 +12,6 @@ import {
   BLOCK_CHUNK,
   BLOCK_HEADER_SIZE,
   BLOCK_PAGE,
-  CODEC_LZ4,
   CODEC_NONE,
   DAMAGE_CHAIN,
   DAMAGE_CHECKSUM,
@@ -25,15 +24,18 @@ import {
   DAMAGE_REFERENCE,
   DAMAGE_SIZE,
   OK,
+  PRIVATE_PAGE,
   STAGING_AREA,
   STAGING_AREA_SIZE,
   UNIT_SIZE,
 } from '../../assembly/layout.ts';
 import type { BackendFile } from '../backend/backend.ts';
+import type { StoreCodecs } from '../codec/store-codecs.ts';
 import { AegisError } from '../errors.ts';
 import type { Core } from '../wasm.ts';
 import type { Place } from './directory.ts';
 import { Extents } from './extents.ts';
+import { decodeHosted, sealHosted } from './hosted.ts';
 import { FIRST_DATA_UNIT } from './superblock.ts';
 
 /** Name of the data file. */
@@ -70,22 +72,22 @@ export class BlockStore {
   readonly #core: Core;
   readonly #file: BackendFile;
   readonly #extents: Extents;
-  readonly codec: number;
+  readonly codecs: StoreCodecs;
   /** Bit set of codecs of which no block is left, since everything was written anew: the next checkpoint says so. */
   retiredCodecs = 0;
   readonly counters: BlockCounters = { blocksRead: 0, blocksWritten: 0, bytesWritten: 0, bytesRaw: 0 };
 
-  constructor(core: Core, file: BackendFile, extents: Extents, compression: 'none' | 'lz4') {
+  constructor(core: Core, file: BackendFile, extents: Extents, codecs: StoreCodecs) {
     this.#core = core;
     this.#file = file;
     this.#extents = extents;
-    this.codec = compression === 'lz4' ? CODEC_LZ4 : CODEC_NONE;
+    this.codecs = codecs;
+    core.x.codecsSet(codecs.hosted);
   }
 
   /** Another file for the same pages, empty yet: where a copy goes. */
   twin(file: BackendFile): BlockStore {
-    const compression = this.codec === CODEC_LZ4 ? 'lz4' : 'none';
-    return new BlockStore(this.#core, file, new Extents(FIRST_DATA_UNIT), compression);
+    return new BlockStore(this.#core, file, new Extents(FIRST_DATA_UNIT), this.codecs);
   }
 
   get file(): BackendFile {
@@ -106,7 +108,6 @@ export class BlockStore {
    * was reported stays and the rest is given back; throws the backend's error.
    */
   writePages(frames: readonly number[], written: (frame: number, place: Place) => void): void {
-    const { x } = this.#core;
     const most = this.pageUnits * UNIT_SIZE;
     let pending: { frame: number; place: Place }[] = [];
     let used = 0;
@@ -118,7 +119,7 @@ export class BlockStore {
     };
     for (const frame of frames) {
       if (used + most > STAGING_AREA_SIZE) flush();
-      const bytes = x.blockSealPage(frame, this.codec, STAGING_AREA + used);
+      const bytes = this.#sealPage(frame, STAGING_AREA + used);
       this.#count(STAGING_AREA + used, bytes);
       pending.push({ frame, place: this.#allocate(bytes, pending) });
       used += bytes;
@@ -126,12 +127,34 @@ export class BlockStore {
     flush();
   }
 
+  #sealPage(frame: number, target: number): number {
+    const { x } = this.#core;
+    const { codecs } = this;
+    // A private page is gone when its transaction ends: what costs least is best.
+    const codec = x.frameNumber(frame) & PRIVATE_PAGE ? codecs.core : codecs.page;
+    if ((codecs.hosted & (1 << codec)) === 0) return x.blockSealPage(frame, codec, target);
+    return sealHosted(this.#core, codecs, frame, codec, target) || x.blockSealPage(frame, CODEC_NONE, target);
+  }
+
+  /** Decodes the payload of a page's block in the staging area when the core has asked for it; OK or DAMAGED. */
+  decode(page: number): number {
+    return decodeHosted(this.#core, this.codecs, STAGING_AREA, page);
+  }
+
   /** Writes a chunk of the directory, whose entries are given as words. */
   writeChunk(level: number, index: number, words: Uint32Array): Place {
     const { x, u8 } = this.#core;
     const payload = STAGING_AREA + STAGING_AREA_SIZE - words.byteLength;
     u8.set(new Uint8Array(words.buffer, words.byteOffset, words.byteLength), payload);
-    const bytes = x.blockSeal(BLOCK_CHUNK, index, level, payload, words.byteLength, this.codec, STAGING_AREA);
+    const bytes = x.blockSeal(
+      BLOCK_CHUNK,
+      index,
+      level,
+      payload,
+      words.byteLength,
+      this.codecs.core,
+      STAGING_AREA,
+    );
     this.#count(STAGING_AREA, bytes);
     const place = this.#allocate(bytes, []);
     this.#writeStaged([place]);
@@ -205,12 +228,14 @@ export class BlockStore {
 
   /** The error for what the core just found damaged. */
   damage(place: Place, what: string, page?: number): AegisError {
-    return this.#corruption(place, `${what}: ${this.fault}`, page);
+    const cause = this.#core.x.damage() === DAMAGE_COMPRESSION ? this.codecs.failure : undefined;
+    return this.#corruption(place, `${what}: ${this.fault}`, page, cause);
   }
 
-  #corruption({ start }: Place, what: string, page?: number): AegisError {
+  #corruption({ start }: Place, what: string, page?: number, cause?: unknown): AegisError {
     const offset = start * UNIT_SIZE;
     return new AegisError('CORRUPTION', `${what} (file ${DATA_FILE}, offset ${offset})`, {
+      cause,
       file: DATA_FILE,
       offset,
       ...(page === undefined ? {} : { page }),

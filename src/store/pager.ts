@@ -15,6 +15,7 @@
  */
 import {
   DAMAGED,
+  ENCODED,
   EVENT_AREA,
   EVENT_FREED,
   EVENT_SIZE,
@@ -378,7 +379,11 @@ export class Pager {
     }
     const available = this.blocks.read(place);
     const end = old ? old.to : 0;
-    const status = x.pageLoad(STAGING_AREA, available, page, place.sumLow, place.sumHigh, end, expecting);
+    let status = x.pageLoad(STAGING_AREA, available, page, place.sumLow, place.sumHigh, end, expecting);
+    if (status === ENCODED) {
+      status = this.blocks.decode(page);
+      if (status === OK) status = x.pageLoadDecoded(STAGING_AREA, page, end, expecting);
+    }
     if (status !== OK) throw this.blocks.damage(place, `page ${page}`, page);
   }
 }

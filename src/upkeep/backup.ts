@@ -206,7 +206,7 @@ class Backup {
       mark: Math.min(moment.lsn, log?.durable ?? moment.lsn),
       logSize: 0,
       directory: step.value.root,
-      codecs: superblock.codecs | (1 << this.#blocks.codec),
+      codecs: superblock.codecs | this.#blocks.codecs.used,
       endUnit: this.#blocks.extents.end,
     };
     await this.#aimed(() => this.#file.sync());

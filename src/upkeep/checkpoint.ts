@@ -265,7 +265,7 @@ export class Checkpointer {
         generation: this.#superblock.generation + 1,
         mark: log ? log.durable : lsn,
         directory: plan.root,
-        codecs: (this.#superblock.codecs & ~blocks.retiredCodecs) | (1 << blocks.codec),
+        codecs: (this.#superblock.codecs & ~blocks.retiredCodecs) | blocks.codecs.used,
         endUnit: blocks.extents.end,
         logSize: log?.readySize ?? 0,
       };

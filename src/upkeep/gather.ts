@@ -29,14 +29,15 @@ export class Gatherer {
   /** Writes everything anew whose block has another codec; answers how many blocks. `known`: codecs the store may hold. */
   async recode(known: number): Promise<number> {
     const { directory, blocks } = this.#turns.pager;
-    const other = known & ~(1 << blocks.codec);
-    if (other === 0) return 0;
+    const { page, core } = blocks.codecs;
+    const [other, otherChunk] = [known & ~(1 << page), known & ~(1 << core)];
+    if ((other | otherChunk) === 0) return 0;
     const before = this.#left;
     // Blocks that do not compress are stored as they are, whatever is configured.
-    const isOther = (start: number): boolean => {
+    const isOther = (start: number, codecs: number): boolean => {
       try {
         const codec = blocks.codecAt(start);
-        return codec !== undefined && ((other >>> codec) & 1) === 1;
+        return codec !== undefined && ((codecs >>> codec) & 1) === 1;
       } catch (error) {
         this.#turns.passOver(error);
         return false;
@@ -44,15 +45,15 @@ export class Gatherer {
     };
     let moved = await this.#rewrite(
       this.#pages(() => true),
-      (place) => isOther(place.start),
+      (place) => isOther(place.start, other),
     );
     directory.eachChunkPlace((place, level, index) => {
-      if (!isOther(place.start)) return;
+      if (!isOther(place.start, otherChunk)) return;
       directory.renewChunk(level, index);
       ++moved;
     });
     if (this.#left === before && this.#turns.unreadable === 0)
-      blocks.retiredCodecs |= other & (1 << CODEC_NONE);
+      blocks.retiredCodecs |= other & otherChunk & (1 << CODEC_NONE);
     return moved;
   }
 

@@ -8,7 +8,7 @@
  *   2. A page in a frame and its block say the same, or one of them is damage.
  *   3. A version lies in an extent, in a frame, or in both; a page that an epoch does not see lies nowhere for it.
  */
-import { OK, STAGING_AREA, UNIT_SIZE } from '../../assembly/layout.ts';
+import { ENCODED, OK, STAGING_AREA, UNIT_SIZE } from '../../assembly/layout.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { Place } from '../store/directory.ts';
 import type { Pager } from '../store/pager.ts';
@@ -106,7 +106,12 @@ export class Inspector {
       this.#findings.addError(error);
       return false;
     }
-    if (core.x.inspectBlock(available, page, place.sumLow, place.sumHigh) !== OK) {
+    let status = core.x.inspectBlock(available, page, place.sumLow, place.sumHigh);
+    if (status === ENCODED) {
+      status = blocks.decode(page);
+      if (status === OK) status = core.x.inspectDecoded(page);
+    }
+    if (status !== OK) {
       this.fault();
       return false;
     }

@@ -20,6 +20,8 @@
  */
 import { PART_FIRST, PART_HEADER_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, BackendHost, StorageBackend } from '../backend/backend.ts';
+import type { StoreCodecs } from '../codec/store-codecs.ts';
+import { openCodecs } from '../codec/store-codecs.ts';
 import type { ResolvedConfig } from '../config.ts';
 import { AegisError, invariant } from '../errors.ts';
 import { Applier } from '../store/apply.ts';
@@ -94,7 +96,8 @@ export async function openStore(options: OpenOptions): Promise<OpenedStore> {
   try {
     const found = findStore(file, names, config);
     if (found && config.errorIfExists) throw new AegisError('EXISTS', 'a store is there already');
-    return found ? await recover(options, file, names, found) : await create(options, file);
+    const codecs = await openCodecs(config, found?.superblock.codecs ?? 0);
+    return found ? await recover(options, file, names, found, codecs) : await create(options, file, codecs);
   } catch (error) {
     file.close();
     throw error;
@@ -103,7 +106,7 @@ export async function openStore(options: OpenOptions): Promise<OpenedStore> {
 
 // --- a new store ----------------------------------------------------------------------------------------------
 
-async function create(options: OpenOptions, file: BackendFile): Promise<OpenedStore> {
+async function create(options: OpenOptions, file: BackendFile, codecs: StoreCodecs): Promise<OpenedStore> {
   const { host, config } = options;
   const random = new Uint32Array(3);
   host.random(new Uint8Array(random.buffer));
@@ -128,7 +131,7 @@ async function create(options: OpenOptions, file: BackendFile): Promise<OpenedSt
     endUnit: FIRST_DATA_UNIT,
     logSize: 0,
   };
-  const parts = assemble(options, file, superblock);
+  const parts = assemble(options, file, superblock, codecs);
   await beginCreation(parts.core, file, options.backend, superblock);
   parts.pager.blocks.extents.setFilled(FIRST_DATA_UNIT);
   parts.pager.run(() => parts.core.x.treeCreate(MAIN_ROOT));
@@ -174,7 +177,12 @@ interface Assembled {
   readonly applier: Applier;
 }
 
-function assemble(options: OpenOptions, file: BackendFile, superblock: Superblock): Assembled {
+function assemble(
+  options: OpenOptions,
+  file: BackendFile,
+  superblock: Superblock,
+  codecs: StoreCodecs,
+): Assembled {
   const { config } = options;
   const core = createCore({
     pageSize: superblock.pageSize,
@@ -184,8 +192,7 @@ function assemble(options: OpenOptions, file: BackendFile, superblock: Superbloc
   });
   core.x.epochStart(superblock.epoch + 1);
   const extents = new Extents(FIRST_DATA_UNIT);
-  const compression = config.compression === 'lz4' ? 'lz4' : 'none';
-  const blocks = new BlockStore(core, file, extents, compression);
+  const blocks = new BlockStore(core, file, extents, codecs);
   const directory = new Directory(superblock.pageSize);
   const pager = new Pager(core, blocks, directory, superblock.nextPage);
   const trees = new Trees(pager);
@@ -200,11 +207,12 @@ async function recover(
   file: BackendFile,
   names: readonly string[],
   found: FoundStore,
+  codecs: StoreCodecs,
 ): Promise<OpenedStore> {
   const { config, host, backend } = options;
   const { superblock } = found;
   const data = config.readOnly ? new OverlayFile(file) : file;
-  const parts = assemble(options, data, superblock);
+  const parts = assemble(options, data, superblock, codecs);
   loadDirectory(parts.pager, superblock, Math.floor(file.size() / UNIT_SIZE));
   const logNames = logNamesOf(names);
   const wanted = config.walEnabled && !config.readOnly;

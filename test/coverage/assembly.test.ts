@@ -12,7 +12,7 @@ import { type Block, folder, readBlocks, readRan, root } from './blocks.ts';
 
 /** What runs in the quick form; the long one adds the slower tests. */
 const quick = [
-  ...['block', 'operations', 'frames', 'payload', 'lz4', 'range', 'tree', 'versions', 'audit'].map(
+  ...['block', 'hosted', 'operations', 'frames', 'payload', 'lz4', 'range', 'tree', 'versions', 'audit'].map(
     (one) => `core/${one}`,
   ),
   ...[

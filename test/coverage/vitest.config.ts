@@ -14,7 +14,7 @@ export default defineConfig({
       name: 'counted-core',
       enforce: 'pre',
       resolveId: (name: string) =>
-        /build\/wasm\/\w+\.js$/.test(name) ? join(folder, 'counted.js') : undefined,
+        /build\/wasm\/(release|debug)\.js$/.test(name) ? join(folder, 'counted.js') : undefined,
     },
   ],
   test: {

@@ -43,7 +43,15 @@ function placeWith(bytes: Uint8Array): MemoryBackend {
 const PROVOCATIONS: Readonly<Record<AegisErrorCode, (open: Open) => Promise<unknown>>> = {
   INVALID_ARGUMENT: async (open) => (await open()).get(7 as never),
   TOO_LARGE: async (open) => (await open()).put('k'.repeat(100_000), ''),
-  UNSUPPORTED: (open) => open({ compression: 'zstd' }),
+  UNSUPPORTED: async (open) => {
+    const backend = new SimulatedBackend();
+    const engine = await open({ ...SMALL, backend });
+    // A place that can be asked for a new log file, and answers later.
+    const { syncDirectory } = backend;
+    backend.syncDirectory = () => Promise.resolve().then(() => syncDirectory.call(backend));
+    for (let n = 0; n < 20; n++) engine.putSync(`key ${n}`, new Uint8Array(200_000));
+    return undefined;
+  },
   NOT_FOUND: (open) => open({ createIfMissing: false }),
   EXISTS: async (open) => {
     const backend = new MemoryBackend();

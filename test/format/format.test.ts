@@ -149,13 +149,14 @@ test.each([
   ['none', 4096],
   ['lz4', 4096],
   ['lz4', 65_536],
+  ['zstd', 4096],
 ] as const)(
   'format: a store (%s, pages of %i) is read with the document alone',
   async (compression, pageSize) => {
     const config = { compression, pageSize, bufferPoolSize: 32 * pageSize, checkpointWalSize: '64MB' };
     const reader = storeAgainst(structuresOf(document), await storeFiles(config, true));
-    const { PAGE_LEAF, PAGE_INNER, PAGE_OVERFLOW, CODEC_LZ4, CODEC_NONE } = layout;
-    const codec = compression === 'lz4' ? CODEC_LZ4 : CODEC_NONE;
+    const { PAGE_LEAF, PAGE_INNER, PAGE_OVERFLOW, CODEC_LZ4, CODEC_NONE, CODEC_ZSTD } = layout;
+    const codec = { none: CODEC_NONE, lz4: CODEC_LZ4, zstd: CODEC_ZSTD }[compression];
     for (const kind of [PAGE_LEAF, PAGE_OVERFLOW]) expect(reader.met).toContain(`page ${kind}`);
     if (pageSize === 4096)
       for (const met of [`page ${PAGE_INNER}`, 'chunk 1']) expect(reader.met).toContain(met);

@@ -4,6 +4,7 @@
  * does not allow, and it has to find every field of every structure.
  */
 import * as layout from '../../assembly/layout.ts';
+import { frameContentSize, loadZstd } from '../../src/codec/zstd.ts';
 import { fastXxh64 } from '../damage/fast-xxh64.ts';
 import type { Files } from '../support/files.ts';
 import { decodeSlowly } from '../support/lz4-reference.ts';
@@ -30,6 +31,8 @@ interface Place {
   readonly kind: number;
   readonly sum: bigint;
 }
+
+const zstd = await loadZstd();
 
 const CHAINED = 1 << 30;
 const ABSENT = new Uint8Array(16);
@@ -135,7 +138,13 @@ export class FormatReader {
       must(raw === payload.length, 'what is not compressed lies in its own size');
       return payload;
     }
-    must(codec === layout.CODEC_LZ4 && payload.length < raw, 'a compressed payload is shorter');
+    must(payload.length < raw, 'a compressed payload is shorter');
+    if (codec === layout.CODEC_ZSTD) {
+      must(kind === layout.BLOCK_PAGE && frameContentSize(payload) === raw, 'a zstd frame says its size');
+      const content = new Uint8Array(raw);
+      return zstd.decompress(payload, content) === raw ? content : refuse('a zstd frame decodes');
+    }
+    must(codec === layout.CODEC_LZ4, 'a codec is one of those known');
     const content = decodeSlowly(payload, raw);
     return content?.bytes ?? refuse('a compressed payload is an LZ4 block');
   }

@@ -81,7 +81,7 @@ export const damageMutants: readonly Mutant[] = [
   {
     name: "check: a payload's size",
     file: BLOCK,
-    edits: [['if (raw == 0 || raw > most) {', 'if (raw == 0) {']],
+    edits: [['if (raw == 0 || raw > most) return', 'if (raw == 0) return']],
     killer: block(/./),
   },
   {

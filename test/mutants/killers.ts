@@ -67,3 +67,11 @@ export function savepoints(test: RegExp): Killer {
 export function ranges(test: RegExp): Killer {
   return { file: 'txn/ranges.test.ts', test };
 }
+
+export function hosted(test: RegExp): Killer {
+  return { file: 'core/hosted.test.ts', test };
+}
+
+export function storeCodecs(test: RegExp): Killer {
+  return { file: 'codec/stores.test.ts', test };
+}

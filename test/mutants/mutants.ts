@@ -1,4 +1,5 @@
 /* All mutants. */
+import { codecMutants } from './codec-mutants.ts';
 import { commitMutants } from './commit-mutants.ts';
 import { damageMutants } from './damage-mutants.ts';
 import { logMutants } from './log-mutants.ts';
@@ -12,4 +13,5 @@ export const mutants: readonly Mutant[] = [
   ...commitMutants,
   ...damageMutants,
   ...savepointMutants,
+  ...codecMutants,
 ];

@@ -8,8 +8,15 @@ import { simulate } from './simulate.ts';
 
 /** Different crash states for each profile: more than 20,000 together, and more than a million in the long size. */
 const STATES: Readonly<Record<ProfileName, number>> = long
-  ? { mixed: 500_000, blocking: 200_000, modes: 150_000, 'failed-sync': 150_000, large: 20_000 }
-  : { mixed: 9200, blocking: 4500, modes: 3000, 'failed-sync': 3000, large: 500 };
+  ? {
+      mixed: 500_000,
+      blocking: 200_000,
+      modes: 150_000,
+      'failed-sync': 150_000,
+      large: 20_000,
+      zstd: 100_000,
+    }
+  : { mixed: 9200, blocking: 4500, modes: 3000, 'failed-sync': 3000, large: 500, zstd: 400 };
 
 /** Milliseconds in which even a slow machine is done. */
 const TIMEOUT = long ? 12 * 3_600_000 : 900_000;

@@ -3,7 +3,7 @@
 import type { SimulatedRandom } from '../../src/backend/simulated-clock.ts';
 import type { StorageConfig } from '../../src/config.ts';
 
-export type ProfileName = 'mixed' | 'blocking' | 'large' | 'failed-sync' | 'modes';
+export type ProfileName = 'mixed' | 'blocking' | 'large' | 'failed-sync' | 'modes' | 'zstd';
 
 /** How often something is done, as one in so many moves; 0: never. */
 export interface Profile {
@@ -20,6 +20,8 @@ export interface Profile {
   /** One in so many lives runs without the log, and with other commits that are not synced at once. */
   readonly withoutLog: number;
   readonly relaxed: number;
+  /** One in so many lives writes its pages with zstd. */
+  readonly zstd: number;
   /** Crash states drawn after each call of the backend. */
   readonly draws: number;
 }
@@ -32,6 +34,7 @@ const MIXED: Profile = {
   failedSync: 0,
   withoutLog: 0,
   relaxed: 4,
+  zstd: 0,
   draws: 2,
 };
 
@@ -41,6 +44,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
   large: { ...MIXED, moves: 25, lives: 3, large: 6, draws: 1 },
   'failed-sync': { ...MIXED, moves: 40, failedSync: 1 },
   modes: { ...MIXED, moves: 40, withoutLog: 2, relaxed: 2 },
+  zstd: { ...MIXED, moves: 40, zstd: 2 },
 };
 
 export function isProfile(name: string): name is ProfileName {
@@ -54,7 +58,7 @@ export function configFor(profile: Profile, random: SimulatedRandom): Partial<St
     bufferPoolSize: 16 * 4096,
     checkpointWalSize: 512 * 1024,
     walFlushInterval: FLUSH_INTERVAL,
-    compression: random.oneIn(2) ? 'lz4' : 'none',
+    compression: profile.zstd > 0 && random.oneIn(profile.zstd) ? 'zstd' : random.oneIn(2) ? 'lz4' : 'none',
     walEnabled: !(profile.withoutLog > 0 && random.oneIn(profile.withoutLog)),
     syncOnCommit: !(profile.relaxed > 0 && random.oneIn(profile.relaxed)),
   };

@@ -5,7 +5,7 @@
  */
 import { SimulatedRandom } from '../../src/backend/simulated-clock.ts';
 import type { StorageConfig } from '../../src/config.ts';
-import { StorageEngine } from '../../src/index.ts';
+import { loadCodec, StorageEngine } from '../../src/index.ts';
 import { SimulatedBackend } from '../../src/testing/index.ts';
 import { Crashes, newTally, type Tally } from './crashes.ts';
 import { History } from './history.ts';
@@ -34,6 +34,8 @@ export async function simulate(options: SimulationOptions): Promise<Tally> {
   const { seed, states, profile = 'mixed' } = options;
   const tally = newTally();
   const everSeen = new Set<number>();
+  // Loading takes turns of the real event loop, which simulated time does not wait for.
+  if (PROFILES[profile].zstd > 0) await loadCodec('zstd');
   for (let at = seed; tally.states < states; at++) {
     try {
       await new StoreRun(at, options, PROFILES[profile], tally, everSeen).live();

@@ -1,0 +1,117 @@
+/**
+ * zstd by the package zstd-codec, which is large and not needed by most: it is loaded when somebody asks, once for the
+ * whole process, and from then on synchronous. Its frames are standard zstd frames, so any other implementation can
+ * take its place.
+ *
+ * The package needs care: it answers null for errors and for an empty value, throws text when its memory of 16 MiB is
+ * used up, and believes what a frame says of itself.
+ *
+ * 1. Nothing is handed to it that its memory may not hold, and no empty value.
+ * 2. A frame is decoded only if it says that it has as many bytes as the target.
+ * 3. Whatever it answers or throws, a call ends with a number.
+ */
+import { runtimeRequire } from '../backend/host.ts';
+import { AegisError, invalid } from '../errors.ts';
+import type { ZstdSimple } from '../wasm-zstd.ts';
+import { importZstd, moduleUrl, requireZstd } from '../wasm-zstd.ts';
+import type { Codec, CompressionType } from './codec.ts';
+
+/** Bytes of source and target together that fit its memory beside its own tables, at every level. */
+const BYTES_MAX = 4 * 2 ** 20;
+
+const MAGIC = 0xfd2fb528;
+/** Sizes of a frame's optional header fields, by the bits that say how long they are. */
+const DICTIONARY_ID_SIZES = [0, 1, 2, 4] as const;
+const CONTENT_SIZE_SIZES = [0, 2, 4, 8] as const;
+/** What a content size of two bytes leaves out. */
+const SHORT_SIZE_BASE = 256;
+
+/** How many bytes a zstd frame says it holds; undefined when it does not say, or is no frame. */
+export function frameContentSize(frame: Uint8Array): number | undefined {
+  if (frame.length < 6) return undefined;
+  const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+  if (view.getUint32(0, true) !== MAGIC) return undefined;
+  const descriptor = frame[4] as number;
+  const isSingle = (descriptor & 0x20) !== 0;
+  const sizeBits = descriptor >> 6;
+  const size = sizeBits === 0 && isSingle ? 1 : (CONTENT_SIZE_SIZES[sizeBits] as number);
+  const at = 5 + (isSingle ? 0 : 1) + (DICTIONARY_ID_SIZES[descriptor & 3] as number);
+  if (size === 0 || at + size > frame.length) return undefined;
+  if (size === 1) return view.getUint8(at);
+  if (size === 2) return view.getUint16(at, true) + SHORT_SIZE_BASE;
+  const low = view.getUint32(at, true);
+  return size === 4 ? low : low + view.getUint32(at + 4, true) * 2 ** 32;
+}
+
+function codecOf(simple: ZstdSimple): Codec {
+  const attempt = (bytes: number, target: Uint8Array, call: () => Uint8Array | null): number => {
+    if (bytes === 0 || bytes + target.length > BYTES_MAX) return 0;
+    try {
+      const result = call();
+      if (result === null || result.length > target.length) return 0;
+      target.set(result);
+      return result.length;
+    } catch {
+      return 0; // its memory was too small, which it survives
+    }
+  };
+  return Object.freeze({
+    compress(source: Uint8Array, target: Uint8Array, level?: number): number {
+      return attempt(source.length, target, () => simple.compress(source, level));
+    },
+    decompress(source: Uint8Array, target: Uint8Array): number {
+      if (frameContentSize(source) !== target.length) return 0;
+      return attempt(source.length, target, () => simple.decompress(source));
+    },
+  });
+}
+
+let loaded: Codec | undefined;
+
+function refusal(cause: unknown, advice: string): AegisError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new AegisError('UNSUPPORTED', `zstd cannot be loaded here: ${reason}; ${advice}`, { cause });
+}
+
+/** The built-in zstd codec; loads it if need be. @throws AegisError `UNSUPPORTED` */
+export async function loadZstd(): Promise<Codec> {
+  if (loaded === undefined) {
+    try {
+      loaded ??= codecOf(await importZstd());
+    } catch (cause) {
+      throw refusal(cause, 'the option codecs takes another implementation');
+    }
+  }
+  return loaded;
+}
+
+/** The same between two statements, which only Node, Deno and Bun can do. @throws AegisError `UNSUPPORTED` */
+export function loadZstdSync(): Codec {
+  if (loaded === undefined) {
+    const load = runtimeRequire(moduleUrl);
+    if (load === undefined) {
+      throw new AegisError(
+        'UNSUPPORTED',
+        "zstd is not loaded: this runtime needs await loadCodec('zstd') first",
+      );
+    }
+    try {
+      loaded = codecOf(requireZstd(load));
+    } catch (cause) {
+      throw refusal(cause, "await loadCodec('zstd') first");
+    }
+  }
+  return loaded;
+}
+
+/**
+ * Loads a codec, so that blocks can be made and read with it at once. Only zstd has anything to load, and only a browser
+ * needs to be told: `StorageEngine.open` does it for stores, and in Node, Deno and Bun blocks do it by themselves.
+ *
+ * @throws AegisError `INVALID_ARGUMENT`, `UNSUPPORTED` (it cannot be loaded here, for instance because the page's
+ *   content security policy has no `'unsafe-eval'`)
+ */
+export async function loadCodec(type: CompressionType): Promise<void> {
+  if (type === 'zstd') await loadZstd();
+  else if (type !== 'lz4' && type !== 'none') throw invalid('loadCodec', type, "'none', 'lz4' or 'zstd'");
+}

@@ -1,0 +1,54 @@
+/**
+ * Pages whose codec works on this side of the door: two calls of the core with the codec in between, over bytes that
+ * lie in its memory. The codec sees the payload and the room for its answer and nothing else.
+ *
+ * 1. The core seals what it has laid down itself, whatever the codec did to its source.
+ * 2. What a codec from outside compressed is written only if it decodes to the payload.
+ */
+import {
+  BLOCK_HEADER_SIZE,
+  CODEC_LZ4,
+  DAMAGE_COMPRESSION,
+  OK,
+  PAGE_AREA,
+  UNIT_SIZE,
+} from '../../assembly/layout.ts';
+import type { StoreCodecs } from '../codec/store-codecs.ts';
+import type { Core } from '../wasm.ts';
+
+/** Writes the page in a frame as a block; answers the bytes to write, 0 when the codec saves no unit. */
+export function sealHosted(
+  core: Core,
+  codecs: StoreCodecs,
+  frame: number,
+  codec: number,
+  target: number,
+): number {
+  const { x, u8 } = core;
+  const raw = x.pagePayload(frame);
+  const from = x.payloadAddress();
+  const body = target + BLOCK_HEADER_SIZE;
+  const room = (Math.ceil((BLOCK_HEADER_SIZE + raw) / UNIT_SIZE) - 1) * UNIT_SIZE - BLOCK_HEADER_SIZE;
+  if (room <= 0) return 0;
+  const stored = codecs.compress(codec, u8.subarray(from, from + raw), u8.subarray(body, body + room));
+  if (stored === 0) return 0;
+  const proves = codec !== CODEC_LZ4 && codecs.proves(codec); // LZ4 the core proves itself
+  if (proves) {
+    const source = u8.subarray(body, body + stored);
+    if (!codecs.decompress(codec, source, u8.subarray(PAGE_AREA, PAGE_AREA + raw))) return 0;
+  }
+  const bytes = x.blockSealStored(frame, codec, stored, target);
+  return proves && !x.payloadSame(raw) ? 0 : bytes;
+}
+
+/** Decodes the payload of the block at an address to where the core wants it; OK or DAMAGED. */
+export function decodeHosted(core: Core, codecs: StoreCodecs, block: number, page: number): number {
+  const { x, u8, u32 } = core;
+  const raw = u32[block / 4 + 6] as number;
+  const stored = u32[block / 4 + 7] as number;
+  const body = block + BLOCK_HEADER_SIZE;
+  const target = x.payloadAddress();
+  const source = u8.subarray(body, body + stored);
+  if (codecs.decompress(u8[block + 5] as number, source, u8.subarray(target, target + raw))) return OK;
+  return x.damageSet(page, DAMAGE_COMPRESSION);
+}

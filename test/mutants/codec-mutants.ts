@@ -1,0 +1,53 @@
+/* Mutants of what stands between codecs and a store: their answers are checked, and what they need is recorded. */
+import { hosted, storeCodecs } from './killers.ts';
+import type { Mutant } from './mutant.ts';
+
+const CODEC = 'src/codec/codec.ts';
+const HOSTED = 'src/store/hosted.ts';
+
+export const codecMutants: readonly Mutant[] = [
+  {
+    name: 'codec: the superblock does not say what blocks were written with',
+    file: 'src/upkeep/checkpoint.ts',
+    edits: [['blocks.retiredCodecs) | blocks.codecs.used', 'blocks.retiredCodecs)']],
+    killer: storeCodecs(/does not ask for zstd/),
+  },
+  {
+    name: 'codec: an answer is believed',
+    file: CODEC,
+    edits: [
+      ["typeof answer === 'number' && Number.isInteger(answer) && answer > 0 && answer <= most", 'true'],
+    ],
+    killer: hosted(/./),
+  },
+  {
+    name: 'codec: what a page was before passes for what is decoded',
+    file: CODEC,
+    edits: [['  target.fill(0);\n', '']],
+    killer: hosted(/fills in nothing/),
+  },
+  {
+    name: 'codec: what a codec from outside compressed is not decoded',
+    file: HOSTED,
+    edits: [['codec !== CODEC_LZ4 && codecs.proves(codec)', 'false']],
+    killer: hosted(/compresses something else/),
+  },
+  {
+    name: 'codec: LZ4 from outside is sealed as it comes',
+    file: 'assembly/block.ts',
+    edits: [['|| !payloadSame(raw)', '|| raw == 0']],
+    killer: hosted(/compresses something else/),
+  },
+  {
+    name: 'codec: a page is sealed as the codec has left its source',
+    file: HOSTED,
+    edits: [['return proves && !x.payloadSame(raw) ? 0 : bytes;', 'return bytes;']],
+    killer: hosted(/writes on its source/),
+  },
+  {
+    name: 'codec: the size of a hosted payload is not looked at',
+    file: 'assembly/block.ts',
+    edits: [['if (stored >= raw) return damaged(low, DAMAGE_SIZE);', '']],
+    killer: hosted(/sizes that cannot be/),
+  },
+];
