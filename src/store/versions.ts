@@ -34,8 +34,9 @@ export interface VersionRecord {
   readonly to: number;
   /** Its extent; `units` 0: its bytes are in a frame only. */
   place: Place;
-  /** The next older version of the same page. */
+  /** The next older and the next newer version of the same page. */
   older: VersionRecord | undefined;
+  newer: VersionRecord | undefined;
   // pairing heap
   child: VersionRecord | undefined;
   sibling: VersionRecord | undefined;
@@ -145,10 +146,12 @@ export class Versions {
       to,
       place,
       older: this.#records.get(page),
+      newer: undefined,
       child: undefined,
       sibling: undefined,
     };
     invariant(!record.older || record.older.to <= from, 'versions of a page have disjoint epochs');
+    if (record.older) record.older.newer = record;
     this.#records.set(page, record);
     ++this.#count;
     node.heap = meld(node.heap, record);
@@ -242,16 +245,11 @@ export class Versions {
   }
 
   #die(record: VersionRecord): void {
-    const first = this.#records.get(record.page);
-    if (first === record) {
-      if (record.older) this.#records.set(record.page, record.older);
-      else this.#records.delete(record.page);
-    } else {
-      let newer = first;
-      while (newer && newer.older !== record) newer = newer.older;
-      invariant(newer !== undefined, "a record is in its page's list");
-      newer.older = record.older;
-    }
+    const { older, newer } = record;
+    if (older) older.newer = newer;
+    if (newer) newer.older = older;
+    else if (older) this.#records.set(record.page, older);
+    else this.#records.delete(record.page);
     --this.#count;
     if (record.place.units > 0) this.#owner.freePlace(record.place);
     record.place = NOWHERE;
