@@ -96,6 +96,8 @@ export {
   groupLinkSet,
   groupLsn,
   groupMark,
+  groupOpen,
+  groupOpenSet,
   groupParts,
   groupPayloadHolds,
   groupPayloadLength,

@@ -210,6 +210,14 @@ export function groupAccept(address: usize): void {
   store<u32>(VALUE_OPEN, load<u32>(VALUE_LEFT));
 }
 
+/** Bytes of a long value that are still to come after the last accepted group. */
+export function groupOpen(): u32 {
+  return load<u32>(VALUE_OPEN);
+}
+export function groupOpenSet(bytes: u32): void {
+  store<u32>(VALUE_OPEN, bytes);
+}
+
 /**
  * Walks the records of one part, which ends with less than 8 bytes of padding. The long value they may continue or
  * leave open is kept in VALUE_LEFT.

@@ -208,6 +208,11 @@ export class Machine {
     return backend === this.#backend;
   }
 
+  /** Names of the files there are. */
+  list(): string[] | Promise<string[]> {
+    return this.#backend.list();
+  }
+
   /** What to throw for an error met while working on pages: a trap or a broken rule ends the work on this memory. */
   guard(error: unknown): unknown {
     const mended = guardTrap(error);

@@ -197,6 +197,8 @@ export interface CoreExports {
   groupPayloadHolds(address: number): number;
   groupStructureCheck(address: number): number;
   groupAccept(address: number): void;
+  groupOpen(): number;
+  groupOpenSet(bytes: number): void;
   groupParts(): number;
   groupFlags(): number;
   groupFirstSequence(): number;

@@ -46,4 +46,13 @@ export class Findings {
       ...(errno === undefined ? {} : { errno }),
     });
   }
+
+  /** Does something, and takes in what it throws. */
+  async during(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.addError(error);
+    }
+  }
 }

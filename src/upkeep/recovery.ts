@@ -70,6 +70,8 @@ export interface OpenedStore {
   readonly replayed: number;
   /** Whether one of the superblock slots was damaged. */
   readonly slotDamaged: boolean;
+  /** Reads the log again, of a store open for reading. @throws AegisError `CORRUPTION`, what the backend throws */
+  readonly rescan?: () => Promise<void>;
   /** Log files left from when the log was on, to be removed after a checkpoint. */
   readonly staleLog: readonly string[];
 }
@@ -247,6 +249,7 @@ async function recover(
       replayed: scan?.bytes ?? 0,
       slotDamaged: found.damaged,
       staleLog: wanted || backend === undefined ? [] : logNames,
+      ...(scan && config.readOnly ? { rescan: () => rescan(options, parts.core, superblock, scan) } : {}),
     };
   } catch (error) {
     scan?.close();
@@ -268,6 +271,23 @@ function scanFrom(options: OpenOptions, core: Core, superblock: Superblock): Pro
     },
     readOnly: options.config.readOnly,
   });
+}
+
+/** Nobody writes while the store is open for reading: the log must be what it was. */
+async function rescan(
+  options: OpenOptions,
+  core: Core,
+  superblock: Superblock,
+  before: LogScan,
+): Promise<void> {
+  const now = await scanFrom(options, core, superblock);
+  now.close();
+  const { lsn } = before.end;
+  if (now.end.lsn === lsn) return;
+  throw new AegisError(
+    'CORRUPTION',
+    `the log ends at LSN ${now.end.lsn}, and ended at ${lsn} when it was opened`,
+  );
 }
 
 async function openLog(

@@ -4,12 +4,15 @@
  *   1. Every page of every tree as one snapshot sees it (tree-walk.ts), read from its block even when it is in a
  *      frame; then every page that the snapshot sees must have been reached. The snapshot ends here.
  *   2. The durable checkpoint: superblock slots and directory chunks (checkpoint-audit.ts).
- *   3. The books of the newest state: page numbers, old versions, units of the data file (accounts.ts).
+ *   3. The log, as far as it is durable and recovery would read it (wal/audit.ts), and that every file is there.
+ *   4. The books of the newest state: page numbers, old versions, units of the data file (accounts.ts).
  *
  * It goes in slices and lets other work run in between; whatever that changes, a sound store gives no finding. A read
  * that the device refuses is a finding like damage; only a store that is closed or failed meanwhile ends the walk.
  */
+import { DATA_FILE } from '../store/blocks.ts';
 import type { Pager } from '../store/pager.ts';
+import type { Log } from '../wal/log.ts';
 import { countExtents, countNumbers, countVersions } from './accounts.ts';
 import type { Durable } from './checkpoint-audit.ts';
 import { auditChunks, auditSlots } from './checkpoint-audit.ts';
@@ -46,6 +49,12 @@ export interface VerifyParts {
   readonly release: () => void;
   readonly durable: Durable;
   readonly readOnly: boolean;
+  /** The log that is being written, if there is one. */
+  readonly log?: Log | undefined;
+  /** Reads the log of a store open for reading again. */
+  readonly rescan?: (() => Promise<void>) | undefined;
+  /** Names of the files there are; default: nobody looks. */
+  readonly list?: () => readonly string[] | Promise<readonly string[]>;
   /** Lets other work run. */
   readonly pause: () => Promise<void>;
   /** Pages checked in one go; default 64. */
@@ -65,12 +74,15 @@ export async function verifyStore(parts: VerifyParts): Promise<VerifyReport> {
   const slice = parts.slice ?? SLICE_PAGES;
   const walk = new TreeWalk(pager, parts.epoch, findings, slice);
   const total = pager.pageCount;
+  await checkNames(parts, findings);
   parts.check();
   for (const _ of stepsOf(parts, walk, slice, findings)) {
     onProgress(Math.min(walk.pages, total), total);
     await parts.pause();
     parts.check();
   }
+  if (parts.rescan) await findings.during(parts.rescan);
+  parts.check();
   countNumbers(pager, findings);
   countVersions(pager, findings);
   countExtents(pager, durable.unsettled ?? [], findings);
@@ -96,11 +108,33 @@ function rootsOf({ roots, fallback }: VerifyParts, findings: Findings): readonly
 
 /** Everything that goes in slices. */
 function* stepsOf(parts: VerifyParts, walk: TreeWalk, slice: number, findings: Findings): Generator<void> {
-  const { pager, durable, readOnly } = parts;
+  const { pager, durable, readOnly, log } = parts;
   for (const root of rootsOf(parts, findings)) yield* walk.walk(root);
   yield* walk.unreached();
   parts.release();
   auditSlots(pager, durable, readOnly, findings);
   // A chunk has some hundred entries to compose.
   yield* auditChunks(pager, durable, Math.max(1, slice >> 3), findings);
+  if (!log) return;
+  try {
+    yield* log.audit(
+      () => durable.superblock,
+      ({ message, ...where }) => findings.add(message, where),
+    );
+  } catch (error) {
+    findings.addError(error);
+  }
+}
+
+/** A file that was removed is still read by whoever has it open: what it holds is lost when the store is closed. */
+async function checkNames({ list, log }: VerifyParts, findings: Findings): Promise<void> {
+  if (!list) return;
+  // Before the files are listed: one that is made meanwhile need not be among them.
+  const wanted = [DATA_FILE, ...(log?.files ?? [])];
+  await findings.during(async () => {
+    const names = await list();
+    for (const file of wanted) {
+      if (!names.includes(file)) findings.add(`the file ${file} is not there any more`, { file });
+    }
+  });
 }

@@ -18,11 +18,10 @@ import {
   GROUP_HEADER_SIZE,
   LOG_AREA,
   LOG_HALF_SIZE,
-  PART_FIRST,
-  PART_LAST,
   SEGMENT_HEADER_SIZE,
 } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../errors.ts';
+import { Content } from './content.ts';
 import { type LogCore, type LogPosition, type LogStart, linkOf } from './log.ts';
 import type { Segment } from './segment.ts';
 import { LogView } from './view.ts';
@@ -72,9 +71,7 @@ export class Chain {
   readonly #mark: Mark;
   #near: LogView;
   #far: LogView;
-  #sequence: number;
-  /** Sequence of a commit of which not all parts have come. */
-  #open: number | undefined;
+  readonly #content: Content;
 
   constructor(core: LogCore, segments: readonly Segment[], start: LogStart, mark: Mark) {
     this.#core = core;
@@ -83,7 +80,7 @@ export class Chain {
     this.#mark = mark;
     this.#near = new LogView(core, LOG_AREA);
     this.#far = new LogView(core, LOG_AREA + LOG_HALF_SIZE);
-    this.#sequence = start.sequence;
+    this.#content = new Content(core, start.sequence);
     this.lsn = start.lsn;
     this.end = { lsn: start.lsn, link: start.link, runs: 0, offset: 0, sequence: start.sequence };
     for (const segment of segments) {
@@ -157,42 +154,20 @@ export class Chain {
     }
     const address = this.#near.find(segment, offset, length);
     invariant(address !== 0, 'a group that counts lies in its file');
-    this.#checkContent(address, segment, offset);
+    const refusal = this.#content.refusal(address);
+    if (refusal !== undefined) {
+      const message = `${segment.name} is damaged: the group at ${offset} ${refusal}`;
+      throw new AegisError('CORRUPTION', message, { file: segment.name, offset });
+    }
     x.groupAccept(address);
     noteMark(this.#mark, x.groupMark(address), segment, offset);
     this.highestFence = Math.max(this.highestFence, fence);
     const run = this.runs.at(-1)!;
     run.to = offset + length;
     this.lsn = segment.firstLsn + run.to;
-    if (this.#open !== undefined) return;
+    if (this.#content.open !== undefined) return;
     const at = { lsn: this.lsn, link: linkOf(this.#core) };
-    this.end = { ...at, runs: this.runs.length, offset: run.to, sequence: this.#sequence };
-  }
-
-  /** Sequences the checkpoint holds may come again; from there on they go up by one. */
-  #checkContent(address: number, segment: Segment, offset: number): void {
-    const { x } = this.#core;
-    const refuse = (what: string): never => {
-      const message = `${segment.name} is damaged: the group at ${offset} ${what}`;
-      throw new AegisError('CORRUPTION', message, { file: segment.name, offset });
-    };
-    const damage = x.groupStructureCheck(address);
-    if (damage !== DAMAGE_NONE) refuse(`is whole, but no writer makes such records (damage ${damage})`);
-    if (x.groupParts() === 0) {
-      if (this.#open !== undefined) refuse('stands in the middle of a commit');
-      return;
-    }
-    const first = x.groupFirstSequence();
-    const last = x.groupLastSequence();
-    if ((x.groupFlags() & PART_FIRST) === 0) {
-      if (first !== this.#open) refuse(`goes on with commit ${first}, which is not the one before it`);
-    } else {
-      if (this.#open !== undefined) refuse(`begins commit ${first} inside commit ${this.#open}`);
-      const again = this.#sequence === this.#start.sequence && first <= this.#sequence;
-      if (!again && first !== this.#sequence + 1) refuse(`holds commit ${first} after ${this.#sequence}`);
-      this.#sequence = Math.max(this.#sequence, last);
-    }
-    this.#open = (x.groupFlags() & PART_LAST) === 0 ? last : undefined;
+    this.end = { ...at, runs: this.runs.length, offset: run.to, sequence: this.#content.sequence };
   }
 }
 

@@ -36,6 +36,16 @@ export interface LogStart extends LogPosition {
   readonly size: number;
 }
 
+/** Where an audit begins. */
+export type AuditStart = Pick<LogStart, 'lsn' | 'link' | 'sequence'>;
+
+/** Something in the log's files that is not as it must be. */
+export interface LogFault {
+  readonly message: string;
+  readonly file: string;
+  readonly offset: number;
+}
+
 /** The part of the WebAssembly core the log needs; the memory never moves. */
 export interface LogCore {
   readonly u8: Uint8Array;
@@ -56,6 +66,8 @@ export interface LogCore {
     groupPayloadHolds(address: number): number;
     groupStructureCheck(address: number): number;
     groupAccept(address: number): void;
+    groupOpen(): number;
+    groupOpenSet(bytes: number): void;
     groupParts(): number;
     groupFlags(): number;
     groupFirstSequence(): number;
@@ -82,6 +94,8 @@ export interface Log {
   readonly diskSize: number;
   /** Bytes of those that are on stable storage with their names, and so will be there whatever happens. */
   readonly readySize: number;
+  /** Names of the files that must be there. */
+  readonly files: readonly string[];
   /** Why the log refuses everything, once it does. */
   readonly failure: AegisError | undefined;
 
@@ -112,6 +126,12 @@ export interface Log {
 
   /** Nothing below this LSN is needed any more: a checkpoint that starts there is on stable storage, twice. */
   release(lsn: number): void;
+
+  /**
+   * Checks everything durable that recovery would need, from where it would begin (`start`, asked again after every
+   * `yield`, where other work may run; each comes after about `slice` bytes). Throws what reading throws.
+   */
+  audit(start: () => AuditStart, found: (fault: LogFault) => void, slice?: number): Generator<void>;
 
   /** Closes the files; idempotent. Says nothing about durability. */
   close(): void;

@@ -20,8 +20,17 @@
 import { GROUP_HEADER_SIZE, LOG_HALF_SIZE, SEGMENT_HEADER_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
 import type { StorageBackend } from '../backend/backend.ts';
 import { type AegisError, invariant } from '../errors.ts';
+import { auditLog } from './audit.ts';
 import { LogHealth } from './health.ts';
-import { type Log, type LogCore, type LogPosition, linkOf, type Word } from './log.ts';
+import {
+  type AuditStart,
+  type Log,
+  type LogCore,
+  type LogFault,
+  type LogPosition,
+  linkOf,
+  type Word,
+} from './log.ts';
 import type { LogScan } from './scan.ts';
 import { closeSegments, EMPTY_UNIT, type Segment } from './segment.ts';
 import { SegmentSupply } from './supply.ts';
@@ -101,8 +110,16 @@ export class SegmentLog implements Log {
   }
 
   get readySize(): number {
-    const files = [...this.#live, ...this.#supply.segments.filter(({ ready }) => ready)];
-    return files.reduce((sum, { size }) => sum + size, 0);
+    return this.#ready.reduce((sum, { size }) => sum + size, 0);
+  }
+
+  get files(): readonly string[] {
+    return this.#ready.map(({ name }) => name);
+  }
+
+  /** Files that are on stable storage with their names. */
+  get #ready(): Segment[] {
+    return [...this.#live, ...this.#supply.segments.filter(({ ready }) => ready)];
   }
 
   get failure(): AegisError | undefined {
@@ -174,6 +191,16 @@ export class SegmentLog implements Log {
     if (!this.#supply.isShort || last === undefined || lsn !== this.#end || last.firstLsn === lsn) return;
     this.#supply.give(last);
     this.#live.length = 0;
+  }
+
+  audit(start: () => AuditStart, found: (fault: LogFault) => void, slice?: number): Generator<void> {
+    const log = {
+      core: this.#core,
+      live: () => this.#live,
+      ready: () => this.#ready,
+      durable: () => this.#durable,
+    };
+    return auditLog(log, start, found, slice);
   }
 
   close(): void {

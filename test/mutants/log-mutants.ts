@@ -6,6 +6,7 @@ const SEGMENTS = 'src/wal/segments.ts';
 const SUPPLY = 'src/wal/supply.ts';
 const SCAN = 'src/wal/scan.ts';
 const CHAIN = 'src/wal/chain.ts';
+const CONTENT = 'src/wal/content.ts';
 const RECORD = 'assembly/record.ts';
 
 export const logMutants: readonly Mutant[] = [
@@ -143,7 +144,7 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'M32 the beginning of an unfinished commit is not cut',
     file: CHAIN,
-    edits: [['if (this.#open !== undefined) return;', '']],
+    edits: [['if (this.#content.open !== undefined) return;', '']],
     killer: logCrashes(20),
   },
   {
@@ -240,26 +241,26 @@ export const logMutants: readonly Mutant[] = [
   },
   {
     name: 'check: records that no writer makes',
-    file: CHAIN,
-    edits: [['if (damage !== DAMAGE_NONE) refuse(', 'if (false) refuse(']],
+    file: CONTENT,
+    edits: [['if (damage !== DAMAGE_NONE) return', 'if (false) return']],
     killer: scan(/no writer could have made/),
   },
   {
     name: 'check: a gap between sequences',
-    file: CHAIN,
-    edits: [['if (!again && first !== this.#sequence + 1) refuse', 'if (false) refuse']],
+    file: CONTENT,
+    edits: [['if (!again && first !== this.#sequence + 1) return', 'if (false) return']],
     killer: scan(/^sequences/),
   },
   {
     name: 'check: a commit that goes on in another',
-    file: CHAIN,
-    edits: [['if (first !== this.#open) refuse', 'if (false) refuse']],
+    file: CONTENT,
+    edits: [['if (first !== this.#open) return', 'if (false) return']],
     killer: scan(/^sequences/),
   },
   {
     name: 'check: a commit that begins inside another',
-    file: CHAIN,
-    edits: [['if (this.#open !== undefined) refuse(`begins', 'if (false) refuse(`begins']],
+    file: CONTENT,
+    edits: [['if (this.#open !== undefined) return `begins', 'if (false) return `begins']],
     killer: scan(/^sequences/),
   },
   {

@@ -225,6 +225,24 @@ test('backup: damage in any page of the source is named, and nothing is left tha
   expect(plant.pages.length).toBeGreaterThanOrEqual(20);
 });
 
+test.each(['a byte behind it', 'a unit too many'])('backup: a block with %s is not copied', async (what) => {
+  const backend = new MemoryBackend();
+  const store = await openSmall(backend);
+  for (let i = 0; i < 100; ++i) await store.put(`key ${i}`, 'v'.repeat(100));
+  await store.close();
+  const plant = new Plant(backend);
+  const { page } = plant.nodes().find(({ level }) => level === 0)!;
+  const block = plant.seal(plant.payload(plant.place(page)), { number: page });
+  const longer = new Uint8Array(block.length + (what === 'a unit too many' ? UNIT_SIZE : 0));
+  longer.set(block);
+  if (longer.length === block.length) longer[block.length - 1] = 1;
+  plant.setPlace(page, plant.append(longer));
+  plant.save();
+  const engine = await openSmall(backend);
+  await expect(engine.backup(new MemoryBackend())).rejects.toMatchObject({ code: 'CORRUPTION', page });
+  await engine.close();
+});
+
 test('backup: damage that only its meaning gives away is found in the copy, which is taken back', async () => {
   const backend = new MemoryBackend();
   const store = await openSmall(backend);
