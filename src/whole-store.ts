@@ -60,7 +60,10 @@ export async function backUpWhole(machine: Machine, target: string | StorageBack
     pager: store.pager,
     log: store.log,
     pipeline,
-    superblock: checkpointer.superblock,
+    // Asked when it is needed: a checkpoint may end while the target is made ready.
+    get superblock() {
+      return checkpointer.superblock;
+    },
     catalog: store.catalog,
     target: place,
     targetConfig,
