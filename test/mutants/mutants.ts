@@ -1,4 +1,6 @@
 /* All mutants. */
+
+import { backupMutants } from './backup-mutants.ts';
 import { codecMutants } from './codec-mutants.ts';
 import { commitMutants } from './commit-mutants.ts';
 import { damageMutants } from './damage-mutants.ts';
@@ -12,6 +14,7 @@ export const mutants: readonly Mutant[] = [
   ...logMutants,
   ...commitMutants,
   ...damageMutants,
+  ...backupMutants,
   ...savepointMutants,
   ...codecMutants,
 ];
