@@ -34,6 +34,7 @@ export interface TransactionOptions {
 
 /** Options of `transaction`. */
 export interface RetryOptions {
+  /** Default `snapshot`. */
   isolation?: IsolationLevel;
   /** How often a conflict is tried again; default 10. */
   maxRetries?: number;
@@ -62,7 +63,7 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
     return openEngine(resolveConfig(config));
   }
 
-  /** Engines come from `StorageEngine.open`. */
+  /** Engines come from `StorageEngine.open`. @internal */
   constructor(machine: Machine) {
     super(machine, MAIN_NAME);
     this.config = machine.config;

@@ -29,7 +29,7 @@ export { Scan } from './txn/scan.ts';
 export type { IsolationLevel, TransactionState } from './txn/transaction.ts';
 export { Transaction } from './txn/transaction.ts';
 export { TransactionTree } from './txn/transaction-tree.ts';
-export type { BatchOperation } from './txn/writer.ts';
+export type { BatchDelete, BatchOperation, BatchPut } from './txn/writer.ts';
 export type { BackupReport } from './upkeep/backup.ts';
 export type { CheckpointData } from './upkeep/checkpoint.ts';
 export type { CompactReport } from './upkeep/compact.ts';

@@ -29,7 +29,7 @@ interface Held {
 export class Snapshot extends KeyReader implements Disposable {
   readonly #held: Held;
 
-  /** Snapshots come from `snapshot()` of an engine. */
+  /** Snapshots come from `snapshot()` of an engine. @internal */
   constructor(source: SnapshotSource) {
     const held = hold(source);
     super(held.sourceOf(MAIN_NAME));
@@ -51,6 +51,7 @@ export class Snapshot extends KeyReader implements Disposable {
     this.#held.lease.close();
   }
 
+  /** As `close`. */
   [Symbol.dispose](): void {
     this.close();
   }
@@ -61,7 +62,7 @@ export class SnapshotTree extends KeyReader {
   /** What the tree is called. */
   readonly name: string;
 
-  /** Trees of a snapshot come from its `tree()`. */
+  /** Trees of a snapshot come from its `tree()`. @internal */
   constructor(source: ReadSource, name: string) {
     super(source);
     this.name = name;

@@ -12,7 +12,7 @@ export class Tree extends KeySpace {
   /** What the tree is called. */
   readonly name: string;
 
-  /** Trees come from `tree()` of an engine. */
+  /** Trees come from `tree()` of an engine. @internal */
   constructor(machine: Machine, name: string) {
     super(machine, name);
     this.name = name;

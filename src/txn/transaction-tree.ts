@@ -9,7 +9,7 @@ export class TransactionTree extends TransactionSpace {
   /** What the tree is called. */
   readonly name: string;
 
-  /** Trees of a transaction come from its `tree()`. */
+  /** Trees of a transaction come from its `tree()`. @internal */
   constructor(context: TransactionContext, name: string) {
     super(context, name);
     this.name = name;

@@ -30,10 +30,11 @@ export type { IsolationLevel, TransactionParts, TransactionState } from './conte
 export class Transaction extends TransactionSpace implements Disposable {
   /** Number of the transaction, unique in this process's opening of the store. */
   readonly id: number;
+  /** What it is protected from, as it was begun with. */
   readonly isolation: IsolationLevel;
   readonly #context: TransactionContext;
 
-  /** Transactions come from `beginTransaction()` of an engine. */
+  /** Transactions come from `beginTransaction()` of an engine. @internal */
   constructor(parts: TransactionParts, id: number, isolation: IsolationLevel, readOnly: boolean) {
     const context = new TransactionContext(parts, isolation, readOnly);
     super(context, MAIN_NAME);

@@ -17,10 +17,30 @@ import type { CommitPipeline } from './commit.ts';
 import type { Committed, Done } from './queue.ts';
 import { packTree, pagesFilled, pagesOfTree, recordBytes, WriteSet } from './write-set.ts';
 
-/** One operation of a batch; `tree`: the name of the tree it is for, when that is not the one the batch is given to. */
-export type BatchOperation =
-  | { readonly type: 'put'; readonly key: Bytes; readonly value: Bytes; readonly tree?: string | undefined }
-  | { readonly type: 'delete'; readonly key: Bytes; readonly tree?: string | undefined };
+/** One operation of a batch. */
+export type BatchOperation = BatchPut | BatchDelete;
+
+/** Writes a key, as `put` does. */
+export interface BatchPut {
+  /** What is done. */
+  readonly type: 'put';
+  /** The key. */
+  readonly key: Bytes;
+  /** What it has afterwards. */
+  readonly value: Bytes;
+  /** Name of the tree; default: the one that the batch is given to. */
+  readonly tree?: string | undefined;
+}
+
+/** Removes a key, as `delete` does; an absent one is no error. */
+export interface BatchDelete {
+  /** What is done. */
+  readonly type: 'delete';
+  /** The key. */
+  readonly key: Bytes;
+  /** Name of the tree; default: the one that the batch is given to. */
+  readonly tree?: string | undefined;
+}
 
 /** An operation with its bytes; `value` undefined: a deletion. */
 interface Operation {

@@ -24,8 +24,9 @@ import { Turns } from './turns.ts';
 
 /** What a compaction did. Sizes are bytes. */
 export interface CompactReport {
-  /** Size of the data file before, and now. */
+  /** Size of the data file before. */
   readonly bytesBefore: number;
+  /** Size of the data file now. */
   readonly bytesAfter: number;
   /** Pages written anew, to be fuller, to lie lower or to have the configured codec. */
   readonly pagesMoved: number;

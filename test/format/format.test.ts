@@ -13,7 +13,7 @@ import type { StorageConfig } from '../../src/config.ts';
 import { type Files, filesOf } from '../support/files.ts';
 import { openSmall } from '../support/small-store.ts';
 import { Structure, type Table, tablesOf } from './document.ts';
-import { type Commit, FormatReader } from './reader.ts';
+import { type Commit, FormatReader, type Operation } from './reader.ts';
 import { SAMPLES, valueBytes } from './structures.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -32,6 +32,7 @@ const IN_PAGES: Readonly<Record<string, readonly string[]>> = {
   'Tree page': ['kind', 'level', 'count', 'records'],
   'Leaf record': ['key length', 'value word', 'key', 'value'],
   'Inner record': ['key length', 'child', 'key'],
+  'Catalog value': ['id', 'root'],
   'Overflow page': ['kind', 'used', 'next', 'remaining', 'bytes'],
 };
 
@@ -83,29 +84,35 @@ async function storeFiles(config: Partial<StorageConfig>, isLong: boolean): Prom
   for (let i = 0; i < 60; i++) await db.put(`key/${i}`, `${i} `.repeat(i));
   await db.put('', 'the empty key');
   await db.put('long', isLong ? LONG : SHORTER);
+  await db.tree('cities').put('bern', '134794');
+  await db.tree('cities').put('basel', '173863');
+  await db.tree('rivers').put('aare', '288');
   await db.checkpoint();
   const commits: Commit[] = [];
-  const commit = async (operations: [key: string, value?: string][]): Promise<void> => {
+  const commit = async (...operations: [key: string, value?: string][]): Promise<void> => {
     const tx = db.beginTransaction();
     for (const [key, value] of operations) value === undefined ? tx.delete(key) : tx.put(key, value);
     const { sequence } = await tx.commit();
-    const bytes = (value: string) => Uint8Array.from(Buffer.from(value));
-    commits.push({
-      sequence,
-      operations: operations.map(([key, value]) => ({
-        tree: 1,
-        key: bytes(key),
-        value: value === undefined ? undefined : bytes(value),
-      })),
-    });
+    commits.push({ sequence, operations: operations.map(([key, value]) => operationOf(1, key, value)) });
   };
-  await commit([['a', '1'], ['key/7'], ['z', '']]);
-  await commit([['b', 'three letters and more']]);
-  if (isLong) await commit([['c', 'twice a group '.repeat(160_000)]]);
-  await commit([['key/8']]);
+  await commit(['a', '1'], ['key/7'], ['z', '']);
+  await commit(['b', 'three letters and more']);
+  if (isLong) await commit(['c', 'twice a group '.repeat(160_000)]);
+  await commit(['key/8']);
+  await db.tree('lakes').put('thun', '48');
+  const makes = { ...operationOf(4, 'lakes'), makes: 'makes' as const };
+  commits.push({ sequence: db.stats().sequence, operations: [makes, operationOf(4, 'thun', '48')] });
+  await db.dropTree('rivers');
+  const drops = { ...operationOf(3, 'rivers'), makes: 'drops' as const };
+  commits.push({ sequence: db.stats().sequence, operations: [drops] });
   const files = filesOf(backend);
   await db.close();
   return { files, commits, isLong };
+}
+
+function operationOf(tree: number, key: string, value?: string): Operation {
+  const bytes = (text: string) => Uint8Array.from(Buffer.from(text));
+  return { tree, key: bytes(key), value: value === undefined ? undefined : bytes(value) };
 }
 
 const plain = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
@@ -126,8 +133,24 @@ function storeAgainst(
   const shown = (list: readonly Commit[]) =>
     list.map(({ sequence, operations }) => [
       sequence,
-      ...operations.map(({ tree, key, value }) => [tree, plain(key), value && plain(value)]),
+      ...operations.map(({ tree, key, value, makes }) => [tree, plain(key), value && plain(value), makes]),
     ]);
+  const trees = [...reader.trees()].map(([name, { id, root }]) => [
+    name,
+    id,
+    reader.entries(root).map((entry) => entry.map(plain)),
+  ]);
+  expect(trees).toEqual([
+    [
+      'cities',
+      2,
+      [
+        ['basel', '173863'],
+        ['bern', '134794'],
+      ],
+    ],
+    ['rivers', 3, [['aare', '288']]],
+  ]);
   expect(shown(reader.commits())).toEqual(shown(commits));
   return reader;
 }
@@ -160,7 +183,7 @@ test.each([
     for (const kind of [PAGE_LEAF, PAGE_OVERFLOW]) expect(reader.met).toContain(`page ${kind}`);
     if (pageSize === 4096)
       for (const met of [`page ${PAGE_INNER}`, 'chunk 1']) expect(reader.met).toContain(met);
-    for (const kind of [1, 2, 3, 4]) expect(reader.met).toContain(`record ${kind}`);
+    for (const kind of [1, 2, 3, 4, 5, 6]) expect(reader.met).toContain(`record ${kind}`);
     expect(reader.met).toContain(`codec ${codec}`);
   },
 );

@@ -16,6 +16,8 @@ export interface Operation {
   readonly key: Uint8Array;
   /** Absent: the key was removed. */
   readonly value: Uint8Array | undefined;
+  /** Present: the key is the name of a tree that begins or ends. */
+  readonly makes?: 'makes' | 'drops';
 }
 
 export interface Commit {
@@ -196,6 +198,22 @@ export class FormatReader {
     return found;
   }
 
+  /** Names, ids and roots of the named trees. */
+  trees(): Map<string, { id: number; root: number }> {
+    const catalog = this.number('catalog root');
+    const records = catalog === 0 ? [] : this.entries(catalog);
+    return new Map(
+      records.map(([key, value]) => {
+        const { fields, end } = this.#structure('Catalog value').cut(value);
+        must(end === value.length, 'a record of the catalog has the size of its table');
+        must(key.length <= layout.NAME_SIZE_MAX, 'a name is not too long');
+        const [id, root] = ['id', 'root'].map((field) => numberIn(fields.get(field)));
+        must(id! > 1 && id! < this.number('next tree'), 'the id of a tree was given out');
+        return [Buffer.from(key).toString('latin1'), { id: id!, root: root! }];
+      }),
+    );
+  }
+
   #walk(number: number, expected: number | undefined, found: Entries): void {
     const page = this.#structure('Tree page').cut(this.#page(number)).fields;
     const [kind, level, count] = ['kind', 'level', 'count'].map((field) => numberIn(page.get(field)));
@@ -275,7 +293,10 @@ export class FormatReader {
           const operation = { tree, key, value: undefined };
           pieces = { left: numberIn(fields.get('value length')), parts: [], operation };
         } else {
-          commit.operations.push({ tree, key, value: kind === layout.RECORD_PUT ? value : undefined });
+          const makes =
+            kind === layout.RECORD_TREE ? 'makes' : kind === layout.RECORD_DROP ? 'drops' : undefined;
+          const content = kind === layout.RECORD_PUT ? value : undefined;
+          commit.operations.push({ tree, key, value: content, ...(makes && { makes }) });
         }
       }
       must(records.length - at < 8, 'records fill a part');
