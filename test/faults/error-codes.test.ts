@@ -169,7 +169,9 @@ test('error codes: every code is documented by some method, and every public met
   }
   expect([...documented].sort()).toEqual(allCodes().sort());
   // What ends something, or hands itself out, has nothing to refuse.
-  expect(silent.filter((name) => !/constructor|close|return|Symbol.(dispose|iterator)/.test(name))).toEqual([]);
+  expect(silent.filter((name) => !/constructor|close|return|Symbol.(dispose|iterator)/.test(name))).toEqual(
+    [],
+  );
 });
 
 test('error codes: the watch notes an error of another class, an undocumented code and one without evidence', () => {
