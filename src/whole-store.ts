@@ -55,6 +55,7 @@ export async function backUpWhole(machine: Machine, target: string | StorageBack
     pageSize,
     bufferPoolSize: COPY_POOL_PAGES * pageSize,
     walEnabled: false,
+    codecs: config.codecs,
   });
   return backUp({
     pager: store.pager,

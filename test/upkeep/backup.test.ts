@@ -10,7 +10,7 @@ import { temporaryFolder } from '../support/place.ts';
 import { report } from '../support/report.ts';
 import { long, seed } from '../support/seed.ts';
 import { openSmall } from '../support/small-store.ts';
-import { differences, WriteLoad } from '../support/write-load.ts';
+import { differences, randomOf, WriteLoad } from '../support/write-load.ts';
 
 const BACKUPS = long ? 200 : 15;
 
@@ -194,3 +194,102 @@ test('backup: the place in the log is that of the snapshot, whatever is logged a
   }
   expect(stateNow().size).toBeGreaterThan(0);
 });
+
+/** Trees by name, each with its records. */
+type Forest = ReadonlyMap<string, ReadonlyMap<string, string>>;
+
+function forestOf(engine: StorageEngine): Forest {
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  const names = engine.trees();
+  return new Map(
+    names.map((name) => [
+      name,
+      new Map([...engine.tree(name).scan()].map(([key, value]) => [text(key), text(value)])),
+    ]),
+  );
+}
+
+test('backup: trees that are made, written across and dropped meanwhile are those of one moment', async () => {
+  const engine = await opened(openSmall(new MemoryBackend()));
+  const random = randomOf(seed + 5);
+  const states = new Map<number, Forest>();
+  let running = true;
+  const forest = new Map<string, Map<string, string>>();
+  const note = (): void => {
+    const copy = new Map([...forest].map(([name, records]) => [name, new Map(records)]));
+    states.set(engine.stats().sequence, copy);
+  };
+  note();
+  const write = async (): Promise<void> => {
+    for (let i = 0; running; ++i) {
+      const names = [`tree ${random(12)}`, `tree ${random(12)}`];
+      if (random(6) === 0) {
+        await engine.dropTree(names[0]!);
+        forest.delete(names[0]!);
+        note();
+        continue;
+      }
+      const tx = engine.beginTransaction();
+      for (const name of names) {
+        const records = forest.get(name) ?? new Map<string, string>();
+        forest.set(name, records);
+        for (let n = 0; n < 3; ++n) {
+          const [key, value] = [`key ${random(60)}`, `${i} `.repeat(1 + random(80))];
+          tx.tree(name).put(key, value);
+          records.set(key, value);
+        }
+      }
+      await tx.commit();
+      note();
+    }
+  };
+  // The first copy has no catalog, although one may be there before it is finished.
+  const first = new MemoryBackend();
+  const early = engine.backup(first);
+  const writing = write();
+  const targets = [{ backend: first, sequence: (await early).sequence }];
+  for (let i = 0; i < (long ? 100 : 10) || states.size < 60; ++i) {
+    const backend = new MemoryBackend();
+    targets.push({ backend, sequence: (await engine.backup(backend)).sequence });
+  }
+  running = false;
+  await writing;
+  for (const [i, { backend, sequence }] of targets.entries()) {
+    const copy = await openCopy(backend, { walEnabled: i % 2 === 0 });
+    expect(forestOf(copy)).toEqual(states.get(sequence));
+    expect(await copy.verify()).toMatchObject({ ok: true });
+    // Ids go on behind those that were in use.
+    await copy.tree('new in the copy').put('key', 'value');
+    await copy.dropTree('tree 1');
+    expect(copy.trees()).toContain('new in the copy');
+    expect(await copy.verify()).toMatchObject({ ok: true });
+    await copy.close();
+  }
+  expect(states.size).toBeGreaterThan(50);
+});
+
+test.each(['lz4', 'zstd', 'none'] as const)(
+  'backup: of a store with blocks of several codecs, the last one %s',
+  async (compression) => {
+    const place = new MemoryBackend();
+    const records = new Map<string, string>();
+    for (const [i, codec] of (['none', 'lz4', 'zstd', compression] as const).entries()) {
+      const engine = await openSmall(place, { compression: codec });
+      for (let n = 0; n < 200; ++n) {
+        records.set(`key ${i} ${n}`, `value ${n} `.repeat(20));
+        await engine.put(`key ${i} ${n}`, `value ${n} `.repeat(20));
+      }
+      if (i === 3) {
+        const target = new MemoryBackend();
+        await engine.backup(target);
+        const copy = await openCopy(target);
+        const found = [...copy.scan()].map(([key, value]) => [
+          new TextDecoder().decode(key),
+          new TextDecoder().decode(value),
+        ]);
+        expect(new Map(found as [string, string][])).toEqual(records);
+      }
+      await engine.close();
+    }
+  },
+);
