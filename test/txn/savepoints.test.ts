@@ -308,6 +308,59 @@ test('savepoints: a commit that is blocking, and one too large to keep, write wh
   await found.close();
 });
 
+test('savepoints: they hold for all trees of the transaction', async () => {
+  const backend = new MemoryBackend();
+  const db = await open(backend);
+  await db.tree('there').put('a', 'first');
+  const tx = db.beginTransaction();
+  const [there, made, late] = ['there', 'made', 'late'].map((name) => tx.tree(name));
+  made!.put('a', 'one');
+  const savepoint = tx.savepoint();
+  const show = (): unknown => [
+    tx.getString('a'),
+    there!.getString('a'),
+    [...made!.scan()].map((entry) => entry.map(text)),
+    late!.count(),
+  ];
+  const before = show();
+  for (let round = 0; round < 2; round++) {
+    tx.put('a', 'two');
+    there!.deleteRange({});
+    made!.put('a', 'two');
+    made!.put('b', long(1, 20_000));
+    late!.put('a', 'two');
+    const inner = tx.savepoint();
+    there!.put('c', 'three');
+    late!.deleteRange({});
+    expect([there!.count(), late!.count()]).toEqual([1, 0]);
+    tx.rollbackTo(inner);
+    expect([there!.count(), late!.count()]).toEqual([0, 1]);
+    tx.rollbackTo(savepoint);
+    expect(show()).toEqual(before);
+  }
+  expect(before).toEqual(['first a', 'first', [['a', 'one']], 0]);
+  await tx.commit();
+  expect(db.trees()).toEqual(['made', 'there']);
+  const found = await openSmall(backend.copy());
+  expect([found.trees(), found.tree('made').getString('a')]).toEqual([['made', 'there'], 'one']);
+  expect((await found.verify()).problems).toEqual([]);
+  await found.close();
+});
+
+test('savepoints: a tree that was only written to by what was taken back is not made, nor checked', async () => {
+  const db = await open();
+  const tx = db.beginTransaction({ isolation: 'serializable' });
+  tx.put('a', 'own');
+  const savepoint = tx.savepoint();
+  tx.tree('never').put('a', 'x');
+  tx.rollbackTo(savepoint);
+  tx.tree('deleted in').delete('a');
+  await db.tree('never').put('a', 'of another');
+  expect(await db.dropTree('never')).toBe(true);
+  await tx.commit();
+  expect([db.trees(), db.getString('a')]).toEqual([[], 'own']);
+});
+
 for (const way of ['rollbackTo', 'deleteRange'] as const) {
   test(`savepoints: a ${way} that fails midway aborts its transaction, so that no half is committed`, async () => {
     const backend = new FaultyBackend();
