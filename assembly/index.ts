@@ -8,6 +8,7 @@ export { framesAudit } from './audit';
 export { frameAddress, memoryInit } from './memory';
 export { frameClean, frameDrop, frameNewest, framesDirtyAt, framesReclaim, framesUnpin } from './frames';
 export { pageEnd } from './versions';
+export { treeCut } from './cut';
 export { treeCreate, treeEnd } from './btree';
 export { chainAppend, chainBegin, chainFree, chainPageCapacity } from './overflow';
 export {

@@ -110,8 +110,10 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * space is given back in the background. @throws AegisError as `put`
    */
   async dropTree(name: string): Promise<boolean> {
-    const { writer, config } = this.#machine.writable();
-    return writer.drop(checkTreeName(name), config.syncOnCommit);
+    const { writer, givingBack, config } = this.#machine.writable();
+    const existed = await writer.drop(checkTreeName(name), config.syncOnCommit);
+    void givingBack.start();
+    return existed;
   }
 
   // --- transactions ---------------------------------------------------------------------------------------------
@@ -198,6 +200,8 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
   async compact(): Promise<CompactReport> {
     const machine = this.#machine.writable();
     try {
+      await machine.givingBack.start();
+      machine.writable();
       return await machine.compactor.compact();
     } catch (error) {
       throw machine.guard(error);

@@ -24,6 +24,7 @@ import type { TransactionParts } from './txn/transaction.ts';
 import { Writer } from './txn/writer.ts';
 import { Checkpointer } from './upkeep/checkpoint.ts';
 import { Compactor } from './upkeep/compact.ts';
+import { GivingBack } from './upkeep/give-back.ts';
 import type { OpenedStore } from './upkeep/recovery.ts';
 import { guardTrap } from './wasm.ts';
 
@@ -36,6 +37,7 @@ export class Machine {
   readonly leases: Leases;
   readonly checkpointer: Checkpointer;
   readonly compactor: Compactor;
+  readonly givingBack: GivingBack;
   /** What transactions work with. */
   readonly transactions: TransactionParts;
   /** Lets other work run. */
@@ -95,14 +97,23 @@ export class Machine {
       onProgress: (done, total) => config.onProgress?.({ phase: 'checkpoint', done, total }),
       finished: () => this.#checkpointed(),
     });
+    const ensure = (pages: number, mayUseReserve: boolean): void => {
+      const own = pager.versions.hasReader ? 2 * pages : pages;
+      room.ensure(own + this.pipeline.queue.pages, mayUseReserve);
+    };
+    this.givingBack = new GivingBack({
+      trees,
+      catalog,
+      ensure: (pages) => ensure(pages, true),
+      pause: this.pause,
+      mayWrite: () => this.#mayWrite,
+      guard: (error) => this.guard(error),
+    });
     this.compactor = new Compactor({
       pager,
       checkpointer: this.checkpointer,
       roots: () => catalog.latestRoots(),
-      ensure: (pages) => {
-        const own = pager.versions.hasReader ? 2 * pages : pages;
-        room.ensure(own + this.pipeline.queue.pages, false);
-      },
+      ensure: (pages) => ensure(pages, false),
       cut: () => room.cut(this.pipeline.queue.pages),
       pause: this.pause,
       check: () => void this.writable(),
@@ -130,6 +141,7 @@ export class Machine {
     else if (replayed > 0) void this.checkpointer.start();
     for (const name of staleLog) await this.#backend.remove(name);
     if (staleLog.length > 0) await this.#backend.syncDirectory();
+    void this.givingBack.start();
   }
 
   /** Ends everything, once; gives files and lock back even when the last checkpoint fails. */
@@ -163,7 +175,7 @@ export class Machine {
     if (failure && unsaved > superblock.sequence) throw failure;
     if (failure) return;
     const owed = this.pipeline.applied !== superblock.sequence || superblock.generation === 0;
-    if (owed || running) await this.checkpointer.checkpoint();
+    if (owed || running || this.givingBack.worked) await this.checkpointer.checkpoint();
     // What is beyond our end may be another writer's by now.
     this.checkpointer.checkFence();
     this.store.pager.blocks.cutTail();
@@ -201,6 +213,11 @@ export class Machine {
     this.checkReadable();
     if (this.config.readOnly) throw new AegisError('READ_ONLY', 'the store was opened for reading only');
     if (this.pipeline.failure) throw this.pipeline.failure;
+  }
+
+  get #mayWrite(): boolean {
+    const failure = this.#defect ?? this.store.pager.defect ?? this.pipeline.failure;
+    return this.#life === 'open' && !failure;
   }
 
   /** Whether the store is kept by this backend. */
@@ -265,6 +282,8 @@ export class Machine {
   #checkpointed(): void {
     this.#unloggedBytes = 0;
     this.pipeline.resume();
+    // Space may have become free that giving back waits for.
+    if (this.#mayWrite && !this.config.readOnly) void this.givingBack.start();
   }
 
   // --- telling --------------------------------------------------------------------------------------------------

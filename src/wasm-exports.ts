@@ -66,6 +66,7 @@ export interface CoreExports {
   // trees
   treeCreate(root: number): number;
   treeEnd(root: number): number;
+  treeCut(root: number): number;
   treeGet(root: number, epoch: number, keyBytes: number): number;
   treeGetGroup(root: number, epoch: number, count: number): number;
   treeProbe(root: number, epoch: number, keyBytes: number): number;

@@ -207,10 +207,9 @@ export class Catalog {
 
   // --- dropped trees --------------------------------------------------------------------------------------------
 
-  /** A dropped tree that still has pages. */
-  get firstDropped(): DroppedTree | undefined {
-    for (const [id, root] of this.#dropped) return { id, root };
-    return undefined;
+  /** Dropped trees that still have pages. */
+  get dropped(): DroppedTree[] {
+    return [...this.#dropped].map(([id, root]) => ({ id, root }));
   }
 
   /** A dropped tree that is empty by now is forgotten, with its last page. */
