@@ -1,0 +1,279 @@
+/*
+ * Dropping trees: what others see of it, which transactions it refuses, and where the pages go.
+ */
+import { expect, onTestFinished, test } from 'vitest';
+import { MemoryBackend } from '../../src/backend/memory.ts';
+import { SimulatedBackend } from '../../src/backend/simulated.ts';
+import type { StorageConfig } from '../../src/config.ts';
+import { StorageEngine } from '../../src/engine.ts';
+import type { StorageBackend, Transaction } from '../../src/index.ts';
+import { rejected } from '../support/refused.ts';
+import { openSmall } from '../support/small-store.ts';
+
+async function open(backend: StorageBackend, config: Partial<StorageConfig> = {}): Promise<StorageEngine> {
+  const db = await openSmall(backend, config);
+  onTestFinished(() => db.close());
+  return db;
+}
+
+/** Puts so many records of about 100 bytes into a tree, and some long ones. */
+async function fill(db: StorageEngine, name: string, records: number): Promise<void> {
+  const key = (n: number): string => `key ${String(n).padStart(6, '0')}`;
+  for (let from = 0; from < records; from += 500) {
+    const count = Math.min(500, records - from);
+    await db
+      .tree(name)
+      .batch(
+        Array.from({ length: count }, (_, n) => ({ type: 'put', key: key(from + n), value: 'x'.repeat(90) })),
+      );
+  }
+  await db.tree(name).put('long', 'y'.repeat(30_000));
+  await db.tree(name).put('short', 'z');
+}
+
+/** Waits until nothing of dropped trees is left. */
+async function givenBack(db: StorageEngine): Promise<void> {
+  await expect.poll(async () => (await db.verify()).pages, { timeout: 20_000, interval: 5 }).toBe(2);
+}
+
+test('trees: a dropped one is gone at once, answers say whether it was there, and its name is free', async () => {
+  const backend = new MemoryBackend();
+  const db = await open(backend);
+  await fill(db, 't', 300);
+  expect(await db.dropTree('t')).toBe(true);
+  expect([db.trees(), db.tree('t').count(), db.tree('t').get('short')]).toEqual([[], 0, undefined]);
+  expect(await db.dropTree('t')).toBe(false);
+  expect(await db.dropTree('never')).toBe(false);
+  await db.tree('t').put('k', 'again');
+  const check = async (engine: StorageEngine): Promise<void> => {
+    expect([engine.trees(), engine.tree('t').count(), engine.tree('t').getString('k')]).toEqual([
+      ['t'],
+      1,
+      'again',
+    ]);
+    expect((await engine.verify()).problems).toEqual([]);
+  };
+  await check(db);
+  // Both generations of the name are in one log.
+  await check(await open(backend.copy()));
+  await db.close();
+  await check(await open(backend));
+});
+
+test('trees: snapshots, scans and transactions that began before a drop read on', async () => {
+  const db = await open(new MemoryBackend());
+  await fill(db, 't', 2000);
+  const snapshot = db.snapshot();
+  const scan = db.tree('t').scan({ prefix: 'key' });
+  const reader = db.beginTransaction({ readOnly: true });
+  const tx = db.beginTransaction();
+  expect(scan.nextMany(10).length).toBe(10);
+  await db.dropTree('t');
+  await db.tree('t').put('short', 'new');
+  for (const old of [snapshot.tree('t'), reader.tree('t'), tx.tree('t')]) {
+    expect([old.count(), old.getString('short'), old.get('long')?.length]).toEqual([2002, 'z', 30_000]);
+    expect([...old.scan({ reverse: true, limit: 2 })].length).toBe(2);
+  }
+  expect([...scan].length).toBe(1990);
+  // It wrote elsewhere only, and read in snapshot isolation.
+  tx.put('main', 'x');
+  await tx.commit();
+  expect(db.tree('t').count()).toBe(1);
+  expect((await db.verify()).problems).toEqual([]);
+  snapshot.close();
+  reader.abort();
+  await db.dropTree('t');
+  await givenBack(db);
+});
+
+test('trees: the pages of a dropped one are free again, in memory and in the file', async () => {
+  const backend = new MemoryBackend();
+  const db = await open(backend);
+  await db.tree('kept').put('k', 'v');
+  await db.dropTree('kept');
+  await givenBack(db);
+  await db.checkpoint();
+  const before = db.stats();
+  await fill(db, 't', 5000);
+  await db.checkpoint();
+  const full = db.stats();
+  expect(full.pages.count).toBeGreaterThan(before.pages.count + 100);
+  await db.dropTree('t');
+  await givenBack(db);
+  await db.checkpoint();
+  const { pages, data } = db.stats();
+  expect(pages.count).toBe(before.pages.count);
+  expect(data.usedSize).toBeLessThanOrEqual(before.data.usedSize + 8192);
+  expect((await db.verify()).problems).toEqual([]);
+  // Nothing of it is left for the next opening.
+  await db.close();
+  const again = await open(backend);
+  expect([again.stats().pages.count, (await again.verify()).pages]).toEqual([before.pages.count, 2]);
+});
+
+test('trees: giving back goes on where a crash or a close left it', async () => {
+  const backend = new MemoryBackend();
+  let db = await open(backend);
+  await fill(db, 't', 20_000);
+  await fill(db, 'u', 100);
+  await db.checkpoint();
+  await db.dropTree('t');
+  await db.dropTree('u');
+  const pages = db.stats().pages.count;
+  await expect.poll(() => db.stats().pages.count, { interval: 0 }).toBeLessThan(pages - 20);
+  expect(db.stats().pages.count).toBeGreaterThan(60);
+  const checkpoint = db.checkpoint();
+  await checkpoint;
+  expect(db.stats().pages.count).toBeGreaterThan(60);
+  const crashed = await open(backend.copy());
+  await db.close();
+  db = await open(backend);
+  for (const one of [crashed, db]) {
+    expect(one.trees()).toEqual([]);
+    await givenBack(one);
+    expect((await one.verify()).problems).toEqual([]);
+    await one.tree('t').put('k', 'v');
+    expect(one.tree('t').count()).toBe(1);
+  }
+});
+
+test('trees: compaction waits for pages to be given back, and the file shrinks to what is left', async () => {
+  const backend = new MemoryBackend();
+  const db = await open(backend);
+  await db.put('kept', 'x');
+  await fill(db, 't', 10_000);
+  await db.checkpoint();
+  await db.dropTree('t');
+  const report = await db.compact();
+  expect(report.bytesBefore).toBeGreaterThan(1_000_000);
+  expect(report.bytesAfter).toBeLessThan(200_000);
+  expect((await db.verify()).problems).toEqual([]);
+});
+
+test('trees: ids are never used again, dropped and reopened or not', async () => {
+  let backend = new MemoryBackend();
+  let db = await open(backend);
+  for (let life = 0; life < 4; ++life) {
+    for (let round = 0; round < 5; ++round) {
+      // Were an id used twice, the replay of this log would mix the trees up.
+      await db.tree('t').put(`${life} ${round}`, 'x');
+      await db.tree('u').put('u', `${life} ${round}`);
+      expect([db.tree('t').count(), db.tree('u').count()]).toEqual([1, 1]);
+      await db.dropTree('t');
+      if (round % 2 === 0) await db.checkpoint();
+    }
+    const copy = backend.copy();
+    await db.close();
+    // Closed, or as after a crash.
+    if (life % 2 === 0) backend = copy;
+    db = await open(backend);
+    expect([db.trees(), db.tree('u').getString('u')]).toEqual([['u'], `${life} 4`]);
+    expect((await db.verify()).problems).toEqual([]);
+  }
+});
+
+type Use = (tree: ReturnType<Transaction['tree']>) => unknown;
+const WRITES: [string, Use][] = [
+  ['put', (tree) => tree.put('mine', 'x')],
+  ['delete', (tree) => tree.delete('short')],
+];
+const READS: [string, Use][] = [
+  ['get', (tree) => tree.get('short')],
+  ['get of nothing', (tree) => tree.get('none')],
+  ['has', (tree) => tree.has('short')],
+  ['getMany', (tree) => tree.getMany(['short'])],
+  ['scan', (tree) => tree.scan().nextMany(1)],
+  ['count', (tree) => tree.count()],
+];
+
+test('trees: a drop refuses who wrote the tree, and who read it if serializable; no one else', async () => {
+  for (const recreate of [false, true]) {
+    for (const isolation of ['snapshot', 'serializable'] as const) {
+      for (const [what, use] of [...WRITES, ...READS]) {
+        const db = await open(new MemoryBackend());
+        await fill(db, 't', 10);
+        const tx = db.beginTransaction({ isolation });
+        use(tx.tree('t'));
+        tx.put('main', 'x');
+        await db.dropTree('t');
+        // The same name with other keys is another tree.
+        if (recreate) await db.tree('t').put('theirs', 'y');
+        const isWrite = WRITES.some(([name]) => name === what);
+        if (isWrite || isolation === 'serializable') await rejected('CONFLICT', () => tx.commit());
+        else await tx.commit();
+        expect([db.tree('t').count(), db.tree('t').has('mine')], what).toEqual([Number(recreate), false]);
+        const later = db.beginTransaction({ isolation });
+        use(later.tree('t'));
+        later.put('main', 'y');
+        await later.commit();
+        await db.close();
+      }
+    }
+  }
+});
+
+test('trees: a transaction that wrote a tree without seeing its keys is refused when it was dropped meanwhile', async () => {
+  const db = await open(new MemoryBackend());
+  // Absent when it began, made, dropped and made again since.
+  const tx = db.beginTransaction();
+  tx.tree('t').put('k', 'mine');
+  await db.tree('t').put('k', 'theirs');
+  await db.dropTree('t');
+  await db.tree('t').put('other', 'theirs');
+  await rejected('CONFLICT', () => tx.commit());
+  expect(db.tree('t').count()).toBe(1);
+});
+
+test('trees: a drop stands in its place among single operations that nobody waits for', async () => {
+  const disk = new SimulatedBackend({ manual: true });
+  const db = await disk.run(StorageEngine.open({ backend: disk, pageSize: 4096, walEnabled: true }));
+  const tree = db.tree('t');
+  const answers = Promise.all([
+    tree.put('a', '1'),
+    tree.put('b', '2'),
+    db.dropTree('t'),
+    tree.put('c', '3'),
+    tree.delete('a'),
+    db.dropTree('u'),
+    db.dropTree('t'),
+    db.dropTree('t'),
+    tree.put('d', '4'),
+    tree.delete('d'),
+    tree.put('e', '5'),
+  ]);
+  expect(await disk.run(answers)).toEqual([
+    undefined,
+    undefined,
+    true,
+    undefined,
+    false,
+    false,
+    true,
+    false,
+    undefined,
+    true,
+    undefined,
+  ]);
+  expect([db.trees(), db.tree('t').count(), db.tree('t').getString('e')]).toEqual([['t'], 1, '5']);
+  // A blocking commit behind a drop on its way applies it first.
+  const dropped = db.dropTree('t');
+  tree.putSync('f', '6');
+  expect([tree.count(), tree.getString('f')]).toEqual([1, '6']);
+  expect(await disk.run(dropped)).toBe(true);
+  expect((await disk.run(db.verify())).problems).toEqual([]);
+  await disk.run(db.close());
+});
+
+test('trees: a drop that cannot be written changes nothing', async () => {
+  const disk = new SimulatedBackend();
+  const db = await openSmall(disk);
+  await fill(db, 't', 10);
+  let failures = 1;
+  disk.plan = ({ operation, file }) =>
+    operation === 'write' && file?.startsWith('log') && failures-- > 0 ? { errno: 'ENOSPC' } : undefined;
+  await rejected('OUT_OF_SPACE', () => db.dropTree('t'));
+  expect([db.trees(), db.tree('t').count()]).toEqual([['t'], 12]);
+  await db.tree('t').put('k', 'v');
+  expect(await db.dropTree('t')).toBe(true);
+  await db.close();
+});
