@@ -27,7 +27,7 @@ import {
 } from './compact-kit.ts';
 
 const COMMAND = 'npx vitest run test/upkeep/compact.test.ts';
-const COUNT = long ? 60_000 : 8000;
+const COUNT = long ? 60_000 : 5000;
 
 /** What is deleted of a store. */
 const shapes = {
