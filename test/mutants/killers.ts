@@ -75,3 +75,22 @@ export function hosted(test: RegExp): Killer {
 export function storeCodecs(test: RegExp): Killer {
   return { file: 'codec/stores.test.ts', test };
 }
+
+/** Steps of tightening trees, beside a model. */
+export function tightening(test: RegExp): Killer {
+  return { file: 'core/tighten.test.ts', test };
+}
+
+export function compaction(test: RegExp): Killer {
+  return { file: 'upkeep/compact.test.ts', test };
+}
+
+/** Compaction while others read, write, and take the space it gives back. */
+export function compactionBeside(test: RegExp): Killer {
+  return { file: 'upkeep/compact-beside.test.ts', test };
+}
+
+/** Compaction that the power cuts off. */
+export function compactionCut(test: RegExp): Killer {
+  return { file: 'upkeep/compact-crash.test.ts', test };
+}

@@ -3,6 +3,7 @@
 import { backupMutants } from './backup-mutants.ts';
 import { codecMutants } from './codec-mutants.ts';
 import { commitMutants } from './commit-mutants.ts';
+import { compactMutants } from './compact-mutants.ts';
 import { damageMutants } from './damage-mutants.ts';
 import { logMutants } from './log-mutants.ts';
 import type { Mutant } from './mutant.ts';
@@ -17,4 +18,5 @@ export const mutants: readonly Mutant[] = [
   ...backupMutants,
   ...savepointMutants,
   ...codecMutants,
+  ...compactMutants,
 ];

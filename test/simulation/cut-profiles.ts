@@ -15,8 +15,17 @@ const STATES: Readonly<Record<ProfileName, number>> = long
       'failed-sync': 150_000,
       large: 20_000,
       zstd: 100_000,
+      compaction: 150_000,
     }
-  : { mixed: 9200, blocking: 4500, modes: 3000, 'failed-sync': 3000, large: 500, zstd: 400 };
+  : {
+      mixed: 9200,
+      blocking: 4500,
+      modes: 3000,
+      'failed-sync': 3000,
+      large: 500,
+      zstd: 400,
+      compaction: 900,
+    };
 
 /** Milliseconds in which even a slow machine is done. */
 const TIMEOUT = long ? 12 * 3_600_000 : 900_000;

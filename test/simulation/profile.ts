@@ -3,7 +3,7 @@
 import type { SimulatedRandom } from '../../src/backend/simulated-clock.ts';
 import type { StorageConfig } from '../../src/config.ts';
 
-export type ProfileName = 'mixed' | 'blocking' | 'large' | 'failed-sync' | 'modes' | 'zstd';
+export type ProfileName = 'mixed' | 'blocking' | 'large' | 'failed-sync' | 'modes' | 'zstd' | 'compaction';
 
 /** How often something is done, as one in so many moves; 0: never. */
 export interface Profile {
@@ -22,6 +22,8 @@ export interface Profile {
   readonly relaxed: number;
   /** One in so many lives writes its pages with zstd. */
   readonly zstd: number;
+  /** One in so many moves compacts the store, often after deletes of most of it. */
+  readonly compaction: number;
   /** Crash states drawn after each call of the backend. */
   readonly draws: number;
 }
@@ -35,6 +37,7 @@ const MIXED: Profile = {
   withoutLog: 0,
   relaxed: 4,
   zstd: 0,
+  compaction: 0,
   draws: 2,
 };
 
@@ -45,6 +48,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
   'failed-sync': { ...MIXED, moves: 40, failedSync: 1 },
   modes: { ...MIXED, moves: 40, withoutLog: 2, relaxed: 2 },
   zstd: { ...MIXED, moves: 40, zstd: 2 },
+  compaction: { ...MIXED, moves: 25, lives: 3, withoutLog: 4, compaction: 9, draws: 1 },
 };
 
 export function isProfile(name: string): name is ProfileName {

@@ -67,7 +67,8 @@ export class Program {
   /** Does one thing. */
   move(): void {
     const { random, profile } = this.#machine;
-    const { blocking } = profile;
+    const { blocking, compaction } = profile;
+    if (compaction > 0 && random.oneIn(compaction)) this.#compact();
     const kind = random.below(100);
     if (kind < 22) this.#put(blocking || random.oneIn(4));
     else if (kind < 34) this.#delete(blocking || random.oneIn(4));
@@ -285,6 +286,27 @@ export class Program {
         },
         (error: unknown) => {
           if (!this.#machine.mayFail()) error = new Violation(`a checkpoint failed: ${inWords(error)}`);
+          this.failure ??= error;
+        },
+      ),
+    );
+  }
+
+  /** Makes the store small again, most of the time after something has left room in it. */
+  #compact(): void {
+    const { db, random } = this.#machine;
+    if (random.oneIn(2)) {
+      const keys = Array.from({ length: KEYS }, (_, i) => `key ${String(i).padStart(2, '0')}`);
+      const gone = keys.filter((key) => !this.#busy.has(key) && !random.oneIn(4));
+      const operations = gone.map((key): BatchOperation => ({ type: 'delete', key }));
+      const writes = gone.map((key): Write => [key, undefined]);
+      if (gone.length > 0) this.#promises(writes, undefined, () => db.batch(operations));
+    }
+    this.#watch(
+      db.compact().then(
+        () => undefined,
+        (error: unknown) => {
+          if (!this.#machine.mayFail()) error = new Violation(`a compaction failed: ${inWords(error)}`);
           this.failure ??= error;
         },
       ),

@@ -1,0 +1,152 @@
+/* Mutants of compaction: filling of pages, what is moved and when, and what is cut off the file. */
+import { compaction, compactionBeside, compactionCut, tightening } from './killers.ts';
+import type { Mutant } from './mutant.ts';
+
+const TIGHTEN = 'assembly/tighten.ts';
+const RESHAPE = 'assembly/reshape.ts';
+const COMPACT = 'src/upkeep/compact.ts';
+const GATHER = 'src/upkeep/gather.ts';
+const TURNS = 'src/upkeep/turns.ts';
+const ROOM = 'src/txn/room.ts';
+const DIRECTORY = 'src/store/directory.ts';
+const BLOCKS = 'src/store/blocks.ts';
+
+const anyShape = tightening(/release.*4096.*a tree of any shape/);
+const likeNew = compaction(/is as a new one/);
+
+export const compactMutants: readonly Mutant[] = [
+  {
+    name: 'tighten: a page that is filled loses a record at the seam',
+    file: RESHAPE,
+    edits: [['    pageAppend(right, spare, take, count);', '    pageAppend(right, spare, take + 1, count);']],
+    killer: anyShape,
+  },
+  {
+    name: 'tighten: the separator stays where it was',
+    file: RESHAPE,
+    edits: [['  replaceSeparator(above, index, spare, take, inner, pageNumber(right));\n', '']],
+    killer: anyShape,
+  },
+  {
+    name: 'tighten: the page that gives is changed though a snapshot sees it',
+    file: TIGHTEN,
+    edits: [['  makeWritable(sibling);\n', '']],
+    killer: tightening(/release.*4096.*snapshots taken before/),
+  },
+  {
+    name: 'tighten: what an old snapshot holds is written a second time',
+    file: TIGHTEN,
+    edits: [['  if (pageEpoch(left) <= (held as u64)) return leaveAsItIs();\n', '']],
+    killer: tightening(/release.*4096.*what an old snapshot sees/),
+  },
+  {
+    name: 'tighten: a full parent is given a longer separator',
+    file: TIGHTEN,
+    edits: [
+      [
+        '  while (take > 0 && (inner ? keyLength(right, take) : separatorBytes(right, take)) > separatorMost) --take;\n',
+        '',
+      ],
+    ],
+    killer: tightening(/release.*4096.*(separators|any shape)/),
+  },
+  {
+    name: 'tighten: the bounds of a neighbour that is read are those of the page beside it',
+    file: TIGHTEN,
+    edits: [
+      [
+        `    const again = walkAbove(root, keyBytes, level);
+    assert(again == OK, 'the way just gone is there');
+`,
+        '',
+      ],
+    ],
+    killer: tightening(/release.*4096.*any shape.*smallest/),
+  },
+  {
+    name: 'compact: blocks go wherever there is room',
+    file: COMPACT,
+    edits: [
+      [
+        'extents.packBelow(Number.POSITIVE_INFINITY);\n    try {\n      await this.#settle',
+        'extents.packBelow(undefined);\n    try {\n      await this.#settle',
+      ],
+    ],
+    killer: compaction(/is as a new one|long values/),
+  },
+  {
+    name: 'compact: nothing is set free before it begins',
+    file: COMPACT,
+    edits: [['    await checkpointer.checkpoint();\n', '']],
+    killer: likeNew,
+  },
+  {
+    name: 'compact: the file is cut where it should end, not where it does',
+    file: BLOCKS,
+    edits: [
+      [
+        '    this.#file.truncate((end + keep) * UNIT_SIZE);\n    this.#extents.setFilled(end + keep);',
+        '    this.#file.truncate((end - this.#extents.holeUnits + keep) * UNIT_SIZE);\n    this.#extents.setFilled(end + keep);',
+      ],
+    ],
+    killer: compactionCut(/./),
+  },
+  {
+    name: 'compact: the old place of a page that moves is free at once',
+    file: GATHER,
+    edits: [
+      [
+        '    this.#turns.writeBack(renewed);\n',
+        `    for (const record of pager.versions.records()) {
+      if (!renewed.includes(record.page) || record.place.units === 0) continue;
+      pager.blocks.extents.free(record.place.start, record.place.units);
+      (record as { place: Place }).place = { ...record.place, units: 0 };
+    }
+    this.#turns.writeBack(renewed);
+`,
+      ],
+    ],
+    killer: compactionCut(/./),
+  },
+  {
+    name: 'compact: room that was promised to commits is given back',
+    file: ROOM,
+    edits: [['blocks.cutTail(idle ? 0 : this.#needed(pages));', 'blocks.cutTail(idle ? 0 : 0);']],
+    killer: compactionBeside(/the room that commits/),
+  },
+  {
+    name: "compact: another writer's blocks are cut off",
+    file: COMPACT,
+    edits: [['    checkpointer.checkFence();\n', '']],
+    killer: compactionBeside(/another writer/),
+  },
+  {
+    name: 'compact: a page that cannot be read ends it',
+    file: TURNS,
+    edits: [['    if (!isRead) throw error;', '    throw error;']],
+    killer: compaction(/cannot be read/),
+  },
+  {
+    name: 'compact: it forgets that every block has been written anew',
+    file: GATHER,
+    edits: [['blocks.retiredCodecs |= other & (1 << CODEC_NONE);', '']],
+    killer: compaction(/another codec/),
+  },
+  {
+    name: 'compact: what an old snapshot sees is moved, and kept where it was as well',
+    file: GATHER,
+    edits: [['if (held > 0 && pager.directory.from(page) <= held) {', 'if (held < 0) {']],
+    killer: compaction(/open snapshot/),
+  },
+  {
+    name: 'checkpoint: pages changed while it runs are not in the next one',
+    file: DIRECTORY,
+    edits: [
+      [
+        'if (!this.#taken || from > this.#takenEpoch) this.#changed.add(index);',
+        'if (!this.#taken) this.#changed.add(index);',
+      ],
+    ],
+    killer: compactionBeside(/whoever reads and writes/),
+  },
+];
