@@ -132,11 +132,11 @@ export class Compactor {
 
   async #tighten(turns: Turns): Promise<number> {
     let freed = 0;
+    await turns.begin(0);
     for (const root of turns.roots) {
       // A tree that was dropped meanwhile has no root any more.
-      if (!turns.roots.includes(root)) continue;
+      if (!turns.hasRoot(root)) continue;
       const tightener = new Tightener(turns, root);
-      await turns.begin(0);
       await tightener.run();
       freed += tightener.merged;
     }

@@ -45,7 +45,6 @@ export class Tightener {
   readonly #root: number;
   /** Pages that are as full as they get, waiting to be written. */
   #finished: number[] = [];
-  #steps = 0;
   #gone = false;
   /** Pages given back. */
   merged = 0;
@@ -166,13 +165,13 @@ export class Tightener {
   }
 
   async #step(pages: number): Promise<void> {
-    if (++this.#steps % SLICE_PAGES === 0) await this.#begin(pages);
+    if (this.#turns.step()) await this.#begin(pages);
   }
 
   async #begin(pages: number): Promise<void> {
     this.#write();
     await this.#turns.begin(pages);
-    this.#gone = !this.#turns.roots.includes(this.#root);
+    this.#gone = !this.#turns.hasRoot(this.#root);
   }
 
   #held(page: number): void {

@@ -33,6 +33,8 @@ export class Turns {
   readonly #parts: TurnsParts;
   readonly #total: number;
   #done = 0;
+  #steps = 0;
+  #rootSet: ReadonlySet<number> | undefined;
   /** Pages that could not be read. */
   readonly #unreadable = new Set<number>();
   /** Pages written anew. */
@@ -56,8 +58,20 @@ export class Turns {
     return this.#parts.pager;
   }
 
+  /** Roots of all trees there are when this is asked. */
   get roots(): readonly number[] {
     return this.#parts.roots();
+  }
+
+  /** Whether a tree is still there: others may have dropped it since the last slice. */
+  hasRoot(root: number): boolean {
+    this.#rootSet ??= new Set(this.roots);
+    return this.#rootSet.has(root);
+  }
+
+  /** Counts a step; whether the slice is over with it. */
+  step(): boolean {
+    return ++this.#steps % SLICE_PAGES === 0;
   }
 
   /** Pages that could not be read. */
@@ -90,6 +104,7 @@ export class Turns {
   async begin(pages: number): Promise<void> {
     const { pause, check, ensure } = this.#parts;
     await pause();
+    this.#rootSet = undefined;
     check();
     if (pages > 0) ensure(pages);
   }

@@ -209,6 +209,43 @@ test('compact: what an open snapshot sees stays until it is closed, and the repo
   await engine.close();
 });
 
+test('compact: named trees are compacted as well, and one that is dropped meanwhile is left to its end', async () => {
+  for (const turns of long ? [0, 1, 2, 3, 5, 8, 13, 21] : [0, 2, 5]) {
+    const backend = new QuickBackend();
+    const engine = await openQuick(backend, { bufferPoolSize: '128KB' });
+    const content = records(1600);
+    const trees = ['one', 'two', 'three'].map((name) => engine.tree(name));
+    for (const tree of trees) {
+      for (const part of [0, 1, 2, 3]) {
+        const operations = shuffled([...content]).filter((_entry, i) => i % 4 === part);
+        await tree.batch(operations.map(([key, value]) => ({ type: 'put' as const, key, value })));
+      }
+    }
+    const gone = shuffled([...content.keys()]).slice(0, 1300);
+    for (const tree of [trees[0]!, trees[1]!]) {
+      await tree.batch(gone.map((key) => ({ type: 'delete' as const, key })));
+    }
+    await engine.checkpoint();
+    const before = engine.stats();
+    const compacting = engine.compact();
+    for (let i = 0; i < turns; i++) await new Promise((resolve) => setImmediate(resolve));
+    expect(await engine.dropTree('two')).toBe(true);
+    expect(await compacting).toMatchObject({ pagesDamaged: 0 });
+    await engine.compact();
+    const after = engine.stats();
+    expect(after.data.fileSize).toBeLessThan(before.data.fileSize * 0.75);
+    const left = new Map(content);
+    for (const key of gone) left.delete(key);
+    for (const [name, expected] of [['one', left] as const, ['three', content] as const]) {
+      expect(engine.tree(name).count()).toBe(expected.size);
+      for (const [key, value] of expected) expect(engine.tree(name).getString(key)).toBe(value);
+    }
+    expect(engine.trees()).toEqual(['one', 'three']);
+    expect((await engine.verify()).problems).toEqual([]);
+    await engine.close();
+  }
+});
+
 test('compact: a page that cannot be read is left alone, and nothing else is harmed', async () => {
   const backend = new QuickBackend();
   const content = records(COUNT / 2);
