@@ -72,6 +72,7 @@ export {
   inspectChild,
   inspectDecoded,
   inspectEpoch,
+  inspectFill,
   inspectFences,
   inspectKey,
   inspectKeyBytes,

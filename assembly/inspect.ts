@@ -22,6 +22,7 @@ import {
   KEY_AREA,
   OK,
   PAGE_LEAF,
+  PAGE_OVERFLOW,
   STAGING_AREA,
   UNIT_SIZE,
 } from './layout';
@@ -41,18 +42,20 @@ import {
   frameAddress,
   pageSize,
 } from './memory';
-import { chainPageSound } from './overflow';
+import { chainPageCapacity, chainPageSound } from './overflow';
 import {
   META_CHAINED,
   cellWord,
   keyAddress,
   keyCompare,
   keyLength,
+  pageCapacity,
   pageCount,
   pageDataUsed,
   pageKind,
   pageLevel,
   pageNext,
+  pageUsed,
 } from './page';
 
 // Spare places; the block itself lies at the start of the staging area.
@@ -108,6 +111,12 @@ export function inspectPage(page: usize, number: u32): i32 {
 /** What a page is: kind | level << 8 | slots << 16. */
 export function inspectShape(page: usize): u32 {
   return pageKind(page) | (pageLevel(page) << 8) | (pageCount(page) << 16);
+}
+
+/** How full a page is, of a thousand: slots and cells of a tree page, bytes of a value in an overflow page. */
+export function inspectFill(page: usize): u32 {
+  if (pageKind(page) == PAGE_OVERFLOW) return (pageDataUsed(page) * 1000) / chainPageCapacity();
+  return (pageUsed(page) * 1000) / pageCapacity();
 }
 
 /** Epoch that wrote a page. */

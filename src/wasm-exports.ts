@@ -173,6 +173,7 @@ export interface CoreExports {
   inspectSame(frame: number): number;
   inspectPage(address: number, page: number): number;
   inspectShape(address: number): number;
+  inspectFill(address: number): number;
   inspectEpoch(address: number): number;
   inspectChild(address: number, slot: number): number;
   inspectKey(address: number, slot: number): number;

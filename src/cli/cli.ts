@@ -11,6 +11,7 @@ import type { Command } from 'commander';
 import { loadConfig } from '../config-file.ts';
 import { AegisError } from '../errors.ts';
 import type { StorageConfig, StorageEngine } from '../index.ts';
+import type { Machine } from '../machine.ts';
 import { EXIT_OK, UsageError } from './exit.ts';
 import type { Output } from './output.ts';
 import { Screen } from './screen.ts';
@@ -44,6 +45,8 @@ export class Cli {
   /** How the command ends. */
   status = EXIT_OK;
   options: GlobalOptions = {};
+  /** Hears how far the store's own work is. */
+  onProgress: StorageConfig['onProgress'];
 
   constructor(surroundings: Surroundings, out: Output, shell?: Shell) {
     this.surroundings = surroundings;
@@ -71,21 +74,19 @@ export class Cli {
 
   /** A screen for an answer that is tables and headings. */
   get screen(): Screen {
-    return new Screen(
-      this.surroundings.stdout,
-      this.surroundings.environment,
-      (text) => void this.out.text(text),
-    );
+    return new Screen(this.surroundings.stdout, this.surroundings.environment, (text) => this.out.add(text));
   }
 
   /** Opens the store for as long as `work` runs. */
-  async withStore<T>(access: Access, work: (engine: StorageEngine) => Promise<T> | T): Promise<T> {
-    if (this.shell) return work(this.shell.engine);
-    const { StorageEngine: Engine } = await import('../index.ts');
-    const engine = await Engine.open(this.storeConfig(access));
+  async withStore<T>(
+    access: Access,
+    work: (engine: StorageEngine, machine: Machine) => Promise<T> | T,
+  ): Promise<T> {
+    if (this.shell) return work(this.shell.engine, this.shell.machine);
+    const { engine, machine } = await openStore(this.storeConfig(access));
     let result: T;
     try {
-      result = await work(engine);
+      result = await work(engine, machine);
     } catch (error) {
       await engine.close().catch(() => undefined);
       throw error;
@@ -102,8 +103,10 @@ export class Cli {
   /** How a command opens the store: the configuration file, and what the command line says over it. */
   storeConfig(access: Access): Partial<StorageConfig> {
     const { createIfMissing, errorIfExists, ...config } = this.fileConfig();
+    const { onProgress } = this;
     return {
       ...config,
+      ...(onProgress === undefined ? {} : { onProgress }),
       backend: 'local',
       ...(this.options.directory === undefined ? {} : { dataDirectory: this.options.directory }),
       ...(access === 'read' ? { readOnly: true } : {}),
@@ -120,6 +123,17 @@ export class Cli {
     if (config.backend === undefined || config.backend === 'local') return config;
     throw new UsageError(`--config ${path}: backend is "memory"; the command line works on local stores`);
   }
+}
+
+/** Opens a store as `StorageEngine.open` does, and keeps what is behind it within reach. */
+async function openStore(given: Partial<StorageConfig>): Promise<Pick<Shell, 'engine' | 'machine'>> {
+  const [{ StorageEngine: Engine }, { openMachine }, { resolveConfig }] = await Promise.all([
+    import('../index.ts'),
+    import('../open.ts'),
+    import('../config.ts'),
+  ]);
+  const machine = await openMachine(resolveConfig(given));
+  return { engine: new Engine(machine), machine };
 }
 
 function readConfig(path: string): Partial<StorageConfig> {

@@ -29,10 +29,15 @@ export class Output {
     return this.#stream.isTTY === true;
   }
 
-  /** Writes a text; it may lie in memory until `flush`. */
-  async text(text: string): Promise<void> {
+  /** Takes a text that is written with the next piece, or by `flush`. */
+  add(text: string): void {
     this.#waiting.push(text);
     this.#size += text.length;
+  }
+
+  /** Writes a text; it may lie in memory until `flush`. */
+  async text(text: string): Promise<void> {
+    this.add(text);
     if (this.#size >= PIECE_SIZE) await this.flush();
   }
 

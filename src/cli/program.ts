@@ -10,21 +10,30 @@
 import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { Cli } from './cli.ts';
+import { addBackup } from './commands/backup.ts';
+import { addCompact } from './commands/compact.ts';
 import { addCount } from './commands/count.ts';
 import { addDel } from './commands/del.ts';
 import { addDemo } from './commands/demo.ts';
 import { addDump } from './commands/dump.ts';
 import { addGet } from './commands/get.ts';
 import { addLoad } from './commands/load.ts';
+import { addPage } from './commands/page.ts';
 import { addPut } from './commands/put.ts';
 import { addScan } from './commands/scan.ts';
+import { addStat } from './commands/stat.ts';
+import { addVerify } from './commands/verify.ts';
+import { addWal } from './commands/wal.ts';
 import { EXIT_OK, EXIT_USAGE, failureOf } from './exit.ts';
 import { Output, OutputClosed } from './output.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { Shell } from './view.ts';
 
 const KEYS = [addGet, addPut, addDel, addScan, addCount];
-const TOOLS = [addLoad, addDump, addDemo];
+const WHOLE = [addLoad, addDump];
+const UPKEEP = [addStat, addVerify, addBackup, addCompact];
+const INSIDE = [addPage, addWal];
+const TOOLS = [addDemo];
 
 /** Runs a command line, without the name of the program; answers the exit status. */
 export async function runProgram(line: readonly string[], surroundings: Surroundings): Promise<number> {
@@ -45,7 +54,7 @@ Examples:
 
 Exit status: 0 yes, 1 the answer is no (key absent, damage found), 2 wrong usage, 3 the store failed.`,
     );
-  equip(program, cli, [...KEYS, ...TOOLS]);
+  equip(program, cli, [...KEYS, ...WHOLE, ...UPKEEP, ...INSIDE, ...TOOLS]);
   return runCommand(program, cli, line);
 }
 
@@ -57,7 +66,7 @@ export async function runShellLine(
 ): Promise<number> {
   const cli = new Cli(surroundings, new Output(surroundings.stdout), shell);
   const program = new Command('');
-  equip(program, cli, KEYS);
+  equip(program, cli, [...KEYS, ...UPKEEP, addPage]);
   return runCommand(program, cli, line);
 }
 
@@ -73,7 +82,7 @@ function equip(
     .configureHelp({ showGlobalOptions: true })
     .exitOverride()
     .configureOutput({
-      writeOut: (text) => void cli.out.text(text),
+      writeOut: (text) => cli.out.add(text),
       writeErr: (text) => void stderr.write(text),
       getOutHasColors: () => stdout.isTTY === true && stdout.hasColors?.() === true,
       getErrHasColors: () => stderr.isTTY === true && stderr.hasColors?.() === true,

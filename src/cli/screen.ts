@@ -38,7 +38,7 @@ export class Screen {
   constructor(
     stream: WriteStream = process.stdout,
     environment: Surroundings['environment'] = process.env,
-    write = (text: string) => void stream.write(text),
+    write: (text: string) => void = (text) => void stream.write(text),
   ) {
     this.#stream = stream;
     this.#write = write;

@@ -2,6 +2,7 @@
  * The key space that a command works on: the store's own or, in a shell's transaction, what the transaction sees of it.
  */
 import type { RangeOptions, Scan, StorageEngine, Transaction } from '../index.ts';
+import type { Machine } from '../machine.ts';
 
 type Bytes = string | Uint8Array;
 
@@ -18,6 +19,8 @@ export interface KeySpace {
 /** A shell's open store, and its transaction while there is one. */
 export interface Shell {
   readonly engine: StorageEngine;
+  /** What is behind the engine, for commands that look inside. */
+  readonly machine: Machine;
   readonly transaction: Transaction | undefined;
 }
 

@@ -1,0 +1,106 @@
+/**
+ * `aegis stat`: what a store holds and takes, and how full its pages are.
+ */
+import type { Command } from 'commander';
+import type { StorageStats } from '../../index.ts';
+import type { PageCensus } from '../../upkeep/page-report.ts';
+import type { Cli } from '../cli.ts';
+import { bytes, count as digits, percent } from '../units.ts';
+
+interface StatOptions {
+  readonly quick?: true;
+}
+
+const BAR_WIDTH = 40;
+/** Pages looked at in one go. */
+const SLICE_PAGES = 256;
+
+export function addStat(program: Command, cli: Cli): void {
+  program
+    .command('stat')
+    .description('show what the store holds, what it takes, and how full its pages are')
+    .option('-q, --quick', 'leave out what needs every page to be read')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  aegis -d ./data stat
+  aegis -d ./data --json stat | jq .data.fileSize`,
+    )
+    .action(cli.action((options: StatOptions) => stat(cli, options)));
+}
+
+async function stat(cli: Cli, { quick }: StatOptions): Promise<undefined> {
+  await cli.withStore('read', async (engine, machine) => {
+    const { censusOf } = await import('../../upkeep/page-report.ts');
+    let census: PageCensus | undefined;
+    if (!quick) {
+      const lease = machine.leases.take();
+      try {
+        const walk = censusOf(machine.store.pager, lease.epoch);
+        let step = walk.next();
+        for (; !step.done; step = walk.next()) if (step.value % SLICE_PAGES === 0) await machine.pause();
+        census = step.value;
+      } finally {
+        lease.close();
+      }
+    }
+    const stats = engine.stats();
+    if (cli.json) await cli.out.json({ ...stats, ...(census ? { census } : {}) });
+    else show(cli, stats, census);
+  });
+}
+
+function show(cli: Cli, stats: StorageStats, census: PageCensus | undefined): void {
+  const { screen } = cli;
+  const { data, log, pages, pool, versions, transactions } = stats;
+  screen.heading('content');
+  if (census) screen.fact('records', digits(census.records));
+  screen.fact('pages', digits(pages.count), `of ${bytes(pages.size)}`);
+  screen.fact('last commit', digits(stats.sequence));
+  screen.heading('data file');
+  screen.fact('size', bytes(data.fileSize));
+  screen.fact('in use', bytes(data.usedSize), percent(data.usedSize, data.fileSize));
+  screen.fact('free between', bytes(data.freeSize));
+  if (census) {
+    const raw = (census.pages.leaf + census.pages.inner + census.pages.overflow) * pages.size;
+    const ratio = data.usedSize === 0 ? 1 : raw / data.usedSize;
+    screen.fact('pages to blocks', `${ratio.toFixed(2)} to 1`, `${bytes(raw)} of pages`);
+  }
+  if (data.damagedSlots > 0) screen.fact('damaged superblock slots', String(data.damagedSlots), 'of 2');
+  screen.heading('log');
+  if (log.enabled || log.diskSize > 0) screen.fact('size', bytes(log.diskSize));
+  screen.fact('since the checkpoint', bytes(log.sinceCheckpoint));
+  if (cli.shell) {
+    screen.heading('this session');
+    screen.fact('commits', digits(transactions.commits), `${digits(transactions.conflicts)} conflicts`);
+    screen.fact(
+      'page visits',
+      digits(pool.hits + pool.misses),
+      `${percent(pool.hits, pool.hits + pool.misses)} in the pool`,
+    );
+    screen.fact(
+      'old page versions',
+      digits(versions.count),
+      `${digits(versions.openSnapshots)} open snapshots`,
+    );
+  }
+  if (census) showPages(cli, census);
+}
+
+function showPages({ screen }: Cli, { pages, height, leafFill, leafFills }: PageCensus): void {
+  screen.heading('pages');
+  screen.fact('leaves', digits(pages.leaf), `${percent(leafFill, 1)} full on average`);
+  screen.fact('inner pages', digits(pages.inner), `${height} ${height === 1 ? 'level' : 'levels'}`);
+  screen.fact('overflow pages', digits(pages.overflow), 'of long values');
+  if (pages.damaged > 0) screen.fact('damaged pages', digits(pages.damaged), 'see aegis verify');
+  screen.heading('fill of leaves');
+  const most = Math.max(1, ...leafFills);
+  const width = digits(most).length;
+  for (const [tenth, number] of leafFills.entries()) {
+    const range = `${String(tenth * 10).padStart(3)} - ${String(tenth * 10 + 10).padStart(3)} %`;
+    // What is there shows, however little it is.
+    const bar = '█'.repeat(Math.ceil((number / most) * BAR_WIDTH));
+    screen.say(`${range}  ${digits(number).padStart(width)}  ${screen.paint('cyan', bar)}`.trimEnd());
+  }
+}

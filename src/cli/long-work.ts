@@ -1,0 +1,36 @@
+/**
+ * Progress of the store's own long work (verification, backup, compaction), on standard error: a bar on a terminal, and
+ * nothing elsewhere.
+ */
+import type { StorageEngine } from '../index.ts';
+import type { Access, Cli } from './cli.ts';
+import type { Progress } from './screen.ts';
+
+type Phase = 'verify' | 'backup' | 'compaction';
+
+/** Opens the store and does long work with it, showing how far it is. */
+export async function withProgress<T>(
+  cli: Cli,
+  access: Access,
+  phase: Phase,
+  work: (engine: StorageEngine) => Promise<T>,
+): Promise<T> {
+  let bar: { progress: Progress; total: number } | undefined;
+  if (cli.surroundings.stderr.isTTY && !cli.json) {
+    cli.onProgress = (at) => {
+      if (at.phase !== phase || at.total === 0) return;
+      if (bar?.total !== at.total) {
+        bar?.progress.stop();
+        bar = { progress: cli.errorScreen.progress(at.total, phase), total: at.total };
+      }
+      bar.progress.update(at.done);
+    };
+  }
+  return cli.withStore(access, async (engine) => {
+    try {
+      return await work(engine);
+    } finally {
+      bar?.progress.stop();
+    }
+  });
+}
