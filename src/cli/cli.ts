@@ -15,6 +15,7 @@ import type { Machine } from '../machine.ts';
 import { EXIT_OK, UsageError } from './exit.ts';
 import type { Output } from './output.ts';
 import { Screen } from './screen.ts';
+import type { Session } from './shell/session.ts';
 import type { Surroundings } from './surroundings.ts';
 import { type KeySpace, keySpaceOf, type Shell } from './view.ts';
 
@@ -23,6 +24,11 @@ export interface GlobalOptions {
   readonly config?: string;
   readonly directory?: string;
   readonly json?: true;
+}
+
+/** Which tree a command is about; absent: the store's own. */
+export interface TreeOption {
+  readonly tree?: string;
 }
 
 /** What a command does to the store: read it, change it, or change it and make it if it is not there. */
@@ -42,6 +48,10 @@ export class Cli {
   readonly errorScreen: Screen;
   /** The shell in which the command was typed. */
   readonly shell: Shell | undefined;
+  /** Runs a line of a shell; answers its exit status. */
+  runLine: (words: readonly string[], session: Session) => Promise<number> = async () => EXIT_OK;
+  /** What may come after these words of a shell's line. */
+  wordsFor: (words: readonly string[], session: Session) => readonly string[] = () => [];
   /** How the command ends. */
   status = EXIT_OK;
   options: GlobalOptions = {};
@@ -96,8 +106,8 @@ export class Cli {
   }
 
   /** Opens the store and picks the key space that a command is about. */
-  async withKeys<T>(access: Access, work: (keys: KeySpace) => Promise<T>): Promise<T> {
-    return this.withStore(access, (engine) => work(keySpaceOf(engine, this.shell)));
+  async withKeys<T>(access: Access, { tree }: TreeOption, work: (keys: KeySpace) => Promise<T>): Promise<T> {
+    return this.withStore(access, (engine) => work(keySpaceOf(engine, this.shell, tree)));
   }
 
   /** How a command opens the store: the configuration file, and what the command line says over it. */

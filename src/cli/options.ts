@@ -42,12 +42,26 @@ export interface RangeFlags {
   readonly limit?: number;
 }
 
+/** Bytes of a tree's name. */
+export const TREE_NAME_MAX = 255;
+
 const BOUNDS = ['gt', 'gte', 'lt', 'lte', 'prefix'] as const;
 
 /** What the help says below a command with keys. */
 export const ENCODING_HELP = `
 A key or value is text; bytes that are no UTF-8 are base64:…, in JSON {"base64": "…"}.
 --key-encoding and --value-encoding take utf8, hex or base64 for all of them instead.`;
+
+/** Adds `--tree`. */
+export function withTree(command: Command): Command {
+  return command.option('-t, --tree <name>', 'a named tree instead of the default one', treeName);
+}
+
+function treeName(given: string): string {
+  const size = Buffer.byteLength(given);
+  if (size >= 1 && size <= TREE_NAME_MAX) return given;
+  throw new InvalidArgumentError(`A name has 1 to ${TREE_NAME_MAX} bytes of UTF-8.`);
+}
 
 /** Adds `--key-encoding`. */
 export function withKeyEncoding(command: Command): Command {

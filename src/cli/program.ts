@@ -21,19 +21,23 @@ import { addLoad } from './commands/load.ts';
 import { addPage } from './commands/page.ts';
 import { addPut } from './commands/put.ts';
 import { addScan } from './commands/scan.ts';
+import { addShell } from './commands/shell.ts';
 import { addStat } from './commands/stat.ts';
+import { addDrop, addTrees } from './commands/trees.ts';
 import { addVerify } from './commands/verify.ts';
 import { addWal } from './commands/wal.ts';
 import { EXIT_OK, EXIT_USAGE, failureOf } from './exit.ts';
 import { Output, OutputClosed } from './output.ts';
+import { addShellCommands } from './shell/commands.ts';
+import type { Session } from './shell/session.ts';
 import type { Surroundings } from './surroundings.ts';
-import type { Shell } from './view.ts';
 
 const KEYS = [addGet, addPut, addDel, addScan, addCount];
+const TREES = [addTrees, addDrop];
 const WHOLE = [addLoad, addDump];
 const UPKEEP = [addStat, addVerify, addBackup, addCompact];
 const INSIDE = [addPage, addWal];
-const TOOLS = [addDemo];
+const TOOLS = [addShell, addDemo];
 
 /** Runs a command line, without the name of the program; answers the exit status. */
 export async function runProgram(line: readonly string[], surroundings: Surroundings): Promise<number> {
@@ -54,20 +58,39 @@ Examples:
 
 Exit status: 0 yes, 1 the answer is no (key absent, damage found), 2 wrong usage, 3 the store failed.`,
     );
-  equip(program, cli, [...KEYS, ...WHOLE, ...UPKEEP, ...INSIDE, ...TOOLS]);
+  equip(program, cli, [...KEYS, ...TREES, ...WHOLE, ...UPKEEP, ...INSIDE, ...TOOLS]);
+  cli.runLine = (words, session) => runShellLine(words, surroundings, session);
+  cli.wordsFor = (words, session) =>
+    wordsAfter(shellProgram(new Cli(surroundings, out, session), session), words, session.engine.trees());
   return runCommand(program, cli, line);
 }
 
 /** Runs a line of a shell; answers its exit status. */
-export async function runShellLine(
+async function runShellLine(
   line: readonly string[],
   surroundings: Surroundings,
-  shell: Shell,
+  session: Session,
 ): Promise<number> {
-  const cli = new Cli(surroundings, new Output(surroundings.stdout), shell);
-  const program = new Command('');
-  equip(program, cli, [...KEYS, ...UPKEEP, addPage]);
-  return runCommand(program, cli, line);
+  const cli = new Cli(surroundings, new Output(surroundings.stdout), session);
+  return runCommand(shellProgram(cli, session), cli, line);
+}
+
+function shellProgram(cli: Cli, session: Session): Command {
+  const program = new Command('').usage('<command>').helpOption(false);
+  equip(program, cli, [...KEYS, ...TREES, ...UPKEEP, addPage]);
+  addShellCommands(program, cli, session);
+  return program;
+}
+
+/** What may come after the words of a line: a command, a tree, or an option of the command that was named. */
+function wordsAfter(program: Command, words: readonly string[], trees: readonly string[]): readonly string[] {
+  if (words.length === 0) return [...program.commands.map((command) => command.name()), 'help'];
+  if (['-t', '--tree', 'drop'].includes(words.at(-1) ?? '')) return trees;
+  const command = program.commands.find(
+    (one) => one.name() === words[0] || one.aliases().includes(words[0] ?? ''),
+  );
+  if (words[0] === 'help') return program.commands.map((one) => one.name());
+  return command?.options.flatMap(({ long }) => long ?? []) ?? [];
 }
 
 function equip(

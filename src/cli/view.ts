@@ -1,7 +1,8 @@
 /**
- * The key space that a command works on: the store's own or, in a shell's transaction, what the transaction sees of it.
+ * The key space that a command works on: a tree of the store or, in a shell's transaction, what the
+ * transaction sees of it.
  */
-import type { RangeOptions, Scan, StorageEngine, Transaction } from '../index.ts';
+import type { RangeOptions, Scan, StorageEngine, Transaction, TransactionTree } from '../index.ts';
 import type { Machine } from '../machine.ts';
 
 type Bytes = string | Uint8Array;
@@ -24,22 +25,27 @@ export interface Shell {
   readonly transaction: Transaction | undefined;
 }
 
-/** The key space of a store, inside the shell's transaction if there is one. */
-export function keySpaceOf(engine: StorageEngine, shell: Shell | undefined): KeySpace {
+/** The key space of a tree (undefined: the store's own), inside the shell's transaction if there is one. */
+export function keySpaceOf(
+  engine: StorageEngine,
+  shell: Shell | undefined,
+  tree: string | undefined,
+): KeySpace {
   const transaction = shell?.transaction;
-  return transaction === undefined ? engine : spaceInside(transaction);
+  if (transaction === undefined) return tree === undefined ? engine : engine.tree(tree);
+  return spaceInside(tree === undefined ? transaction : transaction.tree(tree));
 }
 
-function spaceInside(transaction: Transaction): KeySpace {
+function spaceInside(space: Transaction | TransactionTree): KeySpace {
   return {
-    get: (key) => transaction.get(key),
-    put: (key, value) => transaction.put(key, value),
+    get: (key) => space.get(key),
+    put: (key, value) => space.put(key, value),
     delete: (key) => {
-      const was = transaction.has(key);
-      transaction.delete(key);
+      const was = space.has(key);
+      space.delete(key);
       return was;
     },
-    scan: (range) => transaction.scan(range),
-    count: (range) => transaction.count(range),
+    scan: (range) => space.scan(range),
+    count: (range) => space.count(range),
   };
 }

@@ -9,9 +9,11 @@ import {
   PART_HEADER_SIZE,
   PART_LAST,
   RECORD_DELETE,
+  RECORD_DROP,
   RECORD_HEADER_SIZE,
   RECORD_PUT,
   RECORD_PUT_LONG,
+  RECORD_TREE,
   RECORD_VALUE,
 } from '../../assembly/layout.ts';
 import type { StorageBackend } from '../backend/backend.ts';
@@ -76,6 +78,8 @@ const KINDS: Readonly<Record<number, string>> = {
   [RECORD_DELETE]: 'delete',
   [RECORD_PUT_LONG]: 'put (long)',
   [RECORD_VALUE]: 'value',
+  [RECORD_TREE]: 'tree',
+  [RECORD_DROP]: 'drop',
 };
 
 /** Reads the log; hands over each group as it goes by. @throws AegisError `CORRUPTION`, `IO_ERROR`, `UNSUPPORTED_VERSION` */

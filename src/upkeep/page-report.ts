@@ -52,7 +52,7 @@ export interface PageCensus {
   readonly pages: Readonly<Record<PageKind | 'damaged', number>>;
   /** Levels above the leaves that pages have. */
   readonly height: number;
-  /** Records in leaves. */
+  /** Records in leaves, those of the store's own books (the list of trees) included. */
   readonly records: number;
   /** Mean share of the room of leaves that is taken, 0 to 1. */
   readonly leafFill: number;

@@ -15,6 +15,8 @@ export interface Outcome {
 /** What a test may give instead of nothing. */
 export interface Given {
   readonly stdin?: Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>;
+  /** Somebody at a terminal, instead. */
+  readonly terminal?: Readable;
   readonly environment?: Record<string, string>;
   /** Hears how to interrupt the command. */
   readonly interrupt?: (stop: () => void) => void;
@@ -46,9 +48,10 @@ class Sink extends Writable {
 /** Runs `aegis` with these words. */
 export async function aegis(words: readonly string[], given: Given = {}): Promise<Outcome> {
   const stdout = new Sink(given.readerLeavesAfter);
+  if (given.terminal) Object.assign(stdout, { isTTY: true, columns: 80 });
   const stderr = new Sink();
   const surroundings: Surroundings = {
-    stdin: Readable.from(given.stdin ?? [], { objectMode: false }),
+    stdin: given.terminal ?? Readable.from(given.stdin ?? [], { objectMode: false }),
     stdout: stdout as WriteStream,
     stderr: stderr as WriteStream,
     environment: given.environment ?? {},

@@ -7,21 +7,21 @@ import { createWriteStream } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import type { StorageEngine } from '../../index.ts';
-import type { Cli } from '../cli.ts';
+import type { Entry } from '../../index.ts';
+import type { Cli, TreeOption } from '../cli.ts';
 import { type Encodings, encode, encodeJson } from '../encoding.ts';
 import { CommandFailure } from '../exit.ts';
 import { DELIMITERS, FORMATS, type Format, formatOf, tableLine } from '../formats.ts';
 import type { EncodingOptions } from '../options.ts';
-import { ENCODING_HELP, encodingsOf, withEncodings } from '../options.ts';
+import { ENCODING_HELP, encodingsOf, withEncodings, withTree } from '../options.ts';
 import { Output } from '../output.ts';
 
-interface DumpFlags extends EncodingOptions {
+interface DumpFlags extends EncodingOptions, TreeOption {
   readonly format?: Format;
 }
 
 export function addDump(program: Command, cli: Cli): void {
-  withEncodings(program.command('dump'))
+  withEncodings(withTree(program.command('dump')))
     .description('write all records as NDJSON, CSV or TSV, for load to read back')
     .argument('[file]', 'where to (default, and -: standard output)')
     .addOption(
@@ -30,7 +30,8 @@ export function addDump(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-All records are of one moment. Whatever bytes they hold, load makes the same of them again.${ENCODING_HELP}
+All records of all trees, of one moment; those of named trees with their field "tree". Whatever bytes they hold, load
+makes the same of them again.${ENCODING_HELP}
 
 Examples:
   aegis -d ./data dump > records.ndjson
@@ -44,34 +45,59 @@ async function dump(cli: Cli, options: DumpFlags, file = '-'): Promise<undefined
   const format = formatOf(options.format, file);
   const encodings = encodingsOf(options);
   await cli.withStore('read', async (engine) => {
-    if (file === '-') return writeRecords(engine, cli.out, format, encodings);
-    const records = await writeFile(file, (out) => writeRecords(engine, out, format, encodings));
-    if (cli.json) await cli.out.json({ file, records });
-    return records;
+    const names = options.tree === undefined ? engine.trees() : [];
+    const snapshot = engine.snapshot();
+    try {
+      const parts: Part[] = [
+        { name: undefined, records: options.tree === undefined ? snapshot : snapshot.tree(options.tree) },
+        ...names.map((name) => ({ name, records: snapshot.tree(name) })),
+      ];
+      if (file === '-') return void (await writeRecords(parts, cli.out, format, encodings));
+      const records = await writeFile(file, (out) => writeRecords(parts, out, format, encodings));
+      if (cli.json) await cli.out.json({ file, records });
+    } finally {
+      snapshot.close();
+    }
   });
+}
+
+/** A tree to write, and the name that its records carry. */
+interface Part {
+  readonly name: string | undefined;
+  readonly records: { scan(): Iterable<Entry> };
 }
 
 /** Writes the records; answers how many. */
 async function writeRecords(
-  engine: StorageEngine,
+  parts: readonly Part[],
   out: Output,
   format: Format,
   encodings: Encodings,
 ): Promise<number> {
   const { key: keyEncoding, value: valueEncoding } = encodings;
-  let records = 0;
-  if (format !== 'ndjson') await out.line(tableLine(['key', 'value'], DELIMITERS[format]));
-  for (const [key, value] of engine.scan()) {
-    if (format === 'ndjson') {
-      await out.json({ key: encodeJson(key, keyEncoding), value: encodeJson(value, valueEncoding) });
-    } else {
-      const fields = [encode(key, keyEncoding), encode(value, valueEncoding)];
-      await out.line(tableLine(fields, DELIMITERS[format]));
+  const hasTrees = parts.length > 1;
+  let count = 0;
+  if (format !== 'ndjson') {
+    await out.line(tableLine([...(hasTrees ? ['tree'] : []), 'key', 'value'], DELIMITERS[format]));
+  }
+  for (const { name, records } of parts) {
+    for (const [key, value] of records.scan()) {
+      if (format === 'ndjson') {
+        const tree = name === undefined ? {} : { tree: name };
+        await out.json({
+          ...tree,
+          key: encodeJson(key, keyEncoding),
+          value: encodeJson(value, valueEncoding),
+        });
+      } else {
+        const fields = [encode(key, keyEncoding), encode(value, valueEncoding)];
+        await out.line(tableLine(hasTrees ? [name ?? '', ...fields] : fields, DELIMITERS[format]));
+      }
+      ++count;
     }
-    ++records;
   }
   await out.flush();
-  return records;
+  return count;
 }
 
 /** Writes a file that is there when it is whole, and not before. */

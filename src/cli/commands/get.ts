@@ -2,18 +2,18 @@
  * `aegis get`: one value.
  */
 import type { Command } from 'commander';
-import type { Cli } from '../cli.ts';
+import type { Cli, TreeOption } from '../cli.ts';
 import { encode, encodeJson } from '../encoding.ts';
 import { EXIT_NO, EXIT_OK } from '../exit.ts';
 import type { EncodingOptions } from '../options.ts';
-import { argument, ENCODING_HELP, encodingsOf, withEncodings } from '../options.ts';
+import { argument, ENCODING_HELP, encodingsOf, withEncodings, withTree } from '../options.ts';
 
-interface GetOptions extends EncodingOptions {
+interface GetOptions extends EncodingOptions, TreeOption {
   readonly raw?: true;
 }
 
 export function addGet(program: Command, cli: Cli): void {
-  withEncodings(program.command('get'))
+  withEncodings(withTree(program.command('get')))
     .description('show the value of a key; status 1 when it is not there')
     .argument('<key>', 'the key')
     .option('--raw', 'write the bytes of the value and nothing else')
@@ -32,7 +32,7 @@ Examples:
 async function get(cli: Cli, options: GetOptions, given: string): Promise<number> {
   const encodings = encodingsOf(options);
   const key = argument('the key', given, encodings.key);
-  const value = await cli.withKeys('read', async (keys) => keys.get(key));
+  const value = await cli.withKeys('read', options, async (keys) => keys.get(key));
   if (options.raw) {
     if (value !== undefined) await cli.out.bytes(value);
   } else if (cli.json) {

@@ -6,7 +6,7 @@ import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import type { Cli } from '../cli.ts';
+import type { Cli, TreeOption } from '../cli.ts';
 import { CommandFailure, EXIT_INTERRUPTED, EXIT_OK, UsageError } from '../exit.ts';
 import { DELIMITERS, FORMATS, type Format, formatOf } from '../formats.ts';
 import { Loader } from '../load/loader.ts';
@@ -16,10 +16,10 @@ import { ndjsonRows } from '../load/ndjson.ts';
 import type { BadRow, Form, Input, Row, Rows } from '../load/row.ts';
 import { tableRows } from '../load/table.ts';
 import type { EncodingOptions } from '../options.ts';
-import { ENCODING_HELP, encodingsOf, wholeNumber, withEncodings } from '../options.ts';
+import { ENCODING_HELP, encodingsOf, wholeNumber, withEncodings, withTree } from '../options.ts';
 import { count, rate, time } from '../units.ts';
 
-interface LoadFlags extends EncodingOptions {
+interface LoadFlags extends EncodingOptions, TreeOption {
   readonly format?: Format;
   readonly key?: string;
   readonly value?: string;
@@ -36,7 +36,7 @@ interface LoadFlags extends EncodingOptions {
 const NAMED_MAX = 10;
 
 export function addLoad(program: Command, cli: Cli): void {
-  withEncodings(program.command('load'))
+  withEncodings(withTree(program.command('load')))
     .description('load records from a file or standard input; makes the store if it is not there')
     .argument('<file>', 'NDJSON, CSV or TSV file; - is standard input')
     .addOption(
@@ -55,7 +55,7 @@ export function addLoad(program: Command, cli: Cli): void {
       'after',
       `
 An NDJSON line is an object such as {"key": "a", "value": "b"}, the form that dump writes; a value that is no string
-is stored as its JSON. The first row of a CSV or TSV file names the fields. A key that comes twice has its last value.
+is stored as its JSON. A field "tree" names the tree, unless --key or --value say other fields. The first row of a CSV or TSV file names the fields. A key that comes twice has its last value.
 A malformed row stops the load, with its line number; of the batch it stands in nothing is stored. Ctrl-C ends it
 after the batch at hand and says how to go on.${ENCODING_HELP}
 
@@ -132,8 +132,8 @@ class LoadJob {
       // An input that cannot be read makes no store.
       const first = await this.#next(rows);
       return await this.#cli.withStore('create', async (engine) => {
-        const { skip, batch, skipBad = false } = this.#options;
-        const loader = new Loader(engine, skip, { batch, skipBad, leftOut: (row) => this.#name(row) });
+        const { skip, batch, tree, skipBad = false } = this.#options;
+        const loader = new Loader(engine, skip, { batch, tree, skipBad, leftOut: (row) => this.#name(row) });
         const begin = performance.now();
         try {
           await this.#feed(loader, first, rows);
@@ -151,7 +151,8 @@ class LoadJob {
 
   #rows(format: Format): Rows {
     const { header, quoting, whole = false, key, value } = this.#options;
-    const form: Form = { key, value, whole, encodings: encodingsOf(this.#options), header, quoting };
+    const trees = key === undefined && value === undefined && !whole;
+    const form: Form = { key, value, whole, trees, encodings: encodingsOf(this.#options), header, quoting };
     const input = this.#measured();
     return format === 'ndjson' ? ndjsonRows(input, form) : tableRows(input, DELIMITERS[format], form);
   }

@@ -2,18 +2,18 @@
  * `aegis scan`: the records of a range, in order, a line each.
  */
 import type { Command } from 'commander';
-import type { Cli } from '../cli.ts';
+import type { Cli, TreeOption } from '../cli.ts';
 import { encode, encodeJson } from '../encoding.ts';
 import { tableLine } from '../formats.ts';
 import type { EncodingOptions, RangeFlags } from '../options.ts';
-import { ENCODING_HELP, encodingsOf, rangeOf, withEncodings, withRange } from '../options.ts';
+import { ENCODING_HELP, encodingsOf, rangeOf, withEncodings, withRange, withTree } from '../options.ts';
 
-interface ScanOptions extends EncodingOptions, RangeFlags {
+interface ScanOptions extends EncodingOptions, RangeFlags, TreeOption {
   readonly keys?: true;
 }
 
 export function addScan(program: Command, cli: Cli): void {
-  withEncodings(withRange(program.command('scan')))
+  withEncodings(withRange(withTree(program.command('scan'))))
     .description('list the records of a range, in the order of their keys')
     .option('-r, --reverse', 'from the last key to the first')
     .option('-k, --keys', 'the keys only')
@@ -34,7 +34,7 @@ Examples:
 async function scan(cli: Cli, options: ScanOptions): Promise<undefined> {
   const encodings = encodingsOf(options);
   const range = rangeOf(options, encodings.key);
-  await cli.withKeys('read', async (keys) => {
+  await cli.withKeys('read', options, async (keys) => {
     using records = keys.scan(range);
     if (options.keys) {
       for (const key of records.keys()) {

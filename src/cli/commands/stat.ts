@@ -2,7 +2,8 @@
  * `aegis stat`: what a store holds and takes, and how full its pages are.
  */
 import type { Command } from 'commander';
-import type { StorageStats } from '../../index.ts';
+import { AegisError } from '../../errors.ts';
+import type { StorageEngine, StorageStats } from '../../index.ts';
 import type { PageCensus } from '../../upkeep/page-report.ts';
 import type { Cli } from '../cli.ts';
 import { bytes, count as digits, percent } from '../units.ts';
@@ -46,16 +47,52 @@ async function stat(cli: Cli, { quick }: StatOptions): Promise<undefined> {
       }
     }
     const stats = engine.stats();
-    if (cli.json) await cli.out.json({ ...stats, ...(census ? { census } : {}) });
-    else show(cli, stats, census);
+    const records = quick ? undefined : recordsOf(engine);
+    if (cli.json) await cli.out.json({ ...stats, ...(census ? { census, records } : {}) });
+    else show(cli, stats, records, census);
   });
 }
 
-function show(cli: Cli, stats: StorageStats, census: PageCensus | undefined): void {
+/** Records of the default tree, and of the named ones; null where damage keeps them from being counted. */
+interface Records {
+  readonly default: number | null;
+  readonly trees: Readonly<Record<string, number | null>>;
+}
+
+function recordsOf(engine: StorageEngine): Records {
+  const names = besideDamage(() => engine.trees()) ?? [];
+  const trees = names.map((name) => [name, besideDamage(() => engine.tree(name).count())] as const);
+  return { default: besideDamage(() => engine.count()), trees: Object.fromEntries(trees) };
+}
+
+function besideDamage<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof AegisError && (error.code === 'CORRUPTION' || error.code === 'IO_ERROR'))
+      return null;
+    throw error;
+  }
+}
+
+function shownCount(number: number | null): string {
+  return number === null ? 'not countable: damaged' : digits(number);
+}
+
+function show(
+  cli: Cli,
+  stats: StorageStats,
+  records: Records | undefined,
+  census: PageCensus | undefined,
+): void {
   const { screen } = cli;
   const { data, log, pages, pool, versions, transactions } = stats;
   screen.heading('content');
-  if (census) screen.fact('records', digits(census.records));
+  if (records) {
+    screen.fact('records', shownCount(records.default));
+    for (const [name, number] of Object.entries(records.trees))
+      screen.fact(`  in tree ${name}`, shownCount(number));
+  }
   screen.fact('pages', digits(pages.count), `of ${bytes(pages.size)}`);
   screen.fact('last commit', digits(stats.sequence));
   screen.heading('data file');

@@ -6,9 +6,12 @@
  */
 import type { StorageEngine } from '../../index.ts';
 import { CommandFailure } from '../exit.ts';
+import { TREE_NAME_MAX } from '../options.ts';
 import type { BadRow, GoodRow, Row } from './row.ts';
 
 export interface LoadOptions {
+  /** Tree of all records, whatever the rows say. */
+  readonly tree: string | undefined;
   /** Records in a batch. */
   readonly batch: number;
   /** Leave out rows that are malformed, instead of stopping at the first. */
@@ -23,7 +26,12 @@ const BATCH_SIZE = 1024 * 1024;
 const KEY_SHARE = 8;
 const VALUE_SIZE_MAX = 2 ** 30 - 1;
 
-type Operation = { type: 'put'; key: string | Uint8Array; value: string | Uint8Array };
+type Operation = {
+  type: 'put';
+  key: string | Uint8Array;
+  value: string | Uint8Array;
+  tree: string | undefined;
+};
 
 export class Loader {
   readonly #engine: StorageEngine;
@@ -59,8 +67,8 @@ export class Loader {
       ++this.bad;
       this.#options.leftOut(bad);
     } else {
-      const { key, value } = row as GoodRow;
-      this.#batch.push({ type: 'put', key, value });
+      const { key, value, tree } = row as GoodRow;
+      this.#batch.push({ type: 'put', key, value, tree: this.#options.tree ?? tree });
       this.#size += sizeOf(key) + sizeOf(value);
     }
     this.#reached = row.position;
@@ -94,6 +102,13 @@ export class Loader {
 
   /** What is wrong with a record that can be read, but not stored. */
   #refusal(row: GoodRow): BadRow | undefined {
+    const nameSize = row.tree === undefined ? 1 : sizeOf(row.tree);
+    if (nameSize < 1 || nameSize > TREE_NAME_MAX) {
+      return {
+        ...row,
+        problem: `the name of its tree has ${nameSize} bytes; allowed are 1 to ${TREE_NAME_MAX}`,
+      };
+    }
     const keySizeMax = this.#engine.config.pageSize / KEY_SHARE;
     const keySize = sizeOf(row.key);
     if (keySize > keySizeMax)

@@ -4,6 +4,7 @@
  */
 import { decodeJson, type Encoding, isMark, textOf } from '../encoding.ts';
 import type { Form, Input, Row, Rows } from './row.ts';
+import { TREE_FIELD } from './row.ts';
 import { type RawRow, Splitter } from './splitter.ts';
 
 /** Reads rows. */
@@ -28,16 +29,22 @@ function rowOf({ bytes, line }: RawRow, form: Form): Row[] {
   }
 }
 
-function recordOf(text: string, { key = 'key', value = 'value', whole, encodings }: Form) {
+function recordOf(text: string, { key = 'key', value = 'value', whole, trees, encodings }: Form) {
   const given: unknown = JSON.parse(text);
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw new RangeError('it is not a JSON object');
   }
   const fields = given as Record<string, unknown>;
   return {
+    tree: trees && Object.hasOwn(fields, TREE_FIELD) ? treeOf(fields[TREE_FIELD]) : undefined,
     key: storedKey(fieldOf(fields, key), encodings.key, key),
     value: whole ? text : storedValue(fieldOf(fields, value), encodings.value, value),
   };
+}
+
+function treeOf(given: unknown): string {
+  if (typeof given === 'string') return given;
+  throw new RangeError(`its field "${TREE_FIELD}" is no name`);
 }
 
 function fieldOf(fields: Record<string, unknown>, name: string): unknown {

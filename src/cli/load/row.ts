@@ -13,6 +13,8 @@ interface Stand {
 }
 
 export interface GoodRow extends Stand {
+  /** Absent: the default tree. */
+  readonly tree?: string | undefined;
   readonly key: string | Uint8Array;
   readonly value: string | Uint8Array;
 }
@@ -31,11 +33,16 @@ export interface Form {
   readonly value?: string | undefined;
   /** The value is the whole line. NDJSON only. */
   readonly whole: boolean;
+  /** Whether a field `tree` names the tree: in rows that dump has written, not in anybody else's. */
+  readonly trees: boolean;
   readonly encodings: Encodings;
   /** Tables: whether the first row names the fields, and whether fields are quoted. */
   readonly header: boolean;
   readonly quoting: boolean;
 }
+
+/** The field that names the tree. */
+export const TREE_FIELD = 'tree';
 
 /** Rows in the pieces in which they come. */
 export type Rows = AsyncGenerator<readonly Row[]>;

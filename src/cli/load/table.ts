@@ -10,12 +10,15 @@ import type { Options } from 'csv-parse';
 import { decodeField } from '../encoding.ts';
 import { UsageError } from '../exit.ts';
 import type { Form, Input, Row, Rows } from './row.ts';
+import { TREE_FIELD } from './row.ts';
 import { type RawRow, Splitter } from './splitter.ts';
 
 /** Places of key and value in a row, and how many fields it has. */
 interface Columns {
   readonly key: number;
   readonly value: number;
+  /** -1: there is none. */
+  readonly tree: number;
   readonly count: number;
 }
 
@@ -105,7 +108,7 @@ function columnsOf(first: Fields, form: Form): Columns {
         `without a header a field is a number from 1 to ${count}, not ${given ?? otherwise}`,
       );
     };
-    return { key: place(form.key, 1), value: place(form.value, 2), count };
+    return { key: place(form.key, 1), value: place(form.value, 2), tree: -1, count };
   }
   const names = first.map((field) => Buffer.from(field).toString());
   const place = (name: string) => {
@@ -114,12 +117,16 @@ function columnsOf(first: Fields, form: Form): Columns {
     const known = names.map((known) => JSON.stringify(known)).join(', ');
     throw new UsageError(`the table has no field ${JSON.stringify(name)}; it has ${known.slice(0, 200)}`);
   };
-  return { key: place(form.key ?? 'key'), value: place(form.value ?? 'value'), count };
+  const tree = form.trees ? names.indexOf(TREE_FIELD) : -1;
+  return { key: place(form.key ?? 'key'), value: place(form.value ?? 'value'), tree, count };
 }
 
-function recordOf(fields: Fields, { key, value, count }: Columns, { encodings }: Form) {
+function recordOf(fields: Fields, { key, value, tree, count }: Columns, { encodings }: Form) {
   if (fields.length !== count) throw new RangeError(`it has ${fields.length} fields, not ${count}`);
+  const name = tree < 0 ? '' : (decodeField(fields[tree] as Uint8Array, 'utf8') as string);
   return {
+    // An empty name stands for the default tree.
+    tree: name === '' ? undefined : name,
     key: decodeField(fields[key] as Uint8Array, encodings.key),
     value: decodeField(fields[value] as Uint8Array, encodings.value),
   };

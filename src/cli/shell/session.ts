@@ -1,0 +1,75 @@
+/**
+ * What a shell remembers between its lines: the open store, the transaction, and the savepoints by name.
+ */
+import type { IsolationLevel, Savepoint, StorageEngine, Transaction } from '../../index.ts';
+import type { Machine } from '../../machine.ts';
+import { UsageError } from '../exit.ts';
+import type { Shell } from '../view.ts';
+
+export class Session implements Shell {
+  readonly engine: StorageEngine;
+  readonly machine: Machine;
+  #transaction: Transaction | undefined;
+  /** In the order in which they were taken. */
+  #savepoints = new Map<string, Savepoint>();
+  isEnding = false;
+
+  constructor(engine: StorageEngine, machine: Machine) {
+    this.engine = engine;
+    this.machine = machine;
+  }
+
+  get transaction(): Transaction | undefined {
+    return this.#transaction;
+  }
+
+  begin(isolation: IsolationLevel): void {
+    if (this.#transaction) throw new UsageError('a transaction is under way; commit or abort it first');
+    this.#transaction = this.engine.beginTransaction({ isolation });
+  }
+
+  /** Commits; whatever comes of it, the transaction is over. Answers the commit's number. */
+  async commit(): Promise<number> {
+    const transaction = this.#current();
+    this.#end();
+    const { sequence } = await transaction.commit();
+    return sequence;
+  }
+
+  abort(): void {
+    this.#current().abort();
+    this.#end();
+  }
+
+  savepoint(name: string): void {
+    const savepoint = this.#current().savepoint();
+    this.#savepoints.delete(name);
+    this.#savepoints.set(name, savepoint);
+  }
+
+  /** Goes back to a savepoint, by default the last; answers its name. */
+  rollback(name: string | undefined): string {
+    const transaction = this.#current();
+    const names = [...this.#savepoints.keys()];
+    const wanted = name ?? names.at(-1);
+    const savepoint = wanted === undefined ? undefined : this.#savepoints.get(wanted);
+    if (wanted === undefined || savepoint === undefined) {
+      const known = names.length === 0 ? 'none was taken' : `there are ${names.join(', ')}`;
+      throw new UsageError(`there is no savepoint${name === undefined ? '' : ` ${name}`}; ${known}`);
+    }
+    transaction.rollbackTo(savepoint);
+    // Newer ones are gone.
+    for (const newer of names.slice(names.indexOf(wanted) + 1)) this.#savepoints.delete(newer);
+    return wanted;
+  }
+
+  #current(): Transaction {
+    if (this.#transaction) return this.#transaction;
+    throw new UsageError('no transaction is under way; begin one');
+  }
+
+  #end(): void {
+    this.#transaction = undefined;
+    this.#savepoints = new Map();
+  }
+}
