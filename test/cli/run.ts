@@ -17,6 +17,8 @@ export interface Given {
   readonly stdin?: Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>;
   /** Somebody at a terminal, instead. */
   readonly terminal?: Readable;
+  /** Hears what is written to standard output. */
+  readonly watch?: (text: string) => void;
   readonly environment?: Record<string, string>;
   /** Hears how to interrupt the command. */
   readonly interrupt?: (stop: () => void) => void;
@@ -27,15 +29,18 @@ export interface Given {
 class Sink extends Writable {
   readonly parts: Buffer[] = [];
   readonly #limit: number;
+  readonly #watch: ((text: string) => void) | undefined;
   #size = 0;
 
-  constructor(limit = Number.POSITIVE_INFINITY) {
+  constructor(limit = Number.POSITIVE_INFINITY, watch?: (text: string) => void) {
     super();
     this.#limit = limit;
+    this.#watch = watch;
   }
 
   override _write(part: Buffer, _: BufferEncoding, done: (error?: Error) => void): void {
     this.parts.push(part);
+    this.#watch?.(part.toString());
     this.#size += part.length;
     done(this.#size > this.#limit ? Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }) : undefined);
   }
@@ -47,7 +52,7 @@ class Sink extends Writable {
 
 /** Runs `aegis` with these words. */
 export async function aegis(words: readonly string[], given: Given = {}): Promise<Outcome> {
-  const stdout = new Sink(given.readerLeavesAfter);
+  const stdout = new Sink(given.readerLeavesAfter, given.watch);
   if (given.terminal) Object.assign(stdout, { isTTY: true, columns: 80 });
   const stderr = new Sink();
   const surroundings: Surroundings = {

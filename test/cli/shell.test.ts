@@ -138,14 +138,19 @@ test('cli: at a terminal a shell asks, goes on after errors, completes words and
   const place = await filled({ a: '1' });
   await place.open((engine) => engine.tree('orchard').put('apple', 'red'));
   const keyboard = Object.assign(new PassThrough(), { isTTY: true, setRawMode: () => undefined });
-  const keys = [...'get a\rgte a\rbegin\rabort\rsca\t--tree orc\t\rexit\r'];
-  const typing = setInterval(() => {
-    const key = keys.shift();
-    if (key === undefined) clearInterval(typing);
-    else keyboard.write(key);
-  }, 5);
+  const typed = ['get a\r', 'gte a\r', 'begin\r', 'abort\r', 'sca\t--tree orc\t\r', 'exit\r'];
+  // A key at a time, as fingers do, and each line when it is asked for.
+  const type = (keys: string[]) => {
+    keyboard.write(keys[0]);
+    if (keys.length > 1) setTimeout(type, 1, keys.slice(1));
+  };
+  const watch = (text: string) => {
+    const next = /aegis.*> /.test(text) && !text.includes('scan') ? typed.shift() : undefined;
+    if (next !== undefined) setImmediate(type, [...next]);
+  };
   const { status, output, errors } = await place.run(['shell'], {
     terminal: keyboard as unknown as Readable,
+    watch,
     environment: { XDG_STATE_HOME: state, NO_COLOR: '1' },
   });
   expect(status).toBe(0);

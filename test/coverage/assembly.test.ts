@@ -21,6 +21,7 @@ const quick = [
     'model/group-commit',
     'upkeep/recovery',
     'upkeep/verify-damage',
+    'upkeep/page-report',
     'engine/commit-paths',
   ],
 ];
