@@ -111,3 +111,4 @@ export {
   segmentSeal,
   segmentSize,
 } from './record';
+export { userHeaderCheck, userHeaderSeal, userSumAdd, userSumHolds, userSumSeal } from './user-block';

@@ -30,6 +30,14 @@ export const CODEC_NONE = 0;
 export const CODEC_LZ4 = 1;
 export const CODEC_ZSTD = 2;
 
+// --- user blocks --------------------------------------------------------------------------------------------
+export const USER_HEADER_SIZE = 32; // bytes
+export const USER_TYPE_COUNT = 6; // types are numbered from 1 on
+export const USER_RUN_SIZE = 1048576; // bytes that the checksum takes in at once
+export const USER_PIECE_LZ4 = 65536; // bytes of data in a piece of an LZ4 payload, the last one apart
+export const USER_PIECE_ZSTD = 1048576; // and of a zstd payload
+export const USER_PIECE_HEADER_SIZE = 4; // bytes; the length of a piece as it is stored, bit 31: not compressed
+
 // --- log ----------------------------------------------------------------------------------------------------
 export const SEGMENT_HEADER_SIZE = 512; // bytes, one sector at the start of every log segment
 export const GROUP_HEADER_SIZE = 64; // bytes

@@ -73,6 +73,7 @@ export const PEER_NEXT: usize = STATE_AREA + 244; // the length of the key in OU
 export const PEER_MERGED: usize = STATE_AREA + 248; // whether it took its neighbour in whole,
 export const PEER_HELD: usize = STATE_AREA + 252; // and whether a snapshot was in the way
 export const HOST_CODECS: usize = STATE_AREA + 256; // bit set of the codecs that the host decodes
+export const USER_SUM: usize = STATE_AREA + 264; // u64: checksum of the user block that passes through
 export const PAYLOAD_ADDRESS: usize = STATE_AREA + 260; // of the payload that the host compresses or decodes
 
 /** "No bound" where a length is expected. */

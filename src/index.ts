@@ -10,6 +10,8 @@ export type {
   StorageBackend,
 } from './backend/backend.ts';
 export { MemoryBackend } from './backend/memory.ts';
+export type { BlockHeader, BlockOptions, BlockType } from './block.ts';
+export { Block } from './block.ts';
 export type { Codec, CompressionType } from './codec/codec.ts';
 export { loadCodec } from './codec/zstd.ts';
 export type { CodecChoice, Progress, ResolvedConfig, StorageConfig } from './config.ts';

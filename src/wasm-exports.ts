@@ -165,6 +165,22 @@ export interface CoreExports {
   ): number;
   pageLoadDecoded(block: number, number: number, end: number, expecting: boolean): number;
 
+  // user blocks, and LZ4 on any bytes of up to 64 KiB
+  userHeaderSeal(
+    header: number,
+    type: number,
+    wanted: number,
+    codec: number,
+    raw: number,
+    stored: number,
+  ): void;
+  userHeaderCheck(header: number, available: number): number;
+  userSumAdd(address: number, length: number): void;
+  userSumSeal(header: number): void;
+  userSumHolds(header: number): boolean;
+  lz4Compress(source: number, sourceLength: number, target: number, targetCapacity: number): number;
+  lz4Decompress(source: number, sourceLength: number, target: number, targetLength: number): boolean;
+
   // inspection
   blockPadded(block: number, available: number): number;
   inspectBlock(available: number, page: number, sumLow: number, sumHigh: number): number;

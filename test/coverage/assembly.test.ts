@@ -16,6 +16,7 @@ const quick = [
     (one) => `core/${one}`,
   ),
   ...[
+    'codec/block',
     'wal/record',
     'wal/scan',
     'model/group-commit',

@@ -25,7 +25,7 @@ const CONSTANTS = 'constant value meaning';
 /** What tests elsewhere hold: the files of a store, and what a crash leaves behind. */
 const ELSEWHERE = ['file content', 'moment left recovery'];
 /** Sections of layout.ts that say something about files. */
-const SECTIONS = ['format', 'page kinds', 'blocks on a backend', 'log'];
+const SECTIONS = ['format', 'page kinds', 'blocks on a backend', 'user blocks', 'log'];
 
 /** Structures that are written as part of a page only: a store that is read shows what they mean. */
 const IN_PAGES: Readonly<Record<string, readonly string[]>> = {

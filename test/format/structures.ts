@@ -9,6 +9,7 @@ import {
   BLOCK_CHUNK,
   BLOCK_HEADER_SIZE,
   CODEC_NONE,
+  CODEC_ZSTD,
   FORMAT_VERSION,
   INPUT_AREA,
   LOG_AREA,
@@ -16,7 +17,9 @@ import {
   RECORD_PUT,
   STAGING_AREA,
   UNIT_SIZE,
+  USER_HEADER_SIZE,
 } from '../../assembly/layout.ts';
+import { Block } from '../../src/block.ts';
 import { KIND_PAGE, writePlace } from '../../src/store/directory.ts';
 import { decodeSuperblock, encodeSuperblock, type Superblock } from '../../src/store/superblock.ts';
 import { createCore } from '../../src/wasm.ts';
@@ -161,6 +164,26 @@ function block(): Sample {
   };
 }
 
+function userBlock(): Sample {
+  const data = Uint8Array.from({ length: 0x1234 }, (_, index) => (index < 0x1100 ? 7 : index * 7));
+  const bytes = new Block(data, { type: 'document' }).withCompression('zstd').serialize();
+  const payload = bytes.subarray(USER_HEADER_SIZE);
+  return {
+    bytes,
+    fields: {
+      magic: text('AEGU'),
+      type: 3n,
+      codec: BigInt(CODEC_ZSTD),
+      version: BigInt(FORMAT_VERSION),
+      'raw size': BigInt(data.length),
+      'stored size': BigInt(payload.length),
+      wanted: BigInt(CODEC_ZSTD),
+      checksum: fastXxh64(payload, fastXxh64(bytes.subarray(0, 24), 0n)),
+      payload,
+    },
+  };
+}
+
 function segment(): Sample {
   const [lsn, size, fence] = [0x1e_4142_4344_4600, 0x6162_6400, 0x1b_1112_1314_1516];
   x.groupConfigure(...STORE_ID, fence);
@@ -245,6 +268,7 @@ export const SAMPLES: Readonly<Record<string, () => Sample>> = {
   Superblock: superblock,
   Block: block,
   'Directory entry': directoryEntry,
+  'User block': userBlock,
   'Log segment': segment,
   'Log group': group,
   'Log part': part,

@@ -1,5 +1,5 @@
 /* Mutants of what stands between codecs and a store: their answers are checked, and what they need is recorded. */
-import { hosted, storeCodecs } from './killers.ts';
+import { hosted, storeCodecs, userBlock } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const CODEC = 'src/codec/codec.ts';
@@ -49,5 +49,29 @@ export const codecMutants: readonly Mutant[] = [
     file: 'assembly/block.ts',
     edits: [['if (stored >= raw) return damaged(low, DAMAGE_SIZE);', '']],
     killer: hosted(/sizes that cannot be/),
+  },
+  {
+    name: 'user block: its checksum is not looked at',
+    file: 'src/codec/user-block.ts',
+    edits: [['if (!x.userSumHolds(KEY_AREA))', 'if (x.userSumHolds(KEY_AREA) === undefined)']],
+    killer: userBlock(/flipped bit/),
+  },
+  {
+    name: 'user block: what is behind the last piece is not looked at',
+    file: 'src/codec/user-block.ts',
+    edits: [['if (at !== bytes.length) throw damage', 'if (at < 0) throw damage']],
+    killer: userBlock(/checksum that holds is CORRUPTION/),
+  },
+  {
+    name: 'user block: its header claims any size',
+    file: 'assembly/user-block.ts',
+    edits: [['if (codec == CODEC_NONE ? stored != raw : stored >= raw) return DAMAGE_SIZE;', '']],
+    killer: userBlock(/checksum that holds is CORRUPTION/),
+  },
+  {
+    name: 'user block: lz4-wasm is given blocks nobody walked',
+    file: 'src/codec/lz4-wasm.ts',
+    edits: [['if (!isSound(source, target.length)) return 0;', '']],
+    killer: userBlock(/offset of 0/),
   },
 ];

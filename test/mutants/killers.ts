@@ -94,3 +94,7 @@ export function compactionBeside(test: RegExp): Killer {
 export function compactionCut(test: RegExp): Killer {
   return { file: 'upkeep/compact-crash.test.ts', test };
 }
+
+export function userBlock(test: RegExp): Killer {
+  return { file: 'codec/block.test.ts', test };
+}
