@@ -88,6 +88,17 @@ export const savepointMutants: readonly Mutant[] = [
     killer: savepoints(/what was read since/),
   },
   {
+    name: 'M30 a write erases the notes of earlier reads',
+    file: 'src/txn/transaction-space.ts',
+    edits: [
+      [
+        'this.#context.holdings.writes.put(this.#name, bytes, valueBytes(value));',
+        'this.#context.holdings.reads?.drop();\n    this.#context.holdings.writes.put(this.#name, bytes, valueBytes(value));',
+      ],
+    ],
+    killer: savepoints(/a read counts/),
+  },
+  {
     name: 'deleteRange: own records are left',
     file: SPACE,
     edits: [deletesOnly('mainRoot', '0')],
