@@ -72,6 +72,8 @@ const settings: readonly Setting[] = [
   { ...usual, name: 'folder', place: 'local', pageSize: 8192, compression: 'lz4', quick: 2, full: 20 },
   { ...usual, name: 'folder, relaxed commits', place: 'local', sync: false, frames: 64, quick: 2, full: 40 },
   { ...usual, name: 'folder, log off', place: 'local', wal: false, debug: true, quick: 2, full: 20 },
+  { ...usual, name: 'named tree', tree: 'a tree', crashes: 8, quick: 4, full: 80 },
+  { ...usual, name: 'named tree, debug build', tree: 'ä', debug: true, frames: 24, quick: 3, full: 60 },
 ];
 
 const tally = newTally();

@@ -159,39 +159,39 @@ export class ModelRun {
   }
 
   #put(blocking: boolean): Promise<void> | undefined {
-    const { db, model, input, sync } = this.#store;
+    const { space, model, input, sync } = this.#store;
     if (this.#shrinking && this.#random(3) > 0) return this.#delete(blocking);
     const key = this.#anyKey();
     const value = input.value();
     const given = value.slice();
     this.#note('put', blocking, key, value.length);
     if (blocking) {
-      db.putSync(input.given(key), given);
+      space.putSync(input.given(key), given);
       this.#store.blocked(model.commit([[key, value]]));
       return undefined;
     }
-    const promise = db.put(input.given(key), given);
+    const promise = space.put(input.given(key), given);
     given.fill(0xdd);
     return this.#store.answered(promise, model.commit([[key, value]]), sync);
   }
 
   #delete(blocking: boolean): Promise<void> | undefined {
-    const { db, model, input, sync } = this.#store;
+    const { space, model, input, sync } = this.#store;
     const key = this.#random(4) > 0 ? input.present(model) : input.key();
     const there = model.read(key, model.sequence) !== undefined;
     this.#note('delete', blocking, key, there);
     if (blocking) {
-      expect(db.deleteSync(input.given(key))).toBe(there);
+      expect(space.deleteSync(input.given(key))).toBe(there);
       this.#store.blocked(model.commit([[key, undefined]]));
       return undefined;
     }
-    const promise = db.delete(input.given(key));
+    const promise = space.delete(input.given(key));
     const sequence = model.commit([[key, undefined]]);
     return this.#store.answered(promise, sequence, sync, (answer) => expect(answer).toBe(there));
   }
 
   #batch(blocking: boolean): Promise<void> | undefined {
-    const { db, model, input, sync } = this.#store;
+    const { space, model, input, sync } = this.#store;
     const writes = this.#writes();
     const operations = writes.map(([key, value]): BatchOperation => {
       if (!value) return { type: 'delete', key: input.given(key) };
@@ -199,11 +199,11 @@ export class ModelRun {
     });
     this.#note('batch', blocking, shownWrites(writes));
     if (blocking) {
-      db.batchSync(operations);
+      space.batchSync(operations);
       if (writes.length > 0) this.#store.blocked(model.commit(writes));
       return undefined;
     }
-    const promise = db.batch(operations);
+    const promise = space.batch(operations);
     for (const operation of operations) {
       if (operation.type === 'put') (operation.value as Uint8Array).fill(0xdd);
       if (typeof operation.key !== 'string') operation.key.fill(0xdd);
@@ -282,7 +282,11 @@ export class ModelRun {
     const base = this.#store.applied;
     const snapshot = this.#store.db.snapshot();
     this.#note('snapshot', base);
-    this.#snapshots.push({ snapshot, base, view: new View(this.#store, snapshot, () => base) });
+    this.#snapshots.push({
+      snapshot,
+      base,
+      view: new View(this.#store, this.#store.within(snapshot), () => base),
+    });
   }
 
   #closeSnapshot(): void {

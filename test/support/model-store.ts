@@ -6,6 +6,7 @@ import { expect } from 'vitest';
 import type { CompressionType } from '../../src/codec/codec.ts';
 import type { StorageEngine } from '../../src/engine.ts';
 import { AegisError, type AegisErrorCode } from '../../src/errors.ts';
+import type { Tree } from '../../src/tree.ts';
 import type { Random } from './codec-data.ts';
 import { ModelInput } from './model-input.ts';
 import type { Crash, ModelPlace } from './model-place.ts';
@@ -25,6 +26,8 @@ export interface ModelConfig {
   readonly huge: number;
   /** How often the store crashes: weight among all moves, which weigh about 1200; default 2. */
   readonly crashes?: number;
+  /** Everything is done in the tree of that name; default: the default one. */
+  readonly tree?: string;
   /** Pool, codec, log and sync change when the store is opened again. */
   readonly changing?: boolean;
 }
@@ -53,6 +56,8 @@ export class ModelStore {
   /** Tells what happens, for the report of a failure. */
   readonly note: (...what: unknown[]) => void;
   db!: StorageEngine;
+  /** Where its records are. */
+  space!: StorageEngine | Tree;
   /** The latest state. */
   view!: View;
   /** What commits are asked for in this life. */
@@ -90,6 +95,12 @@ export class ModelStore {
     return this.db.stats().sequence;
   }
 
+  /** The tree that everything is done in, of the engine, a transaction or a snapshot. */
+  within<T extends { tree(name: string): unknown }>(whole: T): T | ReturnType<T['tree']> {
+    const { tree } = this.#config;
+    return tree === undefined ? whole : (whole.tree(tree) as ReturnType<T['tree']>);
+  }
+
   tick(): Promise<void> {
     return this.#place.tick();
   }
@@ -108,7 +119,8 @@ export class ModelStore {
   async open(): Promise<void> {
     this.db = await this.#place.open(this.#settings(), this.#config.debug);
     ++this.#life;
-    this.view = new View(this, this.db, () => this.applied);
+    this.space = this.within(this.db);
+    this.view = new View(this, this.space, () => this.applied);
   }
 
   #settings() {
@@ -194,7 +206,7 @@ export class ModelStore {
     const writes = Array.from({ length: 1 + this.random(20) }, () => {
       return [this.input.key(), this.input.value()] as const;
     });
-    this.db.batchSync(writes.map(([key, value]) => ({ type: 'put', key: keyBytes(key), value }) as const));
+    this.space.batchSync(writes.map(([key, value]) => ({ type: 'put', key: keyBytes(key), value }) as const));
     this.blocked(this.model.commit(writes));
   }
 

@@ -4,7 +4,7 @@ import { AegisError } from '../../src/errors.ts';
 import type { CommitResult } from '../../src/txn/queue.ts';
 import type { Savepoint } from '../../src/txn/savepoint.ts';
 import type { Transaction } from '../../src/txn/transaction.ts';
-import type { Random } from './codec-data.ts';
+import type { TransactionTree } from '../../src/txn/transaction-tree.ts';
 import type { ModelInput } from './model-input.ts';
 import { failsWith, type ModelStore } from './model-store.ts';
 import { ReadNotes, View } from './model-views.ts';
@@ -17,34 +17,32 @@ export class ModelTransaction {
   readonly view: View;
   readonly readOnly: boolean;
   readonly savepoints: { readonly savepoint: Savepoint; readonly writes: Writes }[] = [];
+  /** Where it reads and writes. */
+  readonly #space: Transaction | TransactionTree;
   readonly #model: StoreModel;
   readonly #input: ModelInput;
   readonly #notes: ReadNotes | undefined;
 
-  constructor(
-    parts: { model: StoreModel; input: ModelInput; random: Random },
-    transaction: Transaction,
-    base: number,
-    readOnly: boolean,
-  ) {
+  constructor(parts: ModelStore, transaction: Transaction, base: number, readOnly: boolean) {
     this.transaction = transaction;
     this.base = base;
     this.readOnly = readOnly;
     this.#model = parts.model;
     this.#input = parts.input;
     this.#notes = transaction.isolation === 'serializable' ? new ReadNotes() : undefined;
-    this.view = new View(parts, transaction, () => base, this.writes, this.#notes);
+    this.#space = parts.within(transaction);
+    this.view = new View(parts, this.#space, () => base, this.writes, this.#notes);
   }
 
   put(key: string, value: Uint8Array): void {
     const given = value.slice();
-    this.transaction.put(this.#input.given(key), given);
+    this.#space.put(this.#input.given(key), given);
     given.fill(0xdd);
     this.writes.set(key, value);
   }
 
   delete(key: string): void {
-    this.transaction.delete(this.#input.given(key));
+    this.#space.delete(this.#input.given(key));
     this.writes.set(key, undefined);
   }
 
@@ -52,7 +50,7 @@ export class ModelTransaction {
   deleteRange(range: ModelRange): number {
     const shown = this.#model.range(range, this.base, this.writes);
     const noted = this.#notes?.addRange(range, 'nothing');
-    this.transaction.deleteRange(this.#input.givenRange(range));
+    this.#space.deleteRange(this.#input.givenRange(range));
     for (const [key] of shown) this.writes.set(key, undefined);
     const last = shown.at(-1);
     if (noted && last) noted.reached = { key: last[0] };
