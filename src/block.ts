@@ -119,6 +119,12 @@ function blockOf(data: Uint8Array, state: BlockState): Block {
   return new Inner(data, {}, state);
 }
 
+/** The serialised block, made with given codecs where there are some. */
+export function serializedWith(block: Block, codecs: GivenCodecs): Uint8Array {
+  const isGiven = block.compression !== 'none' && codecs[block.compression] !== undefined;
+  return isGiven ? encodeBlock(block, codecs) : block.serialize();
+}
+
 /** Reads a serialised block with given codecs. */
 export function readBlock(bytes: Uint8Array, codecs: GivenCodecs): Block {
   checkBytes('Block.deserialize', bytes);

@@ -6,6 +6,7 @@
  * then on, reads go on unless memory itself is no state of the store any more.
  */
 import type { StorageBackend } from './backend/backend.ts';
+import type { Block } from './block.ts';
 import type { ResolvedConfig, StorageConfig } from './config.ts';
 import { resolveConfig } from './config.ts';
 import { AegisError, checkOptions, invalid } from './errors.ts';
@@ -14,7 +15,9 @@ import type { Machine } from './machine.ts';
 import { openMachine } from './open.ts';
 import { Snapshot } from './snapshot.ts';
 import type { StorageStats } from './stats.ts';
+import type { BlockId } from './store/block-id.ts';
 import { checkTreeName, MAIN_NAME } from './store/tree-name.ts';
+import { deleteStored, readStored, writeStored } from './stored-blocks.ts';
 import { Tree } from './tree.ts';
 import type { IsolationLevel } from './txn/transaction.ts';
 import { Transaction } from './txn/transaction.ts';
@@ -114,6 +117,29 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
     const existed = await writer.drop(checkTreeName(name), config.syncOnCommit);
     void givingBack.start();
     return existed;
+  }
+
+  // --- blocks ---------------------------------------------------------------------------------------------------
+
+  /**
+   * Writes a block, compressed as it says; resolves to its id, which is never used again. Durable and visible as `put`.
+   * @throws AegisError as `put`, `UNSUPPORTED` (zstd cannot be loaded here)
+   */
+  async writeBlock(block: Block): Promise<BlockId> {
+    return writeStored(this.#machine.writable(), block);
+  }
+
+  /**
+   * Reads a block; undefined when there is none with that id. @throws AegisError as `get`, `UNSUPPORTED` (the block is
+   * compressed with zstd, which a browser has to be told to load: `await loadCodec('zstd')`)
+   */
+  readBlock(id: BlockId): Block | undefined {
+    return readStored(this.#machine.readable(), id);
+  }
+
+  /** Removes a block; resolves to whether it was there. Durable and visible as `put`. @throws AegisError as `put` */
+  async deleteBlock(id: BlockId): Promise<boolean> {
+    return deleteStored(this.#machine.writable(), id);
   }
 
   // --- transactions ---------------------------------------------------------------------------------------------

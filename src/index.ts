@@ -22,6 +22,7 @@ export type { AegisErrorCode, AegisErrorDetails } from './errors.ts';
 export { AegisError } from './errors.ts';
 export { Snapshot, SnapshotTree } from './snapshot.ts';
 export type { StorageStats } from './stats.ts';
+export type { BlockId } from './store/block-id.ts';
 export type { Bytes as Key, Bytes as Value, RangeOptions } from './store/range.ts';
 export { Tree } from './tree.ts';
 export type { CommitResult } from './txn/queue.ts';

@@ -6,6 +6,7 @@ import { resolveConfig } from './config.ts';
 import { AegisError, invalid } from './errors.ts';
 import type { Machine } from './machine.ts';
 import { backendOf } from './open.ts';
+import { BLOCKS_NAME } from './store/tree-name.ts';
 import type { BackupReport } from './upkeep/backup.ts';
 import { backUp } from './upkeep/backup.ts';
 import type { VerifyReport } from './upkeep/verify.ts';
@@ -24,6 +25,13 @@ export async function verifyWhole(machine: Machine): Promise<VerifyReport> {
       pager: store.pager,
       roots: () => store.catalog.rootsAt(catalog),
       fallback: store.catalog.ownRoots(catalog),
+      blocks: () => ({
+        trees: store.trees,
+        root: store.catalog.findAt(BLOCKS_NAME, catalog)?.root ?? 0,
+        epoch: lease.epoch,
+        nextBlock: store.catalog.blockIds.next,
+        codecs: config.codecs ?? {},
+      }),
       epoch: lease.epoch,
       release: () => lease.close(),
       durable: checkpointer,

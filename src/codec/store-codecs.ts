@@ -38,6 +38,7 @@ export class StoreCodecs {
   readonly #codecs = new Map<number, Codec>();
   readonly #given = new Set<number>();
   readonly #level: number | undefined;
+  #noted = 0;
 
   /** `zstd` is the built-in codec, if it was loaded. */
   constructor(choice: CodecSettings, zstd?: Codec) {
@@ -59,7 +60,12 @@ export class StoreCodecs {
 
   /** Bit set of the codecs that a checkpoint's blocks can have. */
   get used(): number {
-    return (1 << this.page) | (1 << this.core);
+    return (1 << this.page) | (1 << this.core) | this.#noted;
+  }
+
+  /** A user's block is stored with this codec. */
+  noteUsed(codec: number): void {
+    this.#noted |= 1 << codec;
   }
 
   /** Whether what this codec compresses has to be decoded again before it counts. */

@@ -14,6 +14,7 @@ import {
   RECORD_PUT,
   RECORD_PUT_LONG,
   RECORD_TREE,
+  RECORD_VALUE,
 } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../errors.ts';
 import { besideDamage } from './beside-damage.ts';
@@ -45,6 +46,7 @@ export class Applier {
     let at = from;
     let deleted = 0;
     while (at < end) {
+      const start = at;
       const tree = x.recordTree(at);
       if (x.recordKind(at) >= RECORD_TREE) {
         at = this.#applyName(tree, at);
@@ -67,23 +69,32 @@ export class Applier {
       if (status === LONG) at = this.#applyLong(root, at);
       else invariant(status === OK, 'records are applied or interrupted');
       this.#trees.chains.freeDropped();
+      if (tree === this.#catalog.blocksId) this.#noteBlocks(start, at);
     }
     return deleted;
+  }
+
+  /** Ids of blocks that the log has seen are never given out again, whatever became of their blocks. */
+  #noteBlocks(from: number, end: number): void {
+    const { x } = this.#trees.pager.core;
+    for (let at = from; at < end; at = x.recordEnd(at)) {
+      if (x.recordKind(at) !== RECORD_VALUE) this.#catalog.blockIds.note(this.#keyIn(at));
+    }
   }
 
   /** A record that makes or drops a tree; answers where the next record begins. */
   #applyName(tree: number, at: number): number {
     const { x } = this.#trees.pager.core;
-    const name = this.#nameIn(at);
+    const name = this.#keyIn(at);
     if (x.recordKind(at) === RECORD_TREE) this.#catalog.create(name, tree);
     else this.#catalog.drop(name, tree);
     return x.recordEnd(at);
   }
 
-  #nameIn(at: number): Uint8Array {
+  #keyIn(at: number): Uint8Array {
     const { x, u8 } = this.#trees.pager.core;
-    const name = at + RECORD_HEADER_SIZE;
-    return u8.slice(name, name + x.recordKeyBytes(at));
+    const key = at + RECORD_HEADER_SIZE;
+    return u8.slice(key, key + x.recordKeyBytes(at));
   }
 
   /** A record of a tree that does not exist; answers where the next one begins. */
@@ -104,7 +115,7 @@ export class Applier {
     while (at < end) {
       const tree = x.recordTree(at);
       const makesOrDrops = x.recordKind(at) >= RECORD_TREE;
-      if (makesOrDrops) this.#catalog.touch(this.#nameIn(at), tree);
+      if (makesOrDrops) this.#catalog.touch(this.#keyIn(at), tree);
       const root = makesOrDrops ? undefined : this.#catalog.rootOf(tree);
       if (root === undefined) {
         at = x.recordEnd(at);

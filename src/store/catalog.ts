@@ -20,9 +20,10 @@ import { NAME_SIZE_MAX, OK } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../errors.ts';
 import { LATEST } from '../wasm.ts';
 import { besideDamage } from './beside-damage.ts';
+import { BlockIds } from './block-id.ts';
 import { compareKeys, OPEN_BOUND } from './range.ts';
 import { RangeReader } from './range-reader.ts';
-import { isUserName, MAIN_NAME, MAIN_TREE, nameBytes, nameOf } from './tree-name.ts';
+import { BLOCKS_NAME, isUserName, MAIN_NAME, MAIN_TREE, nameBytes, nameOf } from './tree-name.ts';
 import type { Trees } from './trees.ts';
 
 /** A tree in its latest state. */
@@ -44,6 +45,7 @@ export interface CatalogView {
 export interface CatalogState {
   readonly catalogRoot: number;
   readonly nextTree: number;
+  readonly nextBlock: number;
 }
 
 /** A tree whose pages are being given back. */
@@ -63,6 +65,8 @@ const ID_MAX = 0xfffffffe;
 const EVERYTHING = { lower: OPEN_BOUND, upper: OPEN_BOUND, reverse: false, limit: Number.POSITIVE_INFINITY };
 
 export class Catalog {
+  /** Ids of users' blocks, which live in a tree of the engine's own. */
+  readonly blockIds: BlockIds;
   readonly #trees: Trees;
   readonly #main: TreeEntry;
   #root: number;
@@ -74,12 +78,13 @@ export class Catalog {
   readonly #reserved = new Map<string, number>();
   #damage: AegisError | undefined;
 
-  constructor(trees: Trees, mainRoot: number, { catalogRoot, nextTree }: CatalogState) {
+  constructor(trees: Trees, mainRoot: number, { catalogRoot, nextTree, nextBlock }: CatalogState) {
     this.#trees = trees;
     this.#main = { name: MAIN_NAME, id: MAIN_TREE, root: mainRoot };
     this.#root = catalogRoot;
     this.#nextTree = Math.max(nextTree, MAIN_TREE + 1);
     this.#rootById.set(MAIN_TREE, mainRoot);
+    this.blockIds = new BlockIds(nextBlock);
   }
 
   /** Reads the catalog of a store just opened. Damage is kept for those who need it. */
@@ -100,7 +105,7 @@ export class Catalog {
 
   /** What a checkpoint taken now says of trees. */
   get state(): CatalogState {
-    return { catalogRoot: this.#root, nextTree: this.#nextTree };
+    return { catalogRoot: this.#root, nextTree: this.#nextTree, nextBlock: this.blockIds.next };
   }
 
   /** Users' trees there are. */
@@ -136,6 +141,11 @@ export class Catalog {
     this.#nextTree = fresh + 1;
     this.#reserved.set(name, fresh);
     return fresh;
+  }
+
+  /** The id of the tree of blocks; undefined: there is none yet. */
+  get blocksId(): number | undefined {
+    return this.#byName.get(BLOCKS_NAME)?.id;
   }
 
   /** Whether the tree with an id has been made, and not dropped. */

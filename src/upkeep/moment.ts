@@ -35,8 +35,8 @@ export interface MomentParts {
 export function momentOf({ pager, pipeline, superblock, catalog }: MomentParts, epoch: number): Moment {
   const { nextPage, directory } = pager;
   const { lsn, link } = pipeline.replayPosition;
-  const { mainRoot, nextBlock } = superblock;
-  const { catalogRoot, nextTree } = catalog.state;
+  const { mainRoot } = superblock;
+  const { catalogRoot, nextTree, nextBlock } = catalog.state;
   return {
     epoch,
     sequence: pipeline.applied,

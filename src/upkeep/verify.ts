@@ -10,10 +10,14 @@
  * It goes in slices and lets other work run in between; whatever that changes, a sound store gives no finding. A read
  * that the device refuses is a finding like damage; only a store that is closed or failed meanwhile ends the walk.
  */
+
+import { AegisError } from '../errors.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { Pager } from '../store/pager.ts';
 import type { Log } from '../wal/log.ts';
 import { countExtents, countNumbers, countVersions } from './accounts.ts';
+import type { BlocksSeen } from './block-audit.ts';
+import { auditBlocks } from './block-audit.ts';
 import type { Durable } from './checkpoint-audit.ts';
 import { auditChunks, auditSlots } from './checkpoint-audit.ts';
 import type { VerifyProblem } from './findings.ts';
@@ -43,6 +47,8 @@ export interface VerifyParts {
   readonly roots: () => readonly number[];
   /** Those that are known all the same: the walk will find what is wrong. */
   readonly fallback: readonly number[];
+  /** Users' blocks in the snapshot. Throws as `roots`. */
+  readonly blocks?: () => BlocksSeen;
   /** Snapshot to walk. */
   readonly epoch: number;
   /** Ends the snapshot. */
@@ -106,11 +112,23 @@ function rootsOf({ roots, fallback }: VerifyParts, findings: Findings): readonly
   }
 }
 
+/** Where users' blocks are; undefined when that cannot be told, which the walk has found. */
+function blocksOf({ blocks }: VerifyParts): BlocksSeen | undefined {
+  try {
+    return blocks?.();
+  } catch (error) {
+    if (error instanceof AegisError && (error.code === 'CORRUPTION' || error.code === 'IO_ERROR')) return;
+    throw error;
+  }
+}
+
 /** Everything that goes in slices. */
 function* stepsOf(parts: VerifyParts, walk: TreeWalk, slice: number, findings: Findings): Generator<void> {
   const { pager, durable, readOnly, log } = parts;
   for (const root of rootsOf(parts, findings)) yield* walk.walk(root);
   yield* walk.unreached();
+  const blocks = blocksOf(parts);
+  if (blocks) yield* auditBlocks(blocks, findings);
   parts.release();
   auditSlots(pager, durable, readOnly, findings);
   // A chunk has some hundred entries to compose.

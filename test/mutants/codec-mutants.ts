@@ -1,5 +1,5 @@
 /* Mutants of what stands between codecs and a store: their answers are checked, and what they need is recorded. */
-import { hosted, storeCodecs, userBlock } from './killers.ts';
+import { hosted, storeCodecs, storedBlocks, userBlock } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const CODEC = 'src/codec/codec.ts';
@@ -73,5 +73,23 @@ export const codecMutants: readonly Mutant[] = [
     file: 'src/codec/lz4-wasm.ts',
     edits: [['if (!isSound(source, target.length)) return 0;', '']],
     killer: userBlock(/offset of 0/),
+  },
+  {
+    name: 'blocks: ids that the log has seen are given out again',
+    file: 'src/store/apply.ts',
+    edits: [['if (tree === this.#catalog.blocksId) this.#noteBlocks(start, at);', '']],
+    killer: storedBlocks(/ids come back/),
+  },
+  {
+    name: 'blocks: a checkpoint does not say which ids were given out',
+    file: 'src/store/catalog.ts',
+    edits: [['nextBlock: this.blockIds.next', 'nextBlock: 1']],
+    killer: storedBlocks(/ids come back/),
+  },
+  {
+    name: 'blocks: the superblock does not say that a block needs zstd',
+    file: 'src/stored-blocks.ts',
+    edits: [['store.pager.blocks.codecs.noteUsed(CODEC_NUMBERS[block.compression]);', '']],
+    killer: storedBlocks(/in the superblock/),
   },
 ];

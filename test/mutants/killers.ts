@@ -98,3 +98,7 @@ export function compactionCut(test: RegExp): Killer {
 export function userBlock(test: RegExp): Killer {
   return { file: 'codec/block.test.ts', test };
 }
+
+export function storedBlocks(test: RegExp): Killer {
+  return { file: 'codec/stored-blocks.test.ts', test };
+}
