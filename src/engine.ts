@@ -186,7 +186,6 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
       } catch (error) {
         if (tx.state === 'active') tx.abort();
         if (!(error instanceof AegisError) || !error.retryable || attempt >= maxRetries) throw error;
-        ++this.#machine.conflicts;
       }
       await this.#backOff(attempt);
     }

@@ -42,7 +42,7 @@ export class Machine {
   readonly transactions: TransactionParts;
   /** Lets other work run. */
   readonly pause: () => Promise<void>;
-  /** Transactions run again after a conflict. */
+  /** Commits refused with CONFLICT. */
   conflicts = 0;
   activeTransactions = 0;
   readonly #backend: StorageBackend;
@@ -130,6 +130,7 @@ export class Machine {
       syncOnCommit: config.syncOnCommit,
       checkReadable: () => this.checkReadable(),
       ended: () => void --this.activeTransactions,
+      conflicted: () => void ++this.conflicts,
     };
   }
 

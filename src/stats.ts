@@ -75,7 +75,7 @@ export interface StorageStats {
     readonly commits: number;
     /** Transactions that are open. */
     readonly active: number;
-    /** Conflicts after which `transaction` tried again. */
+    /** Commits refused with `CONFLICT`, whether or not `transaction` tried again. */
     readonly conflicts: number;
   };
   /** Checkpoints finished. */

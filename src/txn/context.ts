@@ -40,6 +40,8 @@ export interface TransactionParts {
   readonly checkReadable: () => void;
   /** Called once when a transaction ends. */
   readonly ended: (committed: boolean) => void;
+  /** Called for every commit that is refused with CONFLICT. */
+  readonly conflicted: () => void;
 }
 
 /** A tree as a transaction's snapshot sees it. */

@@ -181,6 +181,7 @@ export class Transaction extends TransactionSpace implements Disposable {
 
   #giveUp(error: unknown): unknown {
     this.#context.state = 'aborted';
+    if (error instanceof AegisError && error.retryable) this.#context.parts.conflicted();
     if (this.#context.holdings.handedOver) this.#context.holdings.writes.drop();
     this.#context.lease.close();
     return error;

@@ -257,5 +257,12 @@ test('commit: a transaction that lost waits for the winner to be applied, and th
   expect(engine.getString('counter')).toBe('3');
   // Nobody runs against a state that is about to change: each run beyond the first follows a commit.
   expect(Math.max(...runs)).toBeLessThanOrEqual(3);
-  expect(engine.stats().transactions.conflicts).toBeGreaterThan(0);
+  const { conflicts } = engine.stats().transactions;
+  expect(conflicts).toBe(runs.reduce((sum, count) => sum + count, 0) - 3);
+  // One that nobody tries again counts as well.
+  const [winner, loser] = [engine.beginTransaction(), engine.beginTransaction()];
+  for (const tx of [winner, loser]) tx.put('counter', '9');
+  await winner.commit();
+  expect(() => loser.commitSync()).toThrow(/another one first/);
+  expect(engine.stats().transactions.conflicts).toBe(conflicts + 1);
 });
