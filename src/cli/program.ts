@@ -11,6 +11,7 @@ import { createRequire } from 'node:module';
 import { Command, CommanderError } from 'commander';
 import { Cli } from './cli.ts';
 import { addBackup } from './commands/backup.ts';
+import { addBench } from './commands/bench.ts';
 import { addCompact } from './commands/compact.ts';
 import { addCount } from './commands/count.ts';
 import { addDel } from './commands/del.ts';
@@ -37,7 +38,7 @@ const TREES = [addTrees, addDrop];
 const WHOLE = [addLoad, addDump];
 const UPKEEP = [addStat, addVerify, addBackup, addCompact];
 const INSIDE = [addPage, addWal];
-const TOOLS = [addShell, addDemo];
+const TOOLS = [addShell, addBench, addDemo];
 
 /** Runs a command line, without the name of the program; answers the exit status. */
 export async function runProgram(line: readonly string[], surroundings: Surroundings): Promise<number> {

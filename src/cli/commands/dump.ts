@@ -3,14 +3,14 @@
  *
  * A file appears under its name when it is whole: until then it is beside it, and goes away if the dump fails.
  */
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, rmSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { Entry } from '../../index.ts';
 import type { Cli, TreeOption } from '../cli.ts';
 import { type Encodings, encode, encodeJson } from '../encoding.ts';
-import { CommandFailure } from '../exit.ts';
+import { CommandFailure, EXIT_INTERRUPTED } from '../exit.ts';
 import { DELIMITERS, FORMATS, type Format, formatOf, tableLine } from '../formats.ts';
 import type { EncodingOptions } from '../options.ts';
 import { ENCODING_HELP, encodingsOf, withEncodings, withTree } from '../options.ts';
@@ -53,7 +53,7 @@ async function dump(cli: Cli, options: DumpFlags, file = '-'): Promise<undefined
         ...names.map((name) => ({ name, records: snapshot.tree(name) })),
       ];
       if (file === '-') return void (await writeRecords(parts, cli.out, format, encodings));
-      const records = await writeFile(file, (out) => writeRecords(parts, out, format, encodings));
+      const records = await writeFile(cli, file, (out) => writeRecords(parts, out, format, encodings));
       if (cli.json) await cli.out.json({ file, records });
     } finally {
       snapshot.close();
@@ -101,9 +101,13 @@ async function writeRecords(
 }
 
 /** Writes a file that is there when it is whole, and not before. */
-async function writeFile<T>(file: string, write: (out: Output) => Promise<T>): Promise<T> {
+async function writeFile<T>(cli: Cli, file: string, write: (out: Output) => Promise<T>): Promise<T> {
   const draft = `${file}.${process.pid}.part`;
   const stream = createWriteStream(draft, { flags: 'wx', flush: true });
+  const forget = cli.surroundings.onInterrupt(() => {
+    rmSync(draft, { force: true });
+    process.exit(EXIT_INTERRUPTED);
+  });
   try {
     const result = await write(new Output(stream));
     await new Promise<void>((resolve, reject) => {
@@ -117,5 +121,7 @@ async function writeFile<T>(file: string, write: (out: Output) => Promise<T>): P
     const { code, message } = error as NodeJS.ErrnoException;
     if (error instanceof Error && 'syscall' in error) throw new CommandFailure(`${file}: ${message}`, code);
     throw error;
+  } finally {
+    forget();
   }
 }

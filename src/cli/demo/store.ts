@@ -21,8 +21,8 @@ export function storeConfig(directory: string): Partial<StorageConfig> {
 }
 
 /** Makes a folder that is nobody else's. */
-export function makeTemporaryFolder(): string {
-  return mkdtempSync(join(realpathSync(tmpdir()), 'aegis-demo-'));
+export function makeTemporaryFolder(prefix = 'aegis-demo-'): string {
+  return mkdtempSync(join(realpathSync(tmpdir()), prefix));
 }
 
 /** Takes the folder away, whatever is in it. */
