@@ -12,6 +12,7 @@ import { Command, CommanderError } from 'commander';
 import { Cli } from './cli.ts';
 import { addBackup } from './commands/backup.ts';
 import { addBench } from './commands/bench.ts';
+import { addBlocks } from './commands/blocks.ts';
 import { addCompact } from './commands/compact.ts';
 import { addCount } from './commands/count.ts';
 import { addDel } from './commands/del.ts';
@@ -37,7 +38,7 @@ const KEYS = [addGet, addPut, addDel, addScan, addCount];
 const TREES = [addTrees, addDrop];
 const WHOLE = [addLoad, addDump];
 const UPKEEP = [addStat, addVerify, addBackup, addCompact];
-const INSIDE = [addPage, addWal];
+const INSIDE = [addPage, addWal, addBlocks];
 const TOOLS = [addShell, addBench, addDemo];
 
 /** Runs a command line, without the name of the program; answers the exit status. */
@@ -78,7 +79,7 @@ async function runShellLine(
 
 function shellProgram(cli: Cli, session: Session): Command {
   const program = new Command('').usage('<command>').helpOption(false);
-  equip(program, cli, [...KEYS, ...TREES, ...UPKEEP, addPage]);
+  equip(program, cli, [...KEYS, ...TREES, ...UPKEEP, addPage, addBlocks]);
   addShellCommands(program, cli, session);
   return program;
 }

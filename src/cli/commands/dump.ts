@@ -31,7 +31,7 @@ export function addDump(program: Command, cli: Cli): void {
       'after',
       `
 All records of all trees, of one moment; those of named trees with their field "tree". Whatever bytes they hold, load
-makes the same of them again.${ENCODING_HELP}
+makes the same of them again. Blocks are no records: backup copies them too.${ENCODING_HELP}
 
 Examples:
   aegis -d ./data dump > records.ndjson

@@ -4,7 +4,9 @@
 import type { Command } from 'commander';
 import { AegisError } from '../../errors.ts';
 import type { StorageEngine, StorageStats } from '../../index.ts';
+import type { Machine } from '../../machine.ts';
 import type { PageCensus } from '../../upkeep/page-report.ts';
+import { countBlocks } from '../blocks.ts';
 import type { Cli } from '../cli.ts';
 import { bytes, count as digits, percent } from '../units.ts';
 
@@ -47,7 +49,7 @@ async function stat(cli: Cli, { quick }: StatOptions): Promise<undefined> {
       }
     }
     const stats = engine.stats();
-    const records = quick ? undefined : recordsOf(engine);
+    const records = quick ? undefined : recordsOf(engine, machine);
     if (cli.json) await cli.out.json({ ...stats, ...(census ? { census, records } : {}) });
     else show(cli, stats, records, census);
   });
@@ -57,12 +59,15 @@ async function stat(cli: Cli, { quick }: StatOptions): Promise<undefined> {
 interface Records {
   readonly default: number | null;
   readonly trees: Readonly<Record<string, number | null>>;
+  /** Blocks, which are not among the records. */
+  readonly blocks: number | null;
 }
 
-function recordsOf(engine: StorageEngine): Records {
+function recordsOf(engine: StorageEngine, machine: Machine): Records {
   const names = besideDamage(() => engine.trees()) ?? [];
   const trees = names.map((name) => [name, besideDamage(() => engine.tree(name).count())] as const);
-  return { default: besideDamage(() => engine.count()), trees: Object.fromEntries(trees) };
+  const blocks = besideDamage(() => countBlocks(machine));
+  return { default: besideDamage(() => engine.count()), trees: Object.fromEntries(trees), blocks };
 }
 
 function besideDamage<T>(read: () => T): T | null {
@@ -92,6 +97,7 @@ function show(
     screen.fact('records', shownCount(records.default));
     for (const [name, number] of Object.entries(records.trees))
       screen.fact(`  in tree ${name}`, shownCount(number));
+    screen.fact('blocks', shownCount(records.blocks));
   }
   screen.fact('pages', digits(pages.count), `of ${bytes(pages.size)}`);
   screen.fact('last commit', digits(stats.sequence));

@@ -1,0 +1,43 @@
+/**
+ * Users' blocks as the command line sees them: in the order of their ids, each with what its header says.
+ */
+import { checkBlock } from '../codec/user-block.ts';
+import { AegisError } from '../errors.ts';
+import type { BlockHeader } from '../index.ts';
+import type { Machine } from '../machine.ts';
+import { BLOCKS_NAME } from '../store/tree-name.ts';
+import { Tree } from '../tree.ts';
+
+/** A block that is there; `problem` instead of a header when it is damaged. */
+export type ListedBlock =
+  | { readonly id: number; readonly header: BlockHeader }
+  | { readonly id: number; readonly problem: string };
+
+/** How many blocks a store holds. */
+export function countBlocks(machine: Machine): number {
+  return new Tree(machine, BLOCKS_NAME).count();
+}
+
+/** All blocks, each checked but not decompressed. */
+export function* listBlocks(machine: Machine): Generator<ListedBlock> {
+  for (const [key, bytes] of new Tree(machine, BLOCKS_NAME).scan()) {
+    const id = idOf(key);
+    try {
+      yield { id, header: checkBlock(bytes) };
+    } catch (error) {
+      if (!(error instanceof AegisError) || error.code !== 'CORRUPTION') throw error;
+      yield { id, problem: error.message };
+    }
+  }
+}
+
+/** The bytes of a block as it was serialised; undefined: there is none with that id. */
+export function serializedBlock(machine: Machine, id: number): Uint8Array | undefined {
+  const key = new Uint8Array(8);
+  new DataView(key.buffer).setBigUint64(0, BigInt(id));
+  return new Tree(machine, BLOCKS_NAME).get(key);
+}
+
+function idOf(key: Uint8Array): number {
+  return Number(new DataView(key.buffer, key.byteOffset, key.length).getBigUint64(0));
+}
