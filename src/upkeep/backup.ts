@@ -115,9 +115,11 @@ class Backup {
   }
 
   async run(): Promise<BackupReport> {
-    const { pager, superblock, target, check } = this.#parts;
+    const { pager, superblock, target, pause, check } = this.#parts;
     try {
       await this.#aimed(() => beginCreation(pager.core, this.#file, target, superblock));
+      // A small store goes in one slice, and somebody may make one copy after the other.
+      await pause();
       check();
       const copied = await this.#guarded(() => this.#copyPages());
       await this.#guarded(() => this.#finish(copied));

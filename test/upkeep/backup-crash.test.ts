@@ -18,6 +18,9 @@ const STATES = long ? 12 : 2;
 /** The quick size takes every so many of the calls. */
 const STRIDE = long ? 1 : 4;
 
+/** The full size takes minutes. */
+const FULL = { timeout: 3_600_000 };
+
 const COMMAND = 'npx vitest run test/upkeep/backup-crash.test.ts';
 
 /** A store on a disk, with some history and pages that are in no extent yet. */
@@ -46,7 +49,7 @@ async function judgeTarget(target: SimulatedBackend, state: State): Promise<'not
   return 'copy';
 }
 
-test('backup: power cut at every moment: the target is no store yet, or the whole copy', async () => {
+test('backup: power cut at every moment: the target is no store yet, or the whole copy', FULL, async () => {
   const { engine, load } = await makeSource();
   const target = new SimulatedBackend({ seed });
   const left: { at: number; disk: SimulatedBackend }[] = [];
@@ -89,84 +92,92 @@ test('backup: power cut at every moment: the target is no store yet, or the whol
   await engine.close();
 });
 
-test('backup: power cut at the source at every moment loses nothing that was acknowledged', async () => {
-  const { source, engine, load } = await makeSource();
-  const left: { disk: SimulatedBackend; acknowledged: number; written: number }[] = [];
-  const target = new SimulatedBackend({ seed });
-  const cut = (): void => {
+test(
+  'backup: power cut at the source at every moment loses nothing that was acknowledged',
+  FULL,
+  async () => {
+    const { source, engine, load } = await makeSource();
+    const left: { disk: SimulatedBackend; acknowledged: number; written: number }[] = [];
+    const target = new SimulatedBackend({ seed });
+    const cut = (): void => {
+      const { sequence } = engine.stats();
+      left.push({ disk: source.crash(), acknowledged: sequence, written: sequence });
+    };
+    target.onCall = cut;
+    load.start();
+    const made = engine.backup(target);
+    const checkpoints = engine.checkpoint();
+    await Promise.all([made, checkpoints]);
+    await load.stop();
     const { sequence } = engine.stats();
-    left.push({ disk: source.crash(), acknowledged: sequence, written: sequence });
-  };
-  target.onCall = cut;
-  load.start();
-  const made = engine.backup(target);
-  const checkpoints = engine.checkpoint();
-  await Promise.all([made, checkpoints]);
-  await load.stop();
-  const { sequence } = engine.stats();
-  let states = 0;
-  let last = 0;
-  for (const [index, { disk, acknowledged }] of left.entries()) {
-    if (index % (STRIDE / 2) > 0 && !long) continue;
-    const again = await openSmall(disk);
-    const found = again.stats().sequence;
-    expect(found).toBeGreaterThanOrEqual(acknowledged);
-    expect(found).toBeLessThanOrEqual(sequence);
-    // A commit on its way may be there or not, so a later cut may find less than an earlier one.
-    if (found >= last) {
-      expect(differences(again, load.stateAt(found))).toEqual([]);
-      last = found;
+    let states = 0;
+    let last = 0;
+    for (const [index, { disk, acknowledged }] of left.entries()) {
+      if (index % (STRIDE / 2) > 0 && !long) continue;
+      const again = await openSmall(disk);
+      const found = again.stats().sequence;
+      expect(found).toBeGreaterThanOrEqual(acknowledged);
+      expect(found).toBeLessThanOrEqual(sequence);
+      // A commit on its way may be there or not, so a later cut may find less than an earlier one.
+      if (found >= last) {
+        expect(differences(again, load.stateAt(found))).toEqual([]);
+        last = found;
+      }
+      expect(await again.verify()).toMatchObject({ ok: true });
+      await again.close();
+      ++states;
     }
-    expect(await again.verify()).toMatchObject({ ok: true });
-    await again.close();
-    ++states;
-  }
-  expect(states).toBeGreaterThan(15);
-  report('backup, power cuts at the source', { states, lost: 0 }, COMMAND);
-  await engine.close();
-});
+    expect(states).toBeGreaterThan(15);
+    report('backup, power cuts at the source', { states, lost: 0 }, COMMAND);
+    await engine.close();
+  },
+);
 
-test('backup: an I/O error at every call of the target is told, harms no source, and leaves no half copy', async () => {
-  const watch = new Watch();
-  const counted = new SimulatedBackend({ seed });
-  const { engine, load } = await makeSource();
-  await engine.backup(counted);
-  const errors: SimulatedErrno[] = ['EIO', 'ENOSPC', 'EMFILE', 'EROFS'];
-  const tally = { refused: 0, made: 0, 'taken back': 0 };
-  for (let at = 1; at <= counted.calls.length; ++at) {
-    const late = at > counted.calls.length - 40;
-    if (at % (late ? Math.ceil(STRIDE / 2) : 2 * STRIDE) > 0 && !long) continue;
-    for (const forever of long ? [false, true] : [at % 8 < 4]) {
-      const errno = errors[at % errors.length]!;
-      const target = new SimulatedBackend({ seed });
-      target.plan = ({ number }) => {
-        return number === at || (forever && number > at) ? { errno, torn: at % 3 === 0 } : undefined;
-      };
-      let { sequence } = engine.stats();
-      try {
-        ({ sequence } = await engine.backup(target));
-        ++tally.made;
-      } catch (error) {
-        watch.note('StorageEngine', 'backup', error);
-        expect(error).toBeInstanceOf(AegisError);
-        ++tally.refused;
+test(
+  'backup: an I/O error at every call of the target is told, harms no source, and leaves no half copy',
+  FULL,
+  async () => {
+    const watch = new Watch();
+    const counted = new SimulatedBackend({ seed });
+    const { engine, load } = await makeSource();
+    await engine.backup(counted);
+    const errors: SimulatedErrno[] = ['EIO', 'ENOSPC', 'EMFILE', 'EROFS'];
+    const tally = { refused: 0, made: 0, 'taken back': 0 };
+    for (let at = 1; at <= counted.calls.length; ++at) {
+      const late = at > counted.calls.length - 40;
+      if (at % (late ? Math.ceil(STRIDE / 2) : 2 * STRIDE) > 0 && !long) continue;
+      for (const forever of long ? [false, true] : [at % 8 < 4]) {
+        const errno = errors[at % errors.length]!;
+        const target = new SimulatedBackend({ seed });
+        target.plan = ({ number }) => {
+          return number === at || (forever && number > at) ? { errno, torn: at % 3 === 0 } : undefined;
+        };
+        let { sequence } = engine.stats();
+        try {
+          ({ sequence } = await engine.backup(target));
+          ++tally.made;
+        } catch (error) {
+          watch.note('StorageEngine', 'backup', error);
+          expect(error).toBeInstanceOf(AegisError);
+          ++tally.refused;
+        }
+        target.plan = () => undefined;
+        const state = load.stateAt(sequence);
+        for (const disk of [target.kill(), target.kill({ dropCache: true }), target.crash()]) {
+          if ((await judgeTarget(disk, state)) === 'nothing') ++tally['taken back'];
+        }
+        // The source goes on, and is whole.
+        await load.once();
+        expect(await engine.verify()).toMatchObject({ ok: true });
       }
-      target.plan = () => undefined;
-      const state = load.stateAt(sequence);
-      for (const disk of [target.kill(), target.kill({ dropCache: true }), target.crash()]) {
-        if ((await judgeTarget(disk, state)) === 'nothing') ++tally['taken back'];
-      }
-      // The source goes on, and is whole.
-      await load.once();
-      expect(await engine.verify()).toMatchObject({ ok: true });
     }
-  }
-  expect(differences(engine, load.stateAt(engine.stats().sequence))).toEqual([]);
-  await engine.close();
-  expect(watch.breaches).toEqual([]);
-  expect(tally.refused).toBeGreaterThan(15);
-  report('backup, I/O errors at the target', { ...tally, 'source harmed': 0 }, COMMAND);
-});
+    expect(differences(engine, load.stateAt(engine.stats().sequence))).toEqual([]);
+    await engine.close();
+    expect(watch.breaches).toEqual([]);
+    expect(tally.refused).toBeGreaterThan(15);
+    report('backup, I/O errors at the target', { ...tally, 'source harmed': 0 }, COMMAND);
+  },
+);
 
 test('backup: an I/O error at every read of the source is told, and the source goes on', async () => {
   const { source, engine, load } = await makeSource();

@@ -136,7 +136,9 @@ test('backup: modes are private whatever the umask', async () => {
   expect(statSync(folder).mode & 0o777).toBe(0o700);
 });
 
-test('backup: of a closed store answers CLOSED, and so does one that is closed at any moment', async () => {
+test('backup: of a closed store answers CLOSED, and so does one that is closed at any moment', {
+  timeout: 600_000,
+}, async () => {
   const source = await makeSource();
   const counted = new SimulatedBackend({ seed });
   await source.engine.backup(counted);

@@ -13,6 +13,8 @@ import { openSmall } from '../support/small-store.ts';
 import { differences, randomOf, WriteLoad } from '../support/write-load.ts';
 
 const BACKUPS = long ? 200 : 15;
+/** The full size takes minutes. */
+const FULL = { timeout: 3_600_000 };
 
 async function opened(promise: Promise<StorageEngine>): Promise<StorageEngine> {
   const engine = await promise;
@@ -24,41 +26,45 @@ function openCopy(backend: StorageConfig['backend'], config: Partial<StorageConf
   return opened(StorageEngine.open({ backend, createIfMissing: false, bufferPoolSize: '256KB', ...config }));
 }
 
-test('backup: under full write load each copy opens, verifies and equals one committed state', async () => {
-  const engine = await opened(openSmall(new MemoryBackend()));
-  const load = new WriteLoad(engine, { seed });
-  for (let i = 0; i < 200; ++i) await load.once();
-  load.start();
-  let bytes = 0;
-  let behind = 0;
-  for (let i = 0; i < BACKUPS; ++i) {
-    const target = new MemoryBackend();
-    const before = engine.stats().sequence;
-    const made = await engine.backup(target);
-    behind += engine.stats().sequence - made.sequence;
-    bytes += made.bytes;
-    expect(made.sequence).toBeGreaterThanOrEqual(before);
-    const copy = await openCopy(target, { walEnabled: i % 2 === 0 });
-    expect(copy.stats().sequence).toBe(made.sequence);
-    expect(await copy.verify()).toMatchObject({ ok: true, pages: made.pages, records: made.records });
-    expect(differences(copy, load.stateAt(made.sequence))).toEqual([]);
-    await copy.close();
-  }
-  await load.stop();
-  expect(differences(engine, load.stateAt(engine.stats().sequence))).toEqual([]);
-  expect(await engine.verify()).toMatchObject({ ok: true });
-  // Otherwise it was no load, and nothing was copied beside it.
-  expect(behind).toBeGreaterThan(BACKUPS);
-  expect(engine.stats().checkpoints).toBeGreaterThan(2);
-  const figures = {
-    backups: BACKUPS,
-    'not one committed state': 0,
-    'commits meanwhile': load.commits,
-    'commits while one was made': Math.round(behind / BACKUPS),
-    'MiB copied': Math.round(bytes / 2 ** 20),
-  };
-  report('backup under write load', figures, 'npx vitest run test/upkeep/backup.test.ts');
-});
+test(
+  'backup: under full write load each copy opens, verifies and equals one committed state',
+  FULL,
+  async () => {
+    const engine = await opened(openSmall(new MemoryBackend()));
+    const load = new WriteLoad(engine, { seed, keys: 2500 });
+    for (let i = 0; i < 500; ++i) await load.once();
+    load.start();
+    let bytes = 0;
+    let behind = 0;
+    for (let i = 0; i < BACKUPS; ++i) {
+      const target = new MemoryBackend();
+      const before = engine.stats().sequence;
+      const made = await engine.backup(target);
+      behind += engine.stats().sequence - made.sequence;
+      bytes += made.bytes;
+      expect(made.sequence).toBeGreaterThanOrEqual(before);
+      const copy = await openCopy(target, { walEnabled: i % 2 === 0 });
+      expect(copy.stats().sequence).toBe(made.sequence);
+      expect(await copy.verify()).toMatchObject({ ok: true, pages: made.pages, records: made.records });
+      expect(differences(copy, load.stateAt(made.sequence))).toEqual([]);
+      await copy.close();
+    }
+    await load.stop();
+    expect(differences(engine, load.stateAt(engine.stats().sequence))).toEqual([]);
+    expect(await engine.verify()).toMatchObject({ ok: true });
+    // Otherwise it was no load, and nothing was copied beside it.
+    expect(behind).toBeGreaterThan(20 * BACKUPS);
+    expect(engine.stats().checkpoints).toBeGreaterThan(2);
+    const figures = {
+      backups: BACKUPS,
+      'not one committed state': 0,
+      'commits meanwhile': load.commits,
+      'commits while one was made': Math.round(behind / BACKUPS),
+      'MiB copied': Math.round(bytes / 2 ** 20),
+    };
+    report('backup under write load', figures, 'npx vitest run test/upkeep/backup.test.ts');
+  },
+);
 
 /** A store with a bit of everything: deleted runs, long values, pages that lie in no extent yet. */
 async function makeSource(backend: StorageConfig['backend'] = new MemoryBackend(), commits = 120) {
@@ -209,64 +215,69 @@ function forestOf(engine: StorageEngine): Forest {
   );
 }
 
-test('backup: trees that are made, written across and dropped meanwhile are those of one moment', async () => {
-  const engine = await opened(openSmall(new MemoryBackend()));
-  const random = randomOf(seed + 5);
-  const states = new Map<number, Forest>();
-  let running = true;
-  const forest = new Map<string, Map<string, string>>();
-  const note = (): void => {
-    const copy = new Map([...forest].map(([name, records]) => [name, new Map(records)]));
-    states.set(engine.stats().sequence, copy);
-  };
-  note();
-  const write = async (): Promise<void> => {
-    for (let i = 0; running; ++i) {
-      const names = [`tree ${random(12)}`, `tree ${random(12)}`];
-      if (random(6) === 0) {
-        await engine.dropTree(names[0]!);
-        forest.delete(names[0]!);
-        note();
-        continue;
-      }
-      const tx = engine.beginTransaction();
-      for (const name of names) {
-        const records = forest.get(name) ?? new Map<string, string>();
-        forest.set(name, records);
-        for (let n = 0; n < 3; ++n) {
-          const [key, value] = [`key ${random(60)}`, `${i} `.repeat(1 + random(80))];
-          tx.tree(name).put(key, value);
-          records.set(key, value);
+test(
+  'backup: trees that are made, written across and dropped meanwhile are those of one moment',
+  FULL,
+  async () => {
+    const engine = await opened(openSmall(new MemoryBackend()));
+    const random = randomOf(seed + 5);
+    const states = new Map<number, Forest>();
+    let running = true;
+    const forest = new Map<string, Map<string, string>>();
+    const note = (): void => {
+      const copy = new Map([...forest].map(([name, records]) => [name, new Map(records)]));
+      states.set(engine.stats().sequence, copy);
+    };
+    note();
+    const write = async (): Promise<void> => {
+      for (let i = 0; running; ++i) {
+        if (i % 4 === 0) await new Promise((resolve) => setImmediate(resolve));
+        const names = [`tree ${random(12)}`, `tree ${random(12)}`];
+        if (random(6) === 0) {
+          await engine.dropTree(names[0]!);
+          forest.delete(names[0]!);
+          note();
+          continue;
         }
+        const tx = engine.beginTransaction();
+        for (const name of names) {
+          const records = forest.get(name) ?? new Map<string, string>();
+          forest.set(name, records);
+          for (let n = 0; n < 3; ++n) {
+            const [key, value] = [`key ${random(60)}`, `${i} `.repeat(1 + random(80))];
+            tx.tree(name).put(key, value);
+            records.set(key, value);
+          }
+        }
+        await tx.commit();
+        note();
       }
-      await tx.commit();
-      note();
+    };
+    // The first copy has no catalog, although one may be there before it is finished.
+    const first = new MemoryBackend();
+    const early = engine.backup(first);
+    const writing = write();
+    const targets = [{ backend: first, sequence: (await early).sequence }];
+    for (let i = 0; i < (long ? 100 : 10) || states.size < 60; ++i) {
+      const backend = new MemoryBackend();
+      targets.push({ backend, sequence: (await engine.backup(backend)).sequence });
     }
-  };
-  // The first copy has no catalog, although one may be there before it is finished.
-  const first = new MemoryBackend();
-  const early = engine.backup(first);
-  const writing = write();
-  const targets = [{ backend: first, sequence: (await early).sequence }];
-  for (let i = 0; i < (long ? 100 : 10) || states.size < 60; ++i) {
-    const backend = new MemoryBackend();
-    targets.push({ backend, sequence: (await engine.backup(backend)).sequence });
-  }
-  running = false;
-  await writing;
-  for (const [i, { backend, sequence }] of targets.entries()) {
-    const copy = await openCopy(backend, { walEnabled: i % 2 === 0 });
-    expect(forestOf(copy)).toEqual(states.get(sequence));
-    expect(await copy.verify()).toMatchObject({ ok: true });
-    // Ids go on behind those that were in use.
-    await copy.tree('new in the copy').put('key', 'value');
-    await copy.dropTree('tree 1');
-    expect(copy.trees()).toContain('new in the copy');
-    expect(await copy.verify()).toMatchObject({ ok: true });
-    await copy.close();
-  }
-  expect(states.size).toBeGreaterThan(50);
-});
+    running = false;
+    await writing;
+    for (const [i, { backend, sequence }] of targets.entries()) {
+      const copy = await openCopy(backend, { walEnabled: i % 2 === 0 });
+      expect(forestOf(copy)).toEqual(states.get(sequence));
+      expect(await copy.verify()).toMatchObject({ ok: true });
+      // Ids go on behind those that were in use.
+      await copy.tree('new in the copy').put('key', 'value');
+      await copy.dropTree('tree 1');
+      expect(copy.trees()).toContain('new in the copy');
+      expect(await copy.verify()).toMatchObject({ ok: true });
+      await copy.close();
+    }
+    expect(states.size).toBeGreaterThan(50);
+  },
+);
 
 test.each(['lz4', 'zstd', 'none'] as const)(
   'backup: of a store with blocks of several codecs, the last one %s',
