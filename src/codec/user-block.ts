@@ -49,6 +49,7 @@ export const BLOCK_TYPES: readonly BlockType[] = [
 export interface BlockHeader {
   /** Version of the format. */
   readonly version: number;
+  /** What the block is for. */
   readonly type: BlockType;
   /** Codec that was asked for. */
   readonly compression: CompressionType;
