@@ -141,6 +141,20 @@ test('cli: verify answers 0 for a sound store, and 1 with a line for each damage
   expect((await place.run(['stat'])).output).toMatch(/ {2}records +not countable: damaged\n/);
 });
 
+test('cli: verify answers 1 for a store that damage keeps from being opened', async () => {
+  const place = await filled({ k: 'v' });
+  const data = openSync(join(place.folder, 'data'), 'r+');
+  for (let at = 100; at < 8192; at += 512) writeSync(data, Buffer.of(0xaa, 0x55), 0, 2, at);
+  expect((await place.run(['get', 'k'])).errors).toMatch(/^aegis: CORRUPTION: /);
+  const { status, output, errors } = await place.run(['verify']);
+  expect({ status, errors }).toEqual({ status: 1, errors: '' });
+  expect(output).toMatch(/^[^\n]*superblock[^\n]*\ndamaged: 1 problem; 0 pages, 0 records\n$/);
+  expect(JSON.parse((await place.run(['--json', 'verify'])).output)).toMatchObject({
+    ok: false,
+    problemCount: 1,
+  });
+});
+
 test('cli: backup makes a store of the same records, and never over another', async () => {
   const place = await filled(recordsOf(300));
   const target = join(temporaryFolder(), 'copy');

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../support/place.ts';
+import { report } from '../support/report.ts';
 import { long } from '../support/seed.ts';
 import { filled, Place } from './store.ts';
 
@@ -107,6 +108,8 @@ test('cli process: a load shows progress, is stopped by Ctrl-C, leaves a sound s
   expect(await second.ended, second.errors).toBe(0);
   expect(JSON.parse(second.output)).toMatchObject({ records: total - there, bad: 0 });
   expect((await place.run(['count'])).output).toBe(`${total}\n`);
+  const figures = { records: total, 'in when interrupted': there, 'lost or twice': 0 };
+  report('command line: load, Ctrl-C, go on', figures, 'npx vitest run test/cli/process.test.ts');
 });
 
 test('cli process: a shell takes its lines from a pipe', () => {

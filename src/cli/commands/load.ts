@@ -119,7 +119,7 @@ class LoadJob {
     this.#options = options;
     this.#file = file;
     this.#source = source;
-    this.#meter = options.progress ? meterOf(cli, source.size) : undefined;
+    this.#meter = options.progress && !cli.json ? meterOf(cli, source.size) : undefined;
   }
 
   async run(format: Format): Promise<number> {
@@ -193,7 +193,12 @@ class LoadJob {
   #name(row: BadRow): void {
     if (++this.#named > NAMED_MAX) return;
     this.#meter?.stop();
-    this.#cli.surroundings.stderr.write(`aegis: line ${row.line} is left out: ${row.problem}\n`);
+    const { line, problem } = row;
+    const text = this.#cli.json
+      ? JSON.stringify({ leftOut: { line, problem } })
+      : `aegis: line ${line} is left out: ${problem}`;
+    this.#cli.surroundings.stderr.write(`${text}
+`);
   }
 
   async #report(loader: Loader, milliseconds: number): Promise<number> {
@@ -208,7 +213,7 @@ class LoadJob {
       await cli.out.line(`${count(records)} records in ${time(milliseconds)}, ${speed}${without}`);
     }
     if (!stopped) return EXIT_OK;
-    cli.surroundings.stderr.write(`aegis: interrupted: ${this.#wayOn(loader)}\n`);
+    if (!cli.json) cli.surroundings.stderr.write(`aegis: interrupted: ${this.#wayOn(loader)}\n`);
     return EXIT_INTERRUPTED;
   }
 

@@ -2,7 +2,8 @@
  * `aegis verify`: every checksum and every structural rule. Damage is listed, a line each, and nothing is changed.
  */
 import type { Command } from 'commander';
-import type { VerifyProblem } from '../../index.ts';
+import { AegisError } from '../../errors.ts';
+import type { VerifyProblem, VerifyReport } from '../../index.ts';
 import type { Cli } from '../cli.ts';
 import { EXIT_NO, EXIT_OK } from '../exit.ts';
 import { withProgress } from '../long-work.ts';
@@ -23,7 +24,7 @@ Examples:
 }
 
 async function verify(cli: Cli): Promise<number> {
-  const report = await withProgress(cli, 'read', 'verify', (engine) => engine.verify());
+  const report = await withProgress(cli, 'read', 'verify', (engine) => engine.verify()).catch(reportOf);
   const { ok, problems, problemCount, pages, records } = report;
   if (cli.json) {
     await cli.out.json(report);
@@ -36,6 +37,19 @@ async function verify(cli: Cli): Promise<number> {
   const found = problemCount === 1 ? '1 problem' : `${count(problemCount)} problems`;
   await cli.out.line(ok ? `ok: ${what}` : `damaged: ${found}; ${what}`);
   return ok ? EXIT_OK : EXIT_NO;
+}
+
+/** A store too damaged to be opened is damage found. */
+function reportOf(error: unknown): VerifyReport {
+  if (!(error instanceof AegisError) || error.code !== 'CORRUPTION') throw error;
+  const { message, file, offset, page } = error;
+  const problem = {
+    message,
+    ...(file === undefined ? {} : { file }),
+    ...(offset === undefined ? {} : { offset }),
+    ...(page === undefined ? {} : { page }),
+  };
+  return { ok: false, problems: [problem], problemCount: 1, pages: 0, records: 0 };
 }
 
 function lineOf({ message, file, offset }: VerifyProblem): string {
