@@ -71,7 +71,7 @@ function tighten(driver: CoreDriver, root: number, each?: () => void): Sum {
   }
 }
 
-function keyOf(index: number): Uint8Array {
+function keyOf(index: number): Buffer {
   return Buffer.from(`user:${String(index).padStart(8, '0')}`);
 }
 
@@ -171,6 +171,26 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
     for (const key of model.keys) expect(driver.get(root, bytesOf(key))).toBeInstanceOf(Uint8Array);
   });
 
+  test('tighten: pages that are in no frame come in, and are held against their own bounds', () => {
+    const driver = new CoreDriver({ ...module, pageSize, frames: 16 });
+    const root = driver.create();
+    const model = new Model();
+    const random = randomFrom(seed);
+    for (let i = 0; i < 2500; i++) {
+      const value = new Uint8Array(random(pageSize / 16)).fill(i);
+      driver.put(root, keyOf(i), value);
+      model.set(keyOf(i).toString(), value);
+    }
+    for (const key of model.keys.slice()) {
+      if (random(10) < 6 && driver.delete(root, bytesOf(key))) model.delete(key);
+    }
+    const before = driver.misses;
+    const { merged, filled } = tighten(driver, root);
+    expect(merged + filled).toBeGreaterThan(20);
+    expect(driver.misses - before).toBeGreaterThan(40);
+    checkAll(driver, root, model);
+  });
+
   test('tighten: separators that leave their parent no room are left where they are', () => {
     const driver = new CoreDriver({ ...module, pageSize, frames: 900 });
     const root = driver.create();
@@ -201,6 +221,34 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
     expect(merged + filled).toBeGreaterThan(0);
     expect(driver.pagesUsed()).toBeLessThan(pages);
     checkAll(driver, root, model);
+  });
+
+  test('tighten: a parent that short separators have filled takes no long one', () => {
+    const random = randomFrom(seed);
+    for (let round = 0; round < (pageSize === 4096 ? 8 : 1); round++) {
+      const driver = new CoreDriver({ ...module, pageSize, frames: 900 });
+      const root = driver.create();
+      const model = new Model();
+      // Few keys of a group fit in a page: between groups a separator is short, within one it is a whole key.
+      const few = 3 + random(3);
+      const value = new Uint8Array(random(pageSize / 16));
+      for (let group = 0; group < 120; group++) {
+        for (let i = 0; i < few; i++) {
+          const key = Buffer.alloc(pageSize / 8, 0x2f);
+          key.writeUInt16BE(group * 11, 0);
+          key[key.length - 1] = i;
+          driver.put(root, key, value);
+          model.set(key.toString('latin1'), value);
+        }
+      }
+      for (const key of model.keys.slice()) {
+        if (random(5) > 1 || !driver.delete(root, bytesOf(key))) continue;
+        model.delete(key);
+      }
+      tighten(driver, root);
+      checkAll(driver, root, model);
+      expect(model.keys.length).toBeGreaterThan(100);
+    }
   });
 
   test('tighten: what an old snapshot sees is not touched, what it does not see is', () => {

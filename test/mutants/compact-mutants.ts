@@ -1,5 +1,5 @@
 /* Mutants of compaction: filling of pages, what is moved and when, and what is cut off the file. */
-import { compaction, compactionBeside, compactionCut, tightening } from './killers.ts';
+import { compaction, compactionBeside, compactionCut, model, tightening } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const TIGHTEN = 'assembly/tighten.ts';
@@ -36,7 +36,10 @@ export const compactMutants: readonly Mutant[] = [
   {
     name: 'tighten: what an old snapshot holds is written a second time',
     file: TIGHTEN,
-    edits: [['  if (pageEpoch(left) <= (held as u64)) return leaveAsItIs();\n', '']],
+    edits: [
+      ['  if (pageEpoch(left) <= (held as u64)) return leaveAsItIs();\n', ''],
+      ['  if (pageEpoch(right) <= held) return leaveAsItIs();\n', ''],
+    ],
     killer: tightening(/release.*4096.*what an old snapshot sees/),
   },
   {
@@ -48,7 +51,7 @@ export const compactMutants: readonly Mutant[] = [
         '',
       ],
     ],
-    killer: tightening(/release.*4096.*(separators|any shape)/),
+    killer: tightening(/release.*4096.*short separators/),
   },
   {
     name: 'tighten: the bounds of a neighbour that is read are those of the page beside it',
@@ -61,18 +64,13 @@ export const compactMutants: readonly Mutant[] = [
         '',
       ],
     ],
-    killer: tightening(/release.*4096.*any shape.*smallest/),
+    killer: tightening(/release.*4096.*in no frame/),
   },
   {
-    name: 'compact: blocks go wherever there is room',
+    name: 'compact: what no hole takes is left behind the end',
     file: COMPACT,
-    edits: [
-      [
-        'extents.packBelow(Number.POSITIVE_INFINITY);\n    try {\n      await this.#settle',
-        'extents.packBelow(undefined);\n    try {\n      await this.#settle',
-      ],
-    ],
-    killer: compaction(/is as a new one|long values/),
+    edits: [['      if (!(await round(() => gatherer.clear(this.#top)))) break;', '      break;']],
+    killer: compaction(/is as a new one|long values|a long hole/),
   },
   {
     name: 'compact: nothing is set free before it begins',
@@ -92,21 +90,15 @@ export const compactMutants: readonly Mutant[] = [
     killer: compactionCut(/./),
   },
   {
-    name: 'compact: the old place of a page that moves is free at once',
-    file: GATHER,
+    name: 'compact: the file is cut before a checkpoint has moved in',
+    file: COMPACT,
     edits: [
       [
-        '    this.#turns.writeBack(renewed);\n',
-        `    for (const record of pager.versions.records()) {
-      if (!renewed.includes(record.page) || record.place.units === 0) continue;
-      pager.blocks.extents.free(record.place.start, record.place.units);
-      (record as { place: Place }).place = { ...record.place, units: 0 };
-    }
-    this.#turns.writeBack(renewed);
-`,
+        '      await this.#settle();\n      this.#cut();\n      return true;',
+        '      this.#parts.pager.blocks.file.truncate(this.#top * UNIT_SIZE);\n      await this.#settle();\n      this.#cut();\n      return true;',
       ],
     ],
-    killer: compactionCut(/./),
+    killer: compactionCut(/pages to move/),
   },
   {
     name: 'compact: room that was promised to commits is given back',
@@ -129,7 +121,9 @@ export const compactMutants: readonly Mutant[] = [
   {
     name: 'compact: it forgets that every block has been written anew',
     file: GATHER,
-    edits: [['blocks.retiredCodecs |= other & (1 << CODEC_NONE);', '']],
+    edits: [
+      ['blocks.retiredCodecs |= other & otherChunk & (1 << CODEC_NONE);', 'blocks.retiredCodecs |= 0;'],
+    ],
     killer: compaction(/another codec/),
   },
   {
@@ -147,6 +141,6 @@ export const compactMutants: readonly Mutant[] = [
         'if (!this.#taken) this.#changed.add(index);',
       ],
     ],
-    killer: compactionBeside(/whoever reads and writes/),
+    killer: model('power cuts', 2),
   },
 ];

@@ -170,7 +170,10 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'checkpoint: it does not learn of places that old versions get meanwhile',
     file: DIRECTORY,
-    edits: [['this.#taken?.add(Math.floor(page / this.fanout));', '']],
+    edits: [
+      ['this.#taken?.add(Math.floor(page / this.fanout));', ''],
+      ['this.#taken?.add(index);', ''],
+    ],
     killer: lives(/: (promises|no log)/),
   },
   {
