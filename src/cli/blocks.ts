@@ -5,6 +5,7 @@ import { checkBlock } from '../codec/user-block.ts';
 import { AegisError } from '../errors.ts';
 import type { BlockHeader } from '../index.ts';
 import type { Machine } from '../machine.ts';
+import { blockIdOf } from '../store/block-id.ts';
 import { BLOCKS_NAME } from '../store/tree-name.ts';
 import { Tree } from '../tree.ts';
 
@@ -21,7 +22,8 @@ export function countBlocks(machine: Machine): number {
 /** All blocks, each checked but not decompressed. */
 export function* listBlocks(machine: Machine): Generator<ListedBlock> {
   for (const [key, bytes] of new Tree(machine, BLOCKS_NAME).scan()) {
-    const id = idOf(key);
+    const id = blockIdOf(key);
+    if (id === undefined) continue; // verify tells of it
     try {
       yield { id, header: checkBlock(bytes) };
     } catch (error) {
@@ -29,15 +31,4 @@ export function* listBlocks(machine: Machine): Generator<ListedBlock> {
       yield { id, problem: error.message };
     }
   }
-}
-
-/** The bytes of a block as it was serialised; undefined: there is none with that id. */
-export function serializedBlock(machine: Machine, id: number): Uint8Array | undefined {
-  const key = new Uint8Array(8);
-  new DataView(key.buffer).setBigUint64(0, BigInt(id));
-  return new Tree(machine, BLOCKS_NAME).get(key);
-}
-
-function idOf(key: Uint8Array): number {
-  return Number(new DataView(key.buffer, key.byteOffset, key.length).getBigUint64(0));
 }

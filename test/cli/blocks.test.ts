@@ -58,6 +58,23 @@ test('cli: blocks lists ids, types, codecs and sizes, and writes the data of one
   expect((await place.run(['dump'])).output).toBe('{"key":"k","value":"v"}\n');
 });
 
+test('cli: blocks shows what writeBlock has written, under the ids it gave', async () => {
+  const place = await filled({ k: 'v' });
+  const [first, second] = await place.open(async (engine) => {
+    const gone = await engine.writeBlock(new Block(text));
+    const stays = await engine.writeBlock(new Block(binary, { type: 'log' }).withCompression('zstd'));
+    await engine.deleteBlock(gone);
+    return [gone, stays];
+  });
+  expect((await place.run(['blocks', String(first)])).status).toBe(1);
+  expect((await place.run(['blocks', String(second)])).bytes).toEqual(Buffer.from(binary));
+  expect(JSON.parse((await place.run(['--json', 'blocks'])).output)).toMatchObject({
+    id: second,
+    type: 'log',
+  });
+  expect((await place.run(['shell'], { stdin: [`blocks ${second}\n`] })).bytes).toEqual(Buffer.from(binary));
+});
+
 test('cli: a block never written is answered with 1, an impossible id with 2, damage with 3', async () => {
   const place = await filled({ k: 'v' });
   const damaged = new Block(binary).serialize();
@@ -77,7 +94,7 @@ test('cli: a block never written is answered with 1, an impossible id with 2, da
   }
   const { status, errors, output } = await place.run(['blocks', '7']);
   expect({ status, output }).toEqual({ status: 3, output: '' });
-  expect(errors).toMatch(/^aegis: CORRUPTION: a block: the checksum does not hold\n$/);
+  expect(errors).toMatch(/^aegis: CORRUPTION: block 7: a block: the checksum does not hold\n$/);
   const list = await place.run(['blocks']);
   expect(list.status).toBe(1);
   expect(list.output).toMatch(/ 7 {2}a block: the checksum does not hold\n$/);

@@ -67,16 +67,13 @@ async function show(cli: Cli, given: string): Promise<number> {
   if (!/^\d+$/.test(given) || !Number.isSafeInteger(id)) {
     throw new UsageError(`a block id is a whole number, not ${JSON.stringify(given.slice(0, 60))}`);
   }
-  const [{ serializedBlock }, { Block }] = await Promise.all([
-    import('../blocks.ts'),
-    import('../../index.ts'),
-  ]);
-  const found = await cli.withStore('read', (_, machine) => serializedBlock(machine, id));
-  if (found === undefined) {
+  // Ids begin with 1: there is no block 0, as there is none with an id not given out yet.
+  const block = id === 0 ? undefined : await cli.withStore('read', (engine) => engine.readBlock(id));
+  if (block === undefined) {
     if (cli.json) await cli.out.json({ id, found: false });
     return EXIT_NO;
   }
-  const { data, header } = Block.deserialize(found);
+  const { data, header } = block;
   if (cli.json)
     await cli.out.json({ id, found: true, ...header, data: Buffer.from(data).toString('base64') });
   else await cli.out.bytes(data);
