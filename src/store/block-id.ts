@@ -26,10 +26,10 @@ export function blockIdOf(key: Uint8Array): BlockId | undefined {
   return id > 0 && Number.isSafeInteger(id) ? id : undefined;
 }
 
-/** Refuses what is no id. Throws INVALID_ARGUMENT. */
+/** Refuses what is no number of an id; those below 1 are ids that no block ever has. Throws INVALID_ARGUMENT. */
 export function checkBlockId(what: string, id: unknown): BlockId {
-  if (typeof id === 'number' && Number.isSafeInteger(id) && id > 0) return id;
-  throw invalid(what, id, 'a block id, a whole number from 1 on,');
+  if (typeof id === 'number' && Number.isSafeInteger(id)) return id;
+  throw invalid(what, id, 'a block id, a safe integer,');
 }
 
 /** Gives ids out; the next one goes into every superblock. */

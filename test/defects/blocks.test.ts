@@ -4,11 +4,13 @@
  */
 import { expect, test } from 'vitest';
 import { USER_HEADER_SIZE } from '../../assembly/layout.ts';
-import { Block } from '../../src/index.ts';
+import { Block, type StorageEngine } from '../../src/index.ts';
+import { SimulatedBackend } from '../../src/testing/index.ts';
 import { fastXxh64 } from '../damage/fast-xxh64.ts';
 import { kinds, randomFrom } from '../support/codec-data.ts';
 import { refused } from '../support/refused.ts';
 import { seed } from '../support/seed.ts';
+import { openSmall } from '../support/small-store.ts';
 
 const text = new TextEncoder();
 
@@ -68,4 +70,76 @@ test('defects: a block that is compressed is not compressed again by another cod
   expect([again.compression, again.type, again.header.codec]).toEqual(['zstd', 'index', 'zstd']);
   expect([block.header.codec, again.header.rawSize]).toEqual(['lz4', data.length]);
   expect(Block.deserialize(again.serialize()).data).toEqual(data);
+});
+
+test('defects: ids of blocks start again after a reopening, and the next block is written over the first', async () => {
+  let disk = new SimulatedBackend({ seed });
+  const kept = new Map<number, string>();
+  const ever = new Set<number>();
+  const write = async (db: StorageEngine, what: string): Promise<number> => {
+    const id = await db.writeBlock(new Block(text.encode(what)));
+    expect([Number.isSafeInteger(id), ever.has(id)]).toEqual([true, false]);
+    ever.add(id);
+    return id;
+  };
+  for (let life = 0; life < 9; life++) {
+    const db = await openSmall(disk);
+    for (const [id, what] of kept) expect(Buffer.from(db.readBlock(id)!.data).toString()).toBe(what);
+    for (let i = 0; i < 3; i++) kept.set(await write(db, `life ${life} ${i}`), `life ${life} ${i}`);
+    // The highest of all is deleted: its number must not come back.
+    const last = await write(db, 'deleted');
+    expect([await db.deleteBlock(last), await db.deleteBlock(last), db.readBlock(last)]).toEqual([
+      true,
+      false,
+      undefined,
+    ]);
+    if (life % 3 === 0) await db.close();
+    if (life % 3 === 1) await db.checkpoint();
+    disk = life % 2 === 0 ? disk.kill() : disk.crash(() => false);
+  }
+  expect([ever.size, kept.size]).toEqual([36, 27]);
+});
+
+test('defects: a block that is not there is an error, or made up', async () => {
+  const db = await openSmall(new SimulatedBackend({ seed }));
+  const id = await db.writeBlock(new Block(text.encode('data')));
+  for (const absent of [0, -1, id + 1, id + 1000, Number.MAX_SAFE_INTEGER]) {
+    expect([db.readBlock(absent), await db.deleteBlock(absent)]).toEqual([undefined, false]);
+  }
+  for (const bad of [1.5, '1', undefined, Number.NaN, 2 ** 53]) {
+    await refused('INVALID_ARGUMENT', () => db.readBlock(bad as number));
+    await refused('INVALID_ARGUMENT', () => db.deleteBlock(bad as number));
+  }
+  await refused('INVALID_ARGUMENT', () => db.writeBlock(text.encode('data') as never));
+  expect(Buffer.from(db.readBlock(id)!.data).toString()).toBe('data');
+  await db.close();
+});
+
+test('defects: a block is written in place, and a crash leaves a piece of it', async () => {
+  const disk = new SimulatedBackend({ seed, manual: true });
+  const db = await disk.run(openSmall(disk));
+  const data = kinds.documents(150_000, randomFrom(seed));
+  const first = await disk.run(db.writeBlock(new Block(data)));
+  const left: SimulatedBackend[] = [];
+  disk.onCall = ({ number }) => {
+    if (number % 3 === 0) left.push(disk.crash());
+  };
+  let last = first;
+  for (let i = 0; i < 4; i++) {
+    last = await disk.run(db.writeBlock(new Block(data.subarray(0, 100_000)).withCompression('lz4')));
+  }
+  await disk.run(db.deleteBlock(first));
+  disk.onCall = undefined;
+  expect([left.length > 5, last]).toEqual([true, first + 4]);
+  for (const one of left) {
+    const again = await one.run(openSmall(one));
+    for (let id = first; id <= last; id++) {
+      const block = again.readBlock(id);
+      if (block) expect(Buffer.compare(block.data, data.subarray(0, block.data.length))).toBe(0);
+      if (block) expect(block.data.length).toBe(id === first ? 150_000 : 100_000);
+    }
+    expect((await one.run(again.verify())).problems).toEqual([]);
+    await one.run(again.close());
+  }
+  await disk.run(db.close());
 });

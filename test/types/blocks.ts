@@ -14,9 +14,17 @@ interface Block {
   serialize(): Uint8Array;
 }
 
+interface Keeping {
+  writeBlock(block: main.Block): Promise<main.BlockId>;
+  readBlock(id: main.BlockId): main.Block | undefined;
+  deleteBlock(id: main.BlockId): Promise<boolean>;
+}
+
 export type Blocks = Holds<
   [
     Same<main.BlockType, BlockType>,
+    Same<main.BlockId, number>,
+    Keeps<main.StorageEngine, Keeping>,
     Keeps<main.Block, Block>,
     Same<typeof main.Block.deserialize, (bytes: Uint8Array) => main.Block>,
     Fits<[data: Uint8Array], ConstructorParameters<typeof main.Block>>,

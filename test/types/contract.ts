@@ -149,6 +149,10 @@ type Retrying = <T>(
 export type Engine = Holds<
   [
     Keeps<main.StorageEngine, Reads & Writes & Upkeep>,
+    Same<
+      Extra<main.StorageEngine, Reads & Writes & Upkeep>,
+      'config' | 'transaction' | 'writeBlock' | 'readBlock' | 'deleteBlock' | typeof Symbol.asyncDispose
+    >,
     Same<main.StorageEngine['transaction'], Retrying>,
     Fits<main.StorageEngine, AsyncDisposable>,
     Same<main.TransactionOptions['isolation'], IsolationLevel | undefined>,
