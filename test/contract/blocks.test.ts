@@ -60,7 +60,8 @@ test('contract: what cannot be a block is refused, and damage is CORRUPTION', as
   for (const at of [0, 5, 9, 20, 30, 100, bytes.length - 1]) {
     const changed = bytes.slice();
     changed[at] = (changed[at] as number) ^ 16;
-    await refused('CORRUPTION', () => Block.deserialize(changed));
+    const { message } = await refused('CORRUPTION', () => Block.deserialize(changed));
+    expect(message).toContain('block');
   }
 });
 
