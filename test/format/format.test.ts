@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import * as layout from '../../assembly/layout.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
+import { Block } from '../../src/block.ts';
 import type { StorageConfig } from '../../src/config.ts';
 import { type Files, filesOf } from '../support/files.ts';
 import { openSmall } from '../support/small-store.ts';
@@ -36,6 +37,7 @@ const IN_PAGES: Readonly<Record<string, readonly string[]>> = {
   'Overflow page': ['kind', 'used', 'next', 'remaining', 'bytes'],
 };
 
+const BLOCK = 'what a block holds';
 const SHORTER = 'abc'.repeat(4000);
 const LONG = 'abc'.repeat(400_000);
 
@@ -87,6 +89,7 @@ async function storeFiles(config: Partial<StorageConfig>, isLong: boolean): Prom
   await db.tree('cities').put('bern', '134794');
   await db.tree('cities').put('basel', '173863');
   await db.tree('rivers').put('aare', '288');
+  await db.writeBlock(new Block(Uint8Array.from(Buffer.from(BLOCK)), { type: 'document' }));
   await db.checkpoint();
   const commits: Commit[] = [];
   const commit = async (...operations: [key: string, value?: string][]): Promise<void> => {
@@ -100,8 +103,8 @@ async function storeFiles(config: Partial<StorageConfig>, isLong: boolean): Prom
   if (isLong) await commit(['c', 'twice a group '.repeat(160_000)]);
   await commit(['key/8']);
   await db.tree('lakes').put('thun', '48');
-  const makes = { ...operationOf(4, 'lakes'), makes: 'makes' as const };
-  commits.push({ sequence: db.stats().sequence, operations: [makes, operationOf(4, 'thun', '48')] });
+  const makes = { ...operationOf(5, 'lakes'), makes: 'makes' as const };
+  commits.push({ sequence: db.stats().sequence, operations: [makes, operationOf(5, 'thun', '48')] });
   await db.dropTree('rivers');
   const drops = { ...operationOf(3, 'rivers'), makes: 'drops' as const };
   commits.push({ sequence: db.stats().sequence, operations: [drops] });
@@ -150,7 +153,9 @@ function storeAgainst(
       ],
     ],
     ['rivers', 3, [['aare', '288']]],
+    ['\xffblocks', 4, [['\0\0\0\0\0\0\0\x01', expect.stringContaining(BLOCK)]]],
   ]);
+  expect(plain(reader.userBlock(1).get('payload')!)).toBe(BLOCK);
   expect(shown(reader.commits())).toEqual(shown(commits));
   return reader;
 }

@@ -8,7 +8,7 @@ import { frameContentSize, loadZstd } from '../../src/codec/zstd.ts';
 import { fastXxh64 } from '../damage/fast-xxh64.ts';
 import type { Files } from '../support/files.ts';
 import { decodeSlowly } from '../support/lz4-reference.ts';
-import { bigIn, type Fields, numberIn, type Structure } from './document.ts';
+import { bigIn, bytesOf, type Fields, numberIn, type Structure } from './document.ts';
 
 /** One operation of a commit; a value in pieces is put together. */
 export interface Operation {
@@ -212,6 +212,23 @@ export class FormatReader {
         return [Buffer.from(key).toString('latin1'), { id: id!, root: root! }];
       }),
     );
+  }
+
+  /** A block that was written to the store, cut into its fields. */
+  userBlock(id: number): Fields {
+    const tree = this.trees().get('\xffblocks') ?? refuse('there is a tree of blocks');
+    const key = bytesOf(BigInt(id), 8).reverse();
+    const found = this.entries(tree.root).find(([known]) => Buffer.compare(known, key) === 0);
+    const [, bytes] = found ?? refuse(`block ${id} has its id for a key`);
+    const structure = this.#structure('User block');
+    const { fields, end } = structure.cut(bytes);
+    must(end === bytes.length && id < this.number('next block'), 'a block has the size that it says');
+    const head = fastXxh64(bytes.subarray(0, structure.offset('checksum')), 0n);
+    must(
+      fastXxh64(fields.get('payload')!, head) === bigIn(fields.get('checksum')),
+      'a block has its checksum',
+    );
+    return fields;
   }
 
   #walk(number: number, expected: number | undefined, found: Entries): void {
