@@ -212,6 +212,18 @@ test('block: a header that lies under a checksum that holds is CORRUPTION before
     'a plain piece': (view) => view.setUint32(32, view.getUint32(32, true) + 2 ** 31, true),
     'an endless piece': (view) => view.setUint32(32, 2 ** 31 - 1, true),
   };
+  const two = new Block(new Uint8Array(2 * USER_PIECE_LZ4)).withCompression('lz4').serialize();
+  new DataView(two.buffer).setUint32(8, USER_PIECE_LZ4, true);
+  expect(
+    codeOf(() => Block.deserialize(reseal(two))),
+    'a piece too many',
+  ).toBe('CORRUPTION');
+  const plain = new Block(new Uint8Array(100)).serialize();
+  new DataView(plain.buffer).setUint32(8, 99, true);
+  expect(
+    codeOf(() => Block.deserialize(reseal(plain))),
+    'data that is shorter',
+  ).toBe('CORRUPTION');
   const before = process.memoryUsage().arrayBuffers;
   for (const bytes of sound) {
     for (const [what, lie] of Object.entries(lies)) {

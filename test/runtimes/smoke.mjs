@@ -7,7 +7,7 @@ const records = 1000;
 
 /** Runs the test on the memory backend and, given a folder, on the local backend; answers what was done. */
 export async function smoke(aegis, directory) {
-  const done = [await useStore(aegis, { backend: 'memory' })];
+  const done = [await useStore(aegis, { backend: 'memory' }), await useBlocks(aegis)];
   if (directory === undefined) {
     done.push(await refuseLocal(aegis));
   } else {
@@ -36,6 +36,34 @@ async function useStore({ StorageEngine, AegisError }, config) {
   }
   await db.close();
   return `${config.backend}: open, commit, scan, close`;
+}
+
+/** LZ4 everywhere; zstd where there is a way to load it between two statements, and in a page by its policy. */
+async function useBlocks({ AegisError, Block, loadCodec, StorageEngine }) {
+  const data = new TextEncoder().encode('words and more words '.repeat(100));
+  const read = (block) => Block.deserialize(block.serialize());
+  const block = new Block(data, { type: 'document' }).withCompression('lz4');
+  equal(read(block).data.join(), data.join(), 'a block in LZ4');
+  try {
+    equal(read(block.withCompression('zstd', 3)).header.codec, 'zstd', 'the codec of a block');
+  } catch (error) {
+    if (!(error instanceof AegisError) || error.code !== 'UNSUPPORTED') throw error;
+    if (!error.message.includes("await loadCodec('zstd')")) throw error;
+  }
+  try {
+    await loadCodec('zstd');
+  } catch (error) {
+    if (!(error instanceof AegisError) || error.code !== 'UNSUPPORTED' || !/eval/i.test(error.message))
+      throw error;
+    return 'blocks: LZ4; zstd: refused by the policy of the page';
+  }
+  const db = await StorageEngine.open({ compression: 'zstd', bufferPoolSize: '512KB' });
+  const id = await db.writeBlock(block.withCompression('zstd'));
+  for (let i = 0; i < 100; i += 1) await db.put(name(i), data);
+  equal(db.readBlock(id).data.join(), data.join(), 'a block in zstd');
+  equal(db.get(name(99)).join(), data.join(), 'a value in a zstd store');
+  await db.close();
+  return 'blocks: LZ4, zstd';
 }
 
 async function reopen({ StorageEngine }, config) {
