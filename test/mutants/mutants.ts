@@ -9,9 +9,11 @@ import { logMutants } from './log-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { savepointMutants } from './savepoint-mutants.ts';
 import { storeMutants } from './store-mutants.ts';
+import { treeMutants } from './tree-mutants.ts';
 
 export const mutants: readonly Mutant[] = [
   ...storeMutants,
+  ...treeMutants,
   ...logMutants,
   ...commitMutants,
   ...damageMutants,

@@ -2,10 +2,12 @@
  * Dropping trees: what others see of it, which transactions it refuses, and where the pages go.
  */
 import { expect, onTestFinished, test } from 'vitest';
+import { bytes as debugBytes } from '../../build/wasm/debug.js';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
 import type { StorageConfig } from '../../src/config.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import { resolveConfig } from '../../src/config.ts';
+import { openEngine, StorageEngine } from '../../src/engine.ts';
 import type { StorageBackend, Transaction } from '../../src/index.ts';
 import { rejected } from '../support/refused.ts';
 import { openSmall } from '../support/small-store.ts';
@@ -276,4 +278,35 @@ test('trees: a drop that cannot be written changes nothing', async () => {
   await db.tree('t').put('k', 'v');
   expect(await db.dropTree('t')).toBe(true);
   await db.close();
+});
+
+test('trees: cutting one down keeps every rule that the debug build checks', async () => {
+  const config = {
+    backend: new MemoryBackend(),
+    walEnabled: true,
+    pageSize: 4096,
+    bufferPoolSize: '128KB',
+  } as const;
+  const db = await openEngine(resolveConfig(config), debugBytes);
+  onTestFinished(() => db.close());
+  // Long keys: few to a page above the leaves, and so many levels.
+  const key = (n: number): string => String((n * 7919) % 3000).padStart(490, '0');
+  for (let from = 0; from < 3000; from += 100) {
+    await db
+      .tree('t')
+      .batch(
+        Array.from({ length: 100 }, (_, n) => ({
+          type: 'put',
+          key: key(from + n),
+          value: n === 7 ? 'x'.repeat(9000) : '',
+        })),
+      );
+  }
+  const snapshot = db.snapshot();
+  await db.dropTree('t');
+  await givenBack(db);
+  expect(snapshot.tree('t').count()).toBe(3000);
+  expect([...snapshot.tree('t').scan()].length).toBe(3000);
+  snapshot.close();
+  expect((await db.verify()).problems).toEqual([]);
 });

@@ -1,12 +1,14 @@
 /* Named trees: key spaces of their own, made by their first put, changed with others in one commit. */
 import { expect, onTestFinished, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
+import { SimulatedBackend } from '../../src/backend/simulated.ts';
 import type { StorageConfig } from '../../src/config.ts';
 import type { StorageEngine } from '../../src/engine.ts';
+import type { StorageBackend } from '../../src/index.ts';
 import { refused, rejected } from '../support/refused.ts';
 import { openSmall } from '../support/small-store.ts';
 
-async function open(backend: MemoryBackend, config: Partial<StorageConfig> = {}): Promise<StorageEngine> {
+async function open(backend: StorageBackend, config: Partial<StorageConfig> = {}): Promise<StorageEngine> {
   const db = await openSmall(backend, config);
   onTestFinished(() => db.close());
   return db;
@@ -236,4 +238,59 @@ test('trees: commits on their way make a tree whichever is applied first', async
   expect([db.trees(), db.tree('t').count()]).toEqual([['t', 'u'], 20]);
   const again = await open(backend.copy());
   expect([again.trees(), again.tree('t').count(), (await again.verify()).ok]).toEqual([['t', 'u'], 20, true]);
+});
+
+test('trees: a commit that could not be written makes none, and the next one does', async () => {
+  const disk = new SimulatedBackend();
+  const db = await open(disk);
+  await db.put('k', 'main');
+  let failures = 1;
+  disk.plan = ({ operation, file }) =>
+    operation === 'write' && file?.startsWith('log') && failures-- > 0 ? { errno: 'ENOSPC' } : undefined;
+  await rejected('OUT_OF_SPACE', () => db.tree('t').put('k', '1'));
+  expect([db.trees(), db.tree('t').count()]).toEqual([[], 0]);
+  await db.tree('t').put('k', '2');
+  expect([db.trees(), content(db.tree('t'))]).toEqual([['t'], { k: '2' }]);
+  const again = await open(disk.crash());
+  expect([again.trees(), content(again.tree('t'))]).toEqual([['t'], { k: '2' }]);
+});
+
+test('trees: damage to the list of trees is told by those who need it, and the default tree goes on', async () => {
+  const disk = new SimulatedBackend();
+  const db = await open(disk, { compression: 'none' });
+  await db.put('k', 'main');
+  await db.tree('the name of a tree').put('k', 'v');
+  await db.close();
+  const file = disk.files().get('data') as Uint8Array;
+  const data = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
+  const places: number[] = [];
+  for (let at = data.indexOf('the name of'); at >= 0; at = data.indexOf('the name of', at + 1))
+    places.push(at);
+  expect(places.length).toBeGreaterThan(0);
+  for (const at of places) disk.rot('data', 8 * at);
+  for (const readOnly of [true, false]) {
+    const damaged = await open(disk, { readOnly });
+    expect(content(damaged)).toEqual({ k: 'main' });
+    const { file: named } = await refused('CORRUPTION', () => damaged.trees());
+    expect(named).toBe('data');
+    await refused('CORRUPTION', () => damaged.tree('the name of a tree').get('k'));
+    await refused('CORRUPTION', () => damaged.tree('another').has('k'));
+    const snapshot = damaged.snapshot();
+    await refused('CORRUPTION', () => snapshot.tree('another').count());
+    snapshot.close();
+    const report = await damaged.verify();
+    expect(report.ok).toBe(false);
+    expect(report.problems.some(({ file: one, page }) => one === 'data' && page !== undefined)).toBe(true);
+    if (!readOnly) {
+      await rejected('CORRUPTION', () => damaged.tree('t').put('k', 'v'));
+      await rejected('CORRUPTION', () => damaged.dropTree('the name of a tree'));
+      await rejected('CORRUPTION', () => damaged.batch([{ type: 'put', key: 'a', value: 'b', tree: 't' }]));
+      const tx = damaged.beginTransaction();
+      tx.tree('t').put('k', 'v');
+      await rejected('CORRUPTION', () => tx.commit());
+      await damaged.put('still', 'working');
+      expect(content(damaged)).toEqual({ k: 'main', still: 'working' });
+    }
+    await damaged.close();
+  }
 });

@@ -1,0 +1,135 @@
+/* Mutants of named trees: ids, drops, what conflicts with them, and where their pages go. */
+import type { Mutant } from './mutant.ts';
+
+const CATALOG = 'src/store/catalog.ts';
+const CONTEXT = 'src/txn/context.ts';
+
+const trees = (test: RegExp) => ({ file: 'trees/trees.test.ts', test });
+const drop = (test: RegExp) => ({ file: 'trees/drop.test.ts', test });
+const NAME_READ =
+  'this.holdings.reads?.addKey(target.id === 0 ? NAMES_MADE : NAMES_DROPPED, nameBytes(name));';
+
+export const treeMutants: readonly Mutant[] = [
+  {
+    name: 'trees: ids that the log names are given out again',
+    file: CATALOG,
+    edits: [['this.#nextTree = Math.max(this.#nextTree, id + 1);', '']],
+    killer: drop(/ids are never used again/),
+  },
+  {
+    name: 'trees: one that is made twice in the log is damage',
+    file: CATALOG,
+    edits: [['if (name !== undefined && this.#byName.get(name)?.id === id) return;', '']],
+    killer: trees(/whichever is applied first/),
+  },
+  {
+    name: 'trees: only the first commit of a new one says that it is made',
+    file: 'src/txn/writer.ts',
+    edits: [
+      [
+        'if (!this.#catalog.isMade(id)) isNew.add(tree);',
+        'if (!this.#catalog.isMade(id) && (this.said ??= new Set()).size < this.said.add(id).size) isNew.add(tree);',
+      ],
+    ],
+    killer: trees(/could not be written/),
+  },
+  {
+    name: 'trees: a checkpoint says of trees what the one before said',
+    file: 'src/upkeep/moment.ts',
+    edits: [
+      ['const { catalogRoot, nextTree } = catalog.state;', 'const { catalogRoot, nextTree } = superblock;'],
+    ],
+    killer: { file: 'trees/names.test.ts', test: /every legal kind/ },
+  },
+  {
+    name: 'trees: an old snapshot finds them by their names of today',
+    file: CATALOG,
+    edits: [
+      [
+        'if (name === MAIN_NAME || changes === this.#changes) return this.find(name);',
+        'if (changes <= this.#changes) return this.find(name);',
+      ],
+    ],
+    killer: drop(/began before a drop read on/),
+  },
+  {
+    name: 'trees: what was taken back makes one',
+    file: 'src/txn/write-set.ts',
+    edits: [
+      [
+        'own.isNew = own.hasPut && !catalog.isMade(own.id) && holdsPut(own.keys);',
+        'own.isNew = own.hasPut && !catalog.isMade(own.id);',
+      ],
+    ],
+    killer: trees(/savepoint takes back/),
+  },
+  {
+    name: 'trees: commits are let in behind a drop that is on its way',
+    file: 'src/txn/admission.ts',
+    edits: [
+      [
+        'if (how.alone ? !pipeline.isIdle : queue.isBarred) return undefined;',
+        'if (how.alone && !pipeline.isIdle) return undefined;',
+      ],
+    ],
+    killer: drop(/stands in its place/),
+  },
+  {
+    name: 'trees: a drop is let in behind commits on their way',
+    file: 'src/txn/writer.ts',
+    edits: [['if (!this.#pipeline.isIdle) return undefined;', '']],
+    killer: drop(/stands in its place/),
+  },
+  {
+    name: 'trees: a drop refuses nobody who wrote',
+    file: 'src/txn/transaction.ts',
+    edits: [['if (name !== MAIN_NAME && conflicts.wasDropped(bytes, stamp)) {', 'if (stamp < 0 && bytes) {']],
+    killer: drop(/refuses who wrote/),
+  },
+  {
+    name: 'trees: a drop refuses nobody who read',
+    file: CONTEXT,
+    edits: [[NAME_READ, 'if (target.id === 0) this.holdings.reads?.addKey(NAMES_MADE, nameBytes(name));']],
+    killer: drop(/refuses who wrote/),
+  },
+  {
+    name: 'trees: who found none conflicts with nobody who makes it',
+    file: CONTEXT,
+    edits: [[NAME_READ, 'if (target.id !== 0) this.holdings.reads?.addKey(NAMES_DROPPED, nameBytes(name));']],
+    killer: trees(/found a tree absent/),
+  },
+  {
+    name: 'trees: a dropped one is not found again when the store is opened',
+    file: CATALOG,
+    edits: [['this.#trees.put(this.#root, droppedKey(id), encodeValue(id, entry.root));', '']],
+    killer: drop(/goes on where/),
+  },
+  {
+    name: 'trees: the last page of a dropped one is kept',
+    file: CATALOG,
+    edits: [
+      ['const status = pager.run(() => pager.core.x.treeEnd(root));', 'const status = root > 0 ? OK : -1;'],
+    ],
+    killer: drop(/free again/),
+  },
+  {
+    name: 'trees: long values of a dropped one are kept',
+    file: 'assembly/cut.ts',
+    edits: [['if (!(cellWord(page, i) & META_CHAINED)) continue;', 'continue;']],
+    killer: drop(/free again/),
+  },
+  {
+    name: 'trees: pages without another child are kept when one is cut down',
+    file: 'assembly/cut.ts',
+    edits: [
+      ['pageEnd(frame);\n    if (next == 0) return OK;', 'if (next == 0) return OK;\n    pageEnd(frame);'],
+    ],
+    killer: drop(/free again/),
+  },
+  {
+    name: 'trees: giving back goes on in a store that was closed',
+    file: 'src/upkeep/give-back.ts',
+    edits: [['if (!mayWrite() || !this.#slice(tree)) return;', 'if (!this.#slice(tree)) return;']],
+    killer: drop(/goes on where/),
+  },
+];
