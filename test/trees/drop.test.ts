@@ -292,15 +292,13 @@ test('trees: cutting one down keeps every rule that the debug build checks', asy
   // Long keys: few to a page above the leaves, and so many levels.
   const key = (n: number): string => String((n * 7919) % 3000).padStart(490, '0');
   for (let from = 0; from < 3000; from += 100) {
-    await db
-      .tree('t')
-      .batch(
-        Array.from({ length: 100 }, (_, n) => ({
-          type: 'put',
-          key: key(from + n),
-          value: n === 7 ? 'x'.repeat(9000) : '',
-        })),
-      );
+    await db.tree('t').batch(
+      Array.from({ length: 100 }, (_, n) => ({
+        type: 'put',
+        key: key(from + n),
+        value: n === 7 ? 'x'.repeat(9000) : '',
+      })),
+    );
   }
   const snapshot = db.snapshot();
   await db.dropTree('t');
