@@ -37,7 +37,10 @@ export const treeMutants: readonly Mutant[] = [
     name: 'trees: a checkpoint says of trees what the one before said',
     file: 'src/upkeep/moment.ts',
     edits: [
-      ['const { catalogRoot, nextTree } = catalog.state;', 'const { catalogRoot, nextTree } = superblock;'],
+      [
+        'const { mainRoot } = superblock;\n  const { catalogRoot, nextTree, nextBlock } = catalog.state;',
+        'const { mainRoot, catalogRoot, nextTree, nextBlock } = superblock;',
+      ],
     ],
     killer: { file: 'trees/names.test.ts', test: /every legal kind/ },
   },
