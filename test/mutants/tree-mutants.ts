@@ -129,10 +129,4 @@ export const treeMutants: readonly Mutant[] = [
     ],
     killer: drop(/free again/),
   },
-  {
-    name: 'trees: giving back goes on in a store that was closed',
-    file: 'src/upkeep/give-back.ts',
-    edits: [['if (!mayWrite() || !this.#slice(tree)) return;', 'if (!this.#slice(tree)) return;']],
-    killer: drop(/goes on where/),
-  },
 ];

@@ -147,6 +147,23 @@ test('trees: giving back goes on where a crash or a close left it', async () => 
   }
 });
 
+test('trees: giving back stops when the store is closed', async () => {
+  const disk = new SimulatedBackend();
+  const db = await open(disk);
+  await fill(db, 't', 10_000);
+  await db.dropTree('t');
+  const pages = db.stats().pages.count;
+  await until(() => db.stats().pages.count < pages - 20);
+  const calls: string[] = [];
+  await db.close();
+  disk.onCall = ({ operation }) => calls.push(operation);
+  for (let turns = 0; turns < 200; ++turns) await new Promise((resolve) => setImmediate(resolve));
+  expect(calls).toEqual([]);
+  disk.onCall = undefined;
+  const again = await open(disk);
+  await givenBack(again);
+});
+
 test('trees: compaction waits for pages to be given back, and the file shrinks to what is left', async () => {
   const backend = new MemoryBackend();
   const db = await open(backend);
