@@ -203,7 +203,7 @@ export class Crashes {
       isAnswered = true;
       const answer = db.stats().sequence;
       this.#judge(state, answer);
-      this.#history.compare(answer, db.scan());
+      this.#history.compare(answer, db);
       this.#answers.set(print, answer);
       if (random.oneIn(64)) {
         const { ok, problems } = await backend.run(db.verify());

@@ -4,13 +4,49 @@
  *
  * `durable`: the last commit that a power cut may not take. `resolved`: the last one that the death of the process may
  * not take. `last`: the last one that was asked for. All commits before one of these are promised as it is.
+ *
+ * One list holds the records of all trees: the key of each begins with the name of its tree and a zero. A named tree
+ * that is there has a record without anything after the zero, so that trees without records are told from absent ones.
  */
+import type { Scan } from '../../src/index.ts';
 import { Violation } from './violation.ts';
 
+/** As `keyIn` makes it. */
 export type Key = string;
 export type Write = readonly [key: Key, value: Uint8Array | undefined];
 /** Records in the order of their keys. */
 type Records = readonly (readonly [key: Uint8Array, value: Uint8Array])[];
+
+/** What trees are called here; the default tree has the empty name. */
+export const NAMES: readonly string[] = ['events', 'notes'];
+
+const NOTHING = new Uint8Array(0);
+
+/** The key of a record of a tree. */
+export function keyIn(tree: string, key: string): Key {
+  return `${tree}\0${key}`;
+}
+
+/** The tree and the key in it. */
+export function placeOf(key: Key): { readonly tree: string; readonly key: string } {
+  const end = key.indexOf('\0');
+  return { tree: key.slice(0, end), key: key.slice(end + 1) };
+}
+
+/** The key of a tree as a whole: written without a value, it drops the tree. */
+export function treeKey(tree: string): Key {
+  return keyIn(tree, '');
+}
+
+interface Space {
+  scan(): Scan;
+}
+
+/** An engine. */
+export interface Whole extends Space {
+  tree(name: string): Space;
+  trees(): string[];
+}
 
 export class History {
   durable = 0;
@@ -28,11 +64,23 @@ export class History {
       this.#states.at(-1)!.map((record) => [Buffer.from(record[0]).toString(), record]),
     );
     for (const [key, value] of writes) {
-      if (value === undefined) records.delete(key);
-      else records.set(key, [Buffer.from(key), value]);
+      const { tree, key: rest } = placeOf(key);
+      if (value === undefined && rest === '') {
+        for (const other of records.keys()) if (other.startsWith(key)) records.delete(other);
+      } else if (value === undefined) records.delete(key);
+      else {
+        records.set(key, [Buffer.from(key), value]);
+        if (tree !== '') records.set(treeKey(tree), [Buffer.from(treeKey(tree)), NOTHING]);
+      }
     }
     this.#states.push([...records.values()].sort(([a], [b]) => Buffer.compare(a, b)));
     return this.last;
+  }
+
+  /** Whether the newest state has a key. */
+  has(key: Key): boolean {
+    const bytes = Buffer.from(key);
+    return this.#states.at(-1)!.some(([other]) => Buffer.compare(other, bytes) === 0);
   }
 
   /** The keys of the newest state. */
@@ -47,14 +95,28 @@ export class History {
     this.resolved = commit;
   }
 
-  /** Throws unless these are the records as of a commit. */
-  compare(commit: number, found: Iterable<readonly [Uint8Array, Uint8Array]>): void {
+  /** Throws unless these are the trees and records as of a commit. */
+  compare(commit: number, whole: Whole): void {
+    this.#compare(commit, this.#state(commit), found(whole, whole.trees(), true));
+  }
+
+  /** As `compare`, of a snapshot, which does not tell which trees there are. */
+  compareSnapshot(commit: number, snapshot: Omit<Whole, 'trees'>): void {
+    const records = this.#state(commit).filter(([key]) => key.indexOf(0) < key.length - 1);
+    this.#compare(commit, records, found(snapshot, NAMES, false));
+  }
+
+  #state(commit: number): Records {
     const records = this.#states[commit];
     if (records === undefined) throw new Violation(`commit ${commit} was never asked for`);
+    return records;
+  }
+
+  #compare(commit: number, records: Records, found: Iterable<readonly [Uint8Array, Uint8Array]>): void {
     let at = 0;
     for (const [key, value] of found) {
       const expected = records[at++];
-      const name = Buffer.from(key).toString();
+      const name = inWords(key);
       if (expected === undefined || Buffer.compare(expected[0], key) !== 0) {
         throw new Violation(`${name} is there, which is not the state after commit ${commit}`);
       }
@@ -63,7 +125,27 @@ export class History {
       }
     }
     if (at < records.length) {
-      throw new Violation(`${Buffer.from(records[at]![0]).toString()} of commit ${commit} is missing`);
+      throw new Violation(`${inWords(records[at]![0])} of commit ${commit} is missing`);
     }
+  }
+}
+
+function inWords(key: Uint8Array): string {
+  const { tree, key: rest } = placeOf(Buffer.from(key).toString());
+  if (tree === '') return rest;
+  return rest === '' ? `the tree ${tree}` : `${rest} of the tree ${tree}`;
+}
+
+/** The records of the default tree and of named ones. */
+function* found(
+  whole: Omit<Whole, 'trees'>,
+  names: readonly string[],
+  withTrees: boolean,
+): Generator<readonly [Uint8Array, Uint8Array]> {
+  for (const name of ['', ...names]) {
+    const start = Buffer.from(treeKey(name));
+    if (withTrees && name !== '') yield [start, NOTHING];
+    const space = name === '' ? whole : whole.tree(name);
+    for (const [key, value] of space.scan()) yield [Buffer.concat([start, key]), value];
   }
 }

@@ -24,6 +24,8 @@ export interface Profile {
   readonly zstd: number;
   /** One in so many moves compacts the store, often after deletes of most of it. */
   readonly compaction: number;
+  /** One in so many moves drops a tree. */
+  readonly drops: number;
   /** Crash states drawn after each call of the backend. */
   readonly draws: number;
 }
@@ -38,15 +40,17 @@ const MIXED: Profile = {
   relaxed: 4,
   zstd: 0,
   compaction: 0,
+  drops: 20,
   draws: 2,
 };
 
 export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
   mixed: MIXED,
-  blocking: { ...MIXED, blocking: true },
+  // Trees are dropped by promise only.
+  blocking: { ...MIXED, blocking: true, drops: 0 },
   large: { ...MIXED, moves: 25, lives: 3, large: 6, draws: 1 },
   'failed-sync': { ...MIXED, moves: 40, failedSync: 1 },
-  modes: { ...MIXED, moves: 40, withoutLog: 2, relaxed: 2 },
+  modes: { ...MIXED, moves: 40, withoutLog: 2, relaxed: 2, zstd: 3 },
   zstd: { ...MIXED, moves: 40, zstd: 2 },
   compaction: { ...MIXED, moves: 25, lives: 3, withoutLog: 4, compaction: 9, draws: 1 },
 };

@@ -3,12 +3,13 @@
  * are on their way. It tells the history what was asked for, and what was promised.
  *
  * The order of the calls is the order of the commits. So nothing here may conflict: a transaction writes only keys that
- * no commit on its way writes, and one that is left open for long is aborted, or writes keys of its own.
+ * no commit on its way writes, in trees that are not being dropped, and one that is left open for long is aborted, or
+ * writes keys of its own.
  */
 import type { SimulatedRandom } from '../../src/backend/simulated-clock.ts';
-import type { Snapshot, StorageEngine, Transaction } from '../../src/index.ts';
+import type { Snapshot, StorageEngine, Transaction, Tree } from '../../src/index.ts';
 import type { BatchOperation } from '../../src/txn/writer.ts';
-import type { History, Write } from './history.ts';
+import { type History, keyIn, NAMES, placeOf, treeKey, type Write } from './history.ts';
 import type { Profile } from './profile.ts';
 import { FLUSH_INTERVAL, SLACK } from './profile.ts';
 import { inWords, Violation } from './violation.ts';
@@ -20,6 +21,8 @@ interface Held {
   readonly transaction: Transaction;
   readonly writes: readonly Write[];
   readonly commits: boolean;
+  /** Trees dropped by then. */
+  readonly drops: number;
 }
 
 /** What a program runs on. */
@@ -46,6 +49,12 @@ function valueFor(commit: number, index: number, size: number): Uint8Array {
   return value;
 }
 
+function operationFor([place, value]: Write): BatchOperation {
+  const { tree, key } = placeOf(place);
+  const at = tree === '' ? { key } : { key, tree };
+  return value ? { type: 'put', ...at, value } : { type: 'delete', ...at };
+}
+
 export class Program {
   /** Why the store refuses to go on, once it does. */
   failure: unknown;
@@ -59,6 +68,7 @@ export class Program {
   #snapshots: { readonly snapshot: Snapshot; readonly base: number }[] = [];
   #held: Held[] = [];
   #own = 0;
+  #drops = 0;
 
   constructor(machine: Machine) {
     this.#machine = machine;
@@ -67,8 +77,9 @@ export class Program {
   /** Does one thing. */
   move(): void {
     const { random, profile } = this.#machine;
-    const { blocking, compaction } = profile;
+    const { blocking, compaction, drops } = profile;
     if (compaction > 0 && random.oneIn(compaction)) this.#compact();
+    if (drops > 0 && random.oneIn(drops)) this.#drop();
     const kind = random.below(100);
     if (kind < 22) this.#put(blocking || random.oneIn(4));
     else if (kind < 34) this.#delete(blocking || random.oneIn(4));
@@ -117,8 +128,23 @@ export class Program {
     return 4 + random.below(kind < 12 ? 60 : 500);
   }
 
+  #tree(): string {
+    const { random } = this.#machine;
+    return random.below(5) < 2 ? NAMES[random.below(NAMES.length)]! : '';
+  }
+
   #key(): string {
-    return `key ${String(this.#machine.random.below(KEYS)).padStart(2, '0')}`;
+    const key = this.#machine.random.below(KEYS);
+    return keyIn(this.#tree(), `key ${String(key).padStart(2, '0')}`);
+  }
+
+  #space(tree: string): StorageEngine | Tree {
+    return tree === '' ? this.#machine.db : this.#machine.db.tree(tree);
+  }
+
+  /** Whether a commit on its way writes a key or drops its tree. */
+  #isBusy(key: string): boolean {
+    return this.#busy.has(key) || this.#busy.has(treeKey(placeOf(key).tree));
   }
 
   /** Puts and deletes of different keys, for the commit that comes next. */
@@ -134,33 +160,33 @@ export class Program {
   }
 
   #put(blocking: boolean): void {
-    const { db, history } = this.#machine;
     const key = this.#key();
-    const value = valueFor(history.last + 1, 0, this.#size());
-    if (blocking) this.#blocks([[key, value]], undefined, () => db.putSync(key, value));
-    else this.#promises([[key, value]], undefined, () => db.put(key, value));
+    const value = valueFor(this.#machine.history.last + 1, 0, this.#size());
+    const at = placeOf(key);
+    const space = this.#space(at.tree);
+    if (blocking) this.#blocks([[key, value]], undefined, () => space.putSync(at.key, value));
+    else this.#promises([[key, value]], undefined, () => space.put(at.key, value));
   }
 
   #delete(blocking: boolean): void {
-    const { db } = this.#machine;
     const key = this.#key();
-    if (blocking) this.#blocks([[key, undefined]], undefined, () => db.deleteSync(key));
-    else this.#promises([[key, undefined]], undefined, () => db.delete(key));
+    const at = placeOf(key);
+    const space = this.#space(at.tree);
+    if (blocking) this.#blocks([[key, undefined]], undefined, () => space.deleteSync(at.key));
+    else this.#promises([[key, undefined]], undefined, () => space.delete(at.key));
   }
 
   #batch(blocking: boolean): void {
     const { db } = this.#machine;
     const writes = this.#writes(9, () => this.#key());
-    const operations = writes.map(
-      ([key, value]): BatchOperation => (value ? { type: 'put', key, value } : { type: 'delete', key }),
-    );
+    const operations = writes.map(operationFor);
     if (blocking) this.#blocks(writes, undefined, () => db.batchSync(operations));
     else this.#promises(writes, undefined, () => db.batch(operations));
   }
 
   #transaction(blocking: boolean): void {
     const { db, random } = this.#machine;
-    const writes = this.#writes(7, () => this.#key()).filter(([key]) => !this.#busy.has(key));
+    const writes = this.#writes(7, () => this.#key()).filter(([key]) => !this.#isBusy(key));
     if (writes.length === 0) return;
     const isolation = random.oneIn(4) ? ('serializable' as const) : ('snapshot' as const);
     const transaction = this.#filled(db.beginTransaction({ isolation }), writes);
@@ -178,10 +204,14 @@ export class Program {
   #filled(transaction: Transaction, writes: readonly Write[]): Transaction {
     const { random } = this.#machine;
     const astray = random.oneIn(2) ? random.below(writes.length) : undefined;
-    for (const [at, [key, value]] of writes.entries()) {
-      if (value) transaction.put(key, value);
-      else if (random.oneIn(2) && transaction.has(key)) transaction.deleteRange({ gte: key, lte: key });
-      else transaction.delete(key);
+    for (const [at, [place, value]] of writes.entries()) {
+      const { tree, key } = placeOf(place);
+      const space = tree === '' ? transaction : transaction.tree(tree);
+      // What a serializable one has looked at must not change meanwhile, and a commit on its way may make the tree.
+      const mayLook = tree === '' || transaction.isolation === 'snapshot';
+      if (value) space.put(key, value);
+      else if (mayLook && random.oneIn(2) && space.has(key)) space.deleteRange({ gte: key, lte: key });
+      else space.delete(key);
       if (at === astray) this.#goAstray(transaction);
     }
     return transaction;
@@ -192,10 +222,13 @@ export class Program {
     const { random, history } = this.#machine;
     const savepoint = transaction.savepoint();
     for (let steps = 1 + random.below(3); steps > 0; steps--) {
-      transaction.put(this.#key(), valueFor(history.last + 7, steps, this.#size()));
-      transaction.delete(this.#key());
+      const { tree, key } = placeOf(this.#key());
+      const space = tree === '' ? transaction : transaction.tree(tree);
+      space.put(key, valueFor(history.last + 7, steps, this.#size()));
+      transaction.delete(placeOf(this.#key()).key);
       // What a serializable one has looked at must not change meanwhile.
-      if (transaction.isolation === 'snapshot') transaction.deleteRange({ gte: this.#key(), limit: 5 });
+      if (transaction.isolation === 'snapshot')
+        space.deleteRange({ gte: placeOf(this.#key()).key, limit: 5 });
       transaction.rollbackTo(savepoint);
     }
   }
@@ -206,9 +239,11 @@ export class Program {
     if (this.#held.length >= HELD_MAX) this.#end();
     const isOwn = random.oneIn(2);
     const id = ++this.#own % 6; // more than are open, so that no two share keys
-    const writes = this.#writes(4, () => (isOwn ? `own ${id} ${random.below(3)}` : this.#key()));
-    const commits = isOwn && writes.every(([key]) => !this.#busy.has(key));
-    const held = { transaction: this.#filled(db.beginTransaction(), writes), writes, commits };
+    const own = (): string => keyIn(this.#tree(), `own ${id} ${random.below(3)}`);
+    const writes = this.#writes(4, () => (isOwn ? own() : this.#key()));
+    const commits = isOwn && writes.every(([key]) => !this.#isBusy(key));
+    const transaction = this.#filled(db.beginTransaction(), writes);
+    const held = { transaction, writes, commits, drops: this.#drops };
     this.#held.push(held);
     if (profile.blocking && random.oneIn(2)) this.#end();
   }
@@ -218,7 +253,8 @@ export class Program {
     const held = this.#held.shift();
     if (held === undefined) return;
     const { transaction, writes } = held;
-    if (held.commits && writes.every(([key]) => !this.#busy.has(key))) {
+    const isSpared = held.drops === this.#drops || writes.every(([key]) => placeOf(key).tree === '');
+    if (held.commits && isSpared && writes.every(([key]) => !this.#isBusy(key))) {
       this.#commit(transaction, writes, profile.blocking || random.oneIn(4));
     } else transaction.abort();
   }
@@ -292,14 +328,27 @@ export class Program {
     );
   }
 
+  /** Drops a tree that is there once everything before it is committed. */
+  #drop(): void {
+    const { db, history, random } = this.#machine;
+    const there = NAMES.filter((name) => history.has(treeKey(name)));
+    if (there.length === 0) return;
+    const name = there[random.below(there.length)]!;
+    this.#drops++;
+    this.#promises([[treeKey(name), undefined]], undefined, async () => {
+      const existed = await db.dropTree(name);
+      if (!existed) this.failure ??= new Violation(`the tree ${name} was not there to be dropped`);
+    });
+  }
+
   /** Makes the store small again, most of the time after something has left room in it. */
   #compact(): void {
-    const { db, random } = this.#machine;
+    const { db, random, history } = this.#machine;
     if (random.oneIn(2)) {
-      const keys = Array.from({ length: KEYS }, (_, i) => `key ${String(i).padStart(2, '0')}`);
-      const gone = keys.filter((key) => !this.#busy.has(key) && !random.oneIn(4));
-      const operations = gone.map((key): BatchOperation => ({ type: 'delete', key }));
+      const keys = history.keys.filter((key) => placeOf(key).key.startsWith('key'));
+      const gone = keys.filter((key) => !this.#isBusy(key) && !random.oneIn(4));
       const writes = gone.map((key): Write => [key, undefined]);
+      const operations = writes.map(operationFor);
       if (gone.length > 0) this.#promises(writes, undefined, () => db.batch(operations));
     }
     this.#watch(
@@ -324,7 +373,7 @@ export class Program {
   #closeSnapshot(): void {
     const held = this.#snapshots.shift();
     if (held === undefined) return;
-    this.#machine.history.compare(held.base, held.snapshot.scan());
+    this.#machine.history.compareSnapshot(held.base, held.snapshot);
     held.snapshot.close();
   }
 }

@@ -103,7 +103,7 @@ class StoreRun {
     if (sequence < least || sequence > history.last) {
       throw new Violation(`the store ends with commit ${sequence}, not within ${least} to ${history.last}`);
     }
-    history.compare(sequence, db.scan());
+    history.compare(sequence, db);
     await this.#crashes.check();
     history.goOnFrom(sequence);
     return db;
@@ -137,6 +137,8 @@ class StoreRun {
         if (random.oneIn(8)) await backend.run(program.settled());
         program.timePassed();
       }
+      // What readers see meanwhile is a state of the store as well.
+      if (!this.#lied && random.oneIn(3)) this.#history.compare(db.stats().sequence, db);
       this.#draw(undefined);
       await this.#crashes.check();
     }
