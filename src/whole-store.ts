@@ -6,9 +6,9 @@ import { resolveConfig } from './config.ts';
 import { AegisError, invalid } from './errors.ts';
 import type { Machine } from './machine.ts';
 import { backendOf } from './open.ts';
-import { BLOCKS_NAME } from './store/tree-name.ts';
 import type { BackupReport } from './upkeep/backup.ts';
 import { backUp } from './upkeep/backup.ts';
+import { seenAt } from './upkeep/seen.ts';
 import type { VerifyReport } from './upkeep/verify.ts';
 import { verifyStore } from './upkeep/verify.ts';
 
@@ -19,20 +19,9 @@ const COPY_POOL_PAGES = 16;
 export async function verifyWhole(machine: Machine): Promise<VerifyReport> {
   const { store, leases, pause, config, checkpointer } = machine.readable();
   const lease = leases.take();
-  const catalog = store.catalog.view(lease.epoch);
   try {
     return await verifyStore({
-      pager: store.pager,
-      roots: () => store.catalog.rootsAt(catalog),
-      fallback: store.catalog.ownRoots(catalog),
-      blocks: () => ({
-        trees: store.trees,
-        root: store.catalog.findAt(BLOCKS_NAME, catalog)?.root ?? 0,
-        epoch: lease.epoch,
-        nextBlock: store.catalog.blockIds.next,
-        codecs: config.codecs ?? {},
-      }),
-      epoch: lease.epoch,
+      ...seenAt(store, lease.epoch, config.codecs ?? {}),
       release: () => lease.close(),
       durable: checkpointer,
       readOnly: config.readOnly,

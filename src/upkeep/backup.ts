@@ -35,6 +35,7 @@ import { findStore, refuseForeignPlace } from './find-store.ts';
 import { sightOf } from './inspector.ts';
 import { type Moment, type MomentParts, momentOf } from './moment.ts';
 import { beginCreation, openStore } from './recovery.ts';
+import { seenAt } from './seen.ts';
 import { type VerifyProblem, type VerifyReport, verifyStore } from './verify.ts';
 
 /** What a finished backup says of itself. The copy was synced, read again and found sound. */
@@ -229,15 +230,11 @@ class Backup {
     const config = { ...targetConfig, readOnly: true, createIfMissing: false };
     try {
       const store = await openStore({ backend: target, host: hostOf(target), config });
-      const { pager, superblock, catalog } = store;
+      const { pager, superblock } = store;
       try {
         const snapshot = pager.takeSnapshot();
-        const trees = catalog.view(snapshot.epoch);
         const report = await verifyStore({
-          pager,
-          roots: () => catalog.rootsAt(trees),
-          fallback: catalog.ownRoots(trees),
-          epoch: snapshot.epoch,
+          ...seenAt(store, snapshot.epoch, config.codecs ?? {}),
           release: () => pager.releaseSnapshot(snapshot),
           durable: { superblock, unsettled: undefined },
           readOnly: false, // both slots were written

@@ -22,15 +22,20 @@ export interface BlocksSeen {
   readonly codecs: GivenCodecs;
 }
 
+/** Bytes checked in one go, and what a block without any counts for. */
+const SLICE_BYTES = 262_144;
+const BLOCK_COST = 4096;
+
 const EVERYTHING = { lower: OPEN_BOUND, upper: OPEN_BOUND, reverse: false, limit: Number.POSITIVE_INFINITY };
 
-/** Checks every block; pauses after each. */
+/** Checks every block; pauses after some, since a pause may cost more than a block. */
 export function* auditBlocks(
   { trees, root, epoch, nextBlock, codecs }: BlocksSeen,
   findings: Findings,
 ): Generator<void> {
   if (root === 0) return;
   const reader = new RangeReader(trees, root, epoch, EVERYTHING);
+  let left = SLICE_BYTES;
   for (;;) {
     let key: Uint8Array;
     let value: Uint8Array;
@@ -53,6 +58,9 @@ export function* auditBlocks(
       // A codec that this runtime has not loaded: the block is whole as far as its checksum says.
       else if (error.code !== 'UNSUPPORTED') throw error;
     }
+    left -= value.length + BLOCK_COST;
+    if (left > 0) continue;
+    left = SLICE_BYTES;
     yield;
   }
 }

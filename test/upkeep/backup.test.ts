@@ -6,6 +6,7 @@ import { LocalBackend } from '../../src/backend/local.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import type { Progress, StorageConfig } from '../../src/config.ts';
 import { StorageEngine } from '../../src/engine.ts';
+import { Block } from '../../src/index.ts';
 import { temporaryFolder } from '../support/place.ts';
 import { report } from '../support/report.ts';
 import { long, seed } from '../support/seed.ts';
@@ -304,3 +305,40 @@ test.each(['lz4', 'zstd', 'none'] as const)(
     }
   },
 );
+
+test("backup: users' blocks are in a copy, and ids go on behind those that were given out", async () => {
+  const engine = await opened(openSmall(new MemoryBackend()));
+  const written = new Map<number, { sequence: number; data: Uint8Array }>();
+  let running = true;
+  const write = async (): Promise<void> => {
+    for (let i = 1; running; ++i) {
+      const data = new Uint8Array(1 + ((i * 977) % 9000)).fill(i);
+      const id = await engine.writeBlock(new Block(data).withCompression('lz4'));
+      written.set(id, { sequence: engine.stats().sequence, data });
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  };
+  const writing = write();
+  const wrong: number[] = [];
+  for (let i = 0; i < 12; ++i) {
+    const target = new MemoryBackend();
+    const { sequence } = await engine.backup(target);
+    const copy = await openCopy(target);
+    for (const [id, block] of written) {
+      const found = copy.readBlock(id);
+      const same = found !== undefined && Buffer.compare(found.data, block.data) === 0;
+      if (same !== block.sequence <= sequence) wrong.push(id);
+    }
+    const highest = Math.max(
+      0,
+      ...[...written].flatMap(([id, one]) => (one.sequence <= sequence ? [id] : [])),
+    );
+    expect(await copy.writeBlock(new Block(new Uint8Array(9)))).toBeGreaterThan(highest);
+    expect(await copy.verify()).toMatchObject({ ok: true });
+    await copy.close();
+  }
+  running = false;
+  await writing;
+  expect(wrong).toEqual([]);
+  expect(written.size).toBeGreaterThan(10);
+});
