@@ -7,7 +7,9 @@ import { lz4Wasm } from '../../src/codec/lz4-wasm.ts';
 import type { Progress, StorageConfig } from '../../src/index.ts';
 import { loadConfig, MemoryBackend, StorageEngine } from '../../src/index.ts';
 import { SimulatedBackend } from '../../src/testing/index.ts';
+import { kinds, randomFrom } from '../support/codec-data.ts';
 import { refused, rejected } from '../support/refused.ts';
+import { seed } from '../support/seed.ts';
 
 function folder(): string {
   const path = mkdtempSync(join(tmpdir(), 'aegis-contract-'));
@@ -300,4 +302,23 @@ test('contract: another implementation of a codec is used instead of ours', asyn
   const ours = await StorageEngine.open({ backend, compression: 'lz4' });
   expect(await ours.verify()).toMatchObject({ ok: true, records: 100 });
   await ours.close();
+});
+
+test('contract: compressionLevel says how hard the codec tries', async () => {
+  const sizes: number[] = [];
+  const random = randomFrom(seed);
+  const records = Array.from({ length: 600 }, () => kinds.documents(700, random));
+  for (const compressionLevel of [1, 19]) {
+    const db = await StorageEngine.open({
+      backend: new MemoryBackend(),
+      compression: 'zstd',
+      compressionLevel,
+    });
+    for (const [i, record] of records.entries()) db.putSync(`key ${i}`, record);
+    await db.checkpoint();
+    sizes.push(db.stats().data.usedSize);
+    expect(db.config.compressionLevel).toBe(compressionLevel);
+    await db.close();
+  }
+  expect(sizes[1]).toBeLessThan(sizes[0] as number);
 });

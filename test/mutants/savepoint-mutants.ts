@@ -66,6 +66,12 @@ export const savepointMutants: readonly Mutant[] = [
     killer: savepoints(/nobody holds/),
   },
   {
+    name: 'savepoints: those that the collector finds are kept',
+    file: SAVEPOINT,
+    edits: [['new FinalizationRegistry((level) => this.merge(level));', 'undefined;']],
+    killer: savepoints(/a loop that takes one/),
+  },
+  {
     name: 'savepoints: what fails midway can be committed',
     file: 'src/txn/context.ts',
     edits: [

@@ -1,6 +1,8 @@
 /*
  * Savepoints one rule at a time. What they do among everything else is the model test's (test/model).
  */
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { expect, onTestFinished, test } from 'vitest';
 import { hostOf } from '../../src/backend/host.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
@@ -384,6 +386,35 @@ for (const way of ['rollbackTo', 'deleteRange'] as const) {
     await db.close();
   });
 }
+
+test('savepoints: a loop that takes one for each step keeps none that the collector has found', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect = runInNewContext('gc') as () => void;
+  const db = await open();
+  const tx = db.beginTransaction();
+  const first = tx.savepoint();
+  tx.put('a', 'one');
+  const second = tx.savepoint();
+  for (let i = 0; i < 800; i++) {
+    tx.savepoint();
+    tx.put(`key ${i}`, 'x'.repeat(100));
+    if (i === 400) tx.put('b', 'two');
+  }
+  const { usedSize } = db.stats().data;
+  expect(usedSize).toBeGreaterThan(2_000_000);
+  for (let turn = 0; turn < 20 && db.stats().data.usedSize > usedSize / 10; turn++) {
+    collect();
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  expect(db.stats().data.usedSize).toBeLessThan(usedSize / 10);
+  // What the merged ones knew is known to those that are held.
+  expect([tx.getString('a'), tx.getString('b'), tx.count()]).toEqual(['one', 'two', 804]);
+  tx.rollbackTo(second);
+  expect([tx.getString('a'), tx.getString('b'), tx.count()]).toEqual(['one', 'first b', 4]);
+  tx.rollbackTo(first);
+  expect(tx.getString('a')).toBe('first a');
+  tx.abort();
+});
 
 test('savepoints: one that nobody holds any more is merged into the next older one', async () => {
   const backend = new MemoryBackend();
