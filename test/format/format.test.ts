@@ -15,7 +15,7 @@ import { type Files, filesOf } from '../support/files.ts';
 import { openSmall } from '../support/small-store.ts';
 import { Structure, type Table, tablesOf } from './document.ts';
 import { type Commit, FormatReader, type Operation } from './reader.ts';
-import { SAMPLES, valueBytes } from './structures.ts';
+import { SAMPLES, smallGroup, valueBytes } from './structures.ts';
 
 const root = join(import.meta.dirname, '../..');
 const text = readFileSync(join(root, 'docs/format.md'), 'utf8');
@@ -222,6 +222,12 @@ test('format: the constants are those of layout.ts, all that concern files', () 
   const mentioned = [...text.matchAll(/`([A-Z]+_[A-Z_]+)`/g)].map(([, name]) => name!);
   const codes = ['UNSUPPORTED_VERSION'];
   expect(mentioned.filter((name) => !(name in documented) && !codes.includes(name))).toEqual([]);
+});
+
+test('format: the example of a group is what the encoders write', () => {
+  const lines = /^```\n((?:[0-9a-f]{2} [^\n]*\n)+)```$/m.exec(text)![1]!.trimEnd().split('\n');
+  const hex = lines.map((line) => /^(?:[0-9a-f]{2} )+/.exec(line)![0]).join('');
+  expect(hex.trim().split(' ')).toEqual([...smallGroup()].map((byte) => byte.toString(16).padStart(2, '0')));
 });
 
 test('format: a table with one row changed is found out, whatever row it is', () => {

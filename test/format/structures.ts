@@ -11,9 +11,13 @@ import {
   CODEC_NONE,
   CODEC_ZSTD,
   FORMAT_VERSION,
+  GROUP_HEADER_SIZE,
   INPUT_AREA,
   LOG_AREA,
   PART_FIRST,
+  PART_HEADER_SIZE,
+  PART_LAST,
+  RECORD_HEADER_SIZE,
   RECORD_PUT,
   STAGING_AREA,
   UNIT_SIZE,
@@ -22,6 +26,7 @@ import {
 import { Block } from '../../src/block.ts';
 import { KIND_PAGE, writePlace } from '../../src/store/directory.ts';
 import { decodeSuperblock, encodeSuperblock, type Superblock } from '../../src/store/superblock.ts';
+import { MAIN_TREE } from '../../src/store/tree-name.ts';
 import { createCore } from '../../src/wasm.ts';
 import { fastXxh64 } from '../damage/fast-xxh64.ts';
 import { bytesOf } from './document.ts';
@@ -261,6 +266,20 @@ function record(): Sample {
       value,
     },
   };
+}
+
+/** A group with one commit, the fifth: `key` gets `value` in the default tree. The store's id is 0102030405060708. */
+export function smallGroup(): Uint8Array {
+  const [key, value] = [text('key'), text('value')];
+  x.groupConfigure(0x04030201, 0x08070605, 2);
+  x.groupLinkSet(0x11111111, 0x11111111);
+  const part = LOG_AREA + GROUP_HEADER_SIZE;
+  const at = part + PART_HEADER_SIZE;
+  u8.set([...key, ...value], at + RECORD_HEADER_SIZE);
+  const end = x.recordSeal(at, RECORD_PUT, MAIN_TREE, key.length, value.length);
+  const next = x.partSeal(part, end, PART_FIRST | PART_LAST, 5, 1);
+  x.groupSeal(LOG_AREA, next - part, 2 * UNIT_SIZE, UNIT_SIZE);
+  return u8.slice(LOG_AREA, next);
 }
 
 /** Samples by heading. Structures that are written as part of a page only are held by reader.ts. */
