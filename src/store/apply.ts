@@ -14,7 +14,6 @@ import {
   RECORD_PUT,
   RECORD_PUT_LONG,
   RECORD_TREE,
-  RECORD_VALUE,
 } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../errors.ts';
 import { besideDamage } from './beside-damage.ts';
@@ -74,11 +73,15 @@ export class Applier {
     return deleted;
   }
 
-  /** Ids of blocks that the log has seen are never given out again, whatever became of their blocks. */
+  /**
+   * Ids of blocks that the log has seen written are never given out again, whatever became of their blocks. A deletion
+   * says nothing: users may name any id there.
+   */
   #noteBlocks(from: number, end: number): void {
     const { x } = this.#trees.pager.core;
     for (let at = from; at < end; at = x.recordEnd(at)) {
-      if (x.recordKind(at) !== RECORD_VALUE) this.#catalog.blockIds.note(this.#keyIn(at));
+      const kind = x.recordKind(at);
+      if (kind === RECORD_PUT || kind === RECORD_PUT_LONG) this.#catalog.blockIds.note(this.#keyIn(at));
     }
   }
 

@@ -66,6 +66,21 @@ test('blocks: what is written is read, before and after opening again, and apart
   }
 });
 
+test('blocks: deleting an id that was never given out uses no ids up, then or after a crash', async () => {
+  const backend = new SimulatedBackend();
+  const engine = await openSmall(backend);
+  const block = new Block(new Uint8Array(10));
+  const ids = [await engine.writeBlock(block)];
+  for (const id of [1_000_000, Number.MAX_SAFE_INTEGER - 1, Number.MAX_SAFE_INTEGER]) {
+    expect(await engine.deleteBlock(id)).toBe(false);
+    ids.push(await engine.writeBlock(block));
+  }
+  const again = await openSmall(backend.kill());
+  ids.push(await again.writeBlock(block));
+  expect(ids).toEqual([1, 2, 3, 4, 5]);
+  await again.close();
+});
+
 test('blocks: one that was never written is undefined, removing it is false', async () => {
   const engine = await openSmall(new SimulatedBackend());
   expect([engine.readBlock(1), engine.readBlock(Number.MAX_SAFE_INTEGER)]).toEqual([undefined, undefined]);

@@ -7,8 +7,9 @@
  *
  * One list holds the records of all trees: the key of each begins with the name of its tree and a zero. A named tree
  * that is there has a record without anything after the zero, so that trees without records are told from absent ones.
+ * Blocks are in it by the commits that wrote them, which their bytes begin with: their ids are the engine's to choose.
  */
-import type { Scan } from '../../src/index.ts';
+import type { Block, Scan } from '../../src/index.ts';
 import { Violation } from './violation.ts';
 
 /** As `keyIn` makes it. */
@@ -19,6 +20,9 @@ type Records = readonly (readonly [key: Uint8Array, value: Uint8Array])[];
 
 /** What trees are called here; the default tree has the empty name. */
 export const NAMES: readonly string[] = ['events', 'notes'];
+
+/** Stands for the tree of blocks; behind the names of all others. */
+const BLOCKS = '~blocks';
 
 const NOTHING = new Uint8Array(0);
 
@@ -38,6 +42,11 @@ export function treeKey(tree: string): Key {
   return keyIn(tree, '');
 }
 
+/** The key of the block that a commit wrote. */
+export function blockKey(commit: number): Key {
+  return keyIn(BLOCKS, String(commit).padStart(8, '0'));
+}
+
 interface Space {
   scan(): Scan;
 }
@@ -46,11 +55,18 @@ interface Space {
 export interface Whole extends Space {
   tree(name: string): Space;
   trees(): string[];
+  readBlock(id: number): Block | undefined;
 }
+
+type Readable = Pick<Whole, 'scan' | 'tree'>;
 
 export class History {
   durable = 0;
   resolved = 0;
+  /** Blocks that were to be written in all lives: no id is higher. */
+  blocksAsked = 0;
+  /** Blocks whose ids were answered, each with its commit, deleted ones too. */
+  readonly blocks = new Map<number, number>();
   /** The store after each commit. */
   readonly #states: Records[] = [[]];
 
@@ -70,7 +86,7 @@ export class History {
       } else if (value === undefined) records.delete(key);
       else {
         records.set(key, [Buffer.from(key), value]);
-        if (tree !== '') records.set(treeKey(tree), [Buffer.from(treeKey(tree)), NOTHING]);
+        if (tree !== '' && tree !== BLOCKS) records.set(treeKey(tree), [Buffer.from(treeKey(tree)), NOTHING]);
       }
     }
     this.#states.push([...records.values()].sort(([a], [b]) => Buffer.compare(a, b)));
@@ -93,17 +109,40 @@ export class History {
     this.#states.length = commit + 1;
     this.durable = commit;
     this.resolved = commit;
+    for (const [id, wrote] of this.blocks) if (wrote > commit) this.blocks.delete(id);
+  }
+
+  /** A block's id was answered. */
+  noteBlock(id: number, commit: number): void {
+    if (this.blocks.has(id)) throw new Violation(`the id ${id} was given to a second block`);
+    this.blocks.set(id, commit);
   }
 
   /** Throws unless these are the trees and records as of a commit. */
   compare(commit: number, whole: Whole): void {
-    this.#compare(commit, this.#state(commit), found(whole, whole.trees(), true));
+    this.#compare(commit, this.#state(commit), this.#foundIn(whole));
   }
 
   /** As `compare`, of a snapshot, which does not tell which trees there are. */
-  compareSnapshot(commit: number, snapshot: Omit<Whole, 'trees'>): void {
-    const records = this.#state(commit).filter(([key]) => key.indexOf(0) < key.length - 1);
+  compareSnapshot(commit: number, snapshot: Readable): void {
+    const records = this.#state(commit).filter(([bytes]) => {
+      const { tree, key } = placeOf(Buffer.from(bytes).toString());
+      return tree !== BLOCKS && (key !== '' || tree === '');
+    });
     this.#compare(commit, records, found(snapshot, NAMES, false));
+  }
+
+  *#foundIn(whole: Whole): Generator<readonly [Uint8Array, Uint8Array]> {
+    yield* found(whole, whole.trees(), true);
+    for (let id = 1; id <= this.blocksAsked; id++) {
+      const data = whole.readBlock(id)?.data;
+      if (data === undefined) continue;
+      const commit = Buffer.from(data).readUInt32BE();
+      const known = this.blocks.get(id);
+      if (known !== undefined && known !== commit)
+        throw new Violation(`block ${id} is that of commit ${commit}, not of ${known}`);
+      yield [Buffer.from(blockKey(commit)), data];
+    }
   }
 
   #state(commit: number): Records {
@@ -138,7 +177,7 @@ function inWords(key: Uint8Array): string {
 
 /** The records of the default tree and of named ones. */
 function* found(
-  whole: Omit<Whole, 'trees'>,
+  whole: Readable,
   names: readonly string[],
   withTrees: boolean,
 ): Generator<readonly [Uint8Array, Uint8Array]> {

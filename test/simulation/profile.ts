@@ -26,6 +26,8 @@ export interface Profile {
   readonly compaction: number;
   /** One in so many moves drops a tree. */
   readonly drops: number;
+  /** One in so many moves writes or deletes a block. */
+  readonly blocks: number;
   /** Crash states drawn after each call of the backend. */
   readonly draws: number;
 }
@@ -41,13 +43,14 @@ const MIXED: Profile = {
   zstd: 0,
   compaction: 0,
   drops: 20,
+  blocks: 10,
   draws: 2,
 };
 
 export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
   mixed: MIXED,
-  // Trees are dropped by promise only.
-  blocking: { ...MIXED, blocking: true, drops: 0 },
+  // Trees are dropped, and blocks written, by promise only.
+  blocking: { ...MIXED, blocking: true, drops: 0, blocks: 0 },
   large: { ...MIXED, moves: 25, lives: 3, large: 6, draws: 1 },
   'failed-sync': { ...MIXED, moves: 40, failedSync: 1 },
   modes: { ...MIXED, moves: 40, withoutLog: 2, relaxed: 2, zstd: 3 },

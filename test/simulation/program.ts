@@ -7,9 +7,9 @@
  * writes keys of its own.
  */
 import type { SimulatedRandom } from '../../src/backend/simulated-clock.ts';
-import type { Snapshot, StorageEngine, Transaction, Tree } from '../../src/index.ts';
+import { Block, type Snapshot, type StorageEngine, type Transaction, type Tree } from '../../src/index.ts';
 import type { BatchOperation } from '../../src/txn/writer.ts';
-import { type History, keyIn, NAMES, placeOf, treeKey, type Write } from './history.ts';
+import { blockKey, type History, keyIn, NAMES, placeOf, treeKey, type Write } from './history.ts';
 import type { Profile } from './profile.ts';
 import { FLUSH_INTERVAL, SLACK } from './profile.ts';
 import { inWords, Violation } from './violation.ts';
@@ -77,9 +77,10 @@ export class Program {
   /** Does one thing. */
   move(): void {
     const { random, profile } = this.#machine;
-    const { blocking, compaction, drops } = profile;
+    const { blocking, compaction, drops, blocks } = profile;
     if (compaction > 0 && random.oneIn(compaction)) this.#compact();
     if (drops > 0 && random.oneIn(drops)) this.#drop();
+    if (blocks > 0 && random.oneIn(blocks)) random.oneIn(3) ? this.#deleteBlock() : this.#writeBlock();
     const kind = random.below(100);
     if (kind < 22) this.#put(blocking || random.oneIn(4));
     else if (kind < 34) this.#delete(blocking || random.oneIn(4));
@@ -308,7 +309,8 @@ export class Program {
   }
 
   #refused(commit: number, error: unknown): void {
-    if (!this.#machine.mayFail()) {
+    if (error instanceof Violation) this.failure = error;
+    else if (!this.#machine.mayFail()) {
       this.failure ??= new Violation(`commit ${commit} was refused without a reason: ${inWords(error)}`);
     } else this.failure ??= error;
   }
@@ -336,8 +338,31 @@ export class Program {
     const name = there[random.below(there.length)]!;
     this.#drops++;
     this.#promises([[treeKey(name), undefined]], undefined, async () => {
-      const existed = await db.dropTree(name);
-      if (!existed) this.failure ??= new Violation(`the tree ${name} was not there to be dropped`);
+      if (!(await db.dropTree(name))) throw new Violation(`the tree ${name} was not there to be dropped`);
+    });
+  }
+
+  #writeBlock(): void {
+    const { db, history, random } = this.#machine;
+    const commit = history.last + 1;
+    const data = valueFor(commit, 1, this.#size());
+    const block = new Block(data, { type: 'document' }).withCompression(random.oneIn(2) ? 'lz4' : 'none');
+    history.blocksAsked++;
+    this.#promises([[blockKey(commit), data]], undefined, async () => {
+      history.noteBlock(await db.writeBlock(block), commit);
+    });
+  }
+
+  /** Deletes a block that was written, or one that is gone already, or was never there. */
+  #deleteBlock(): void {
+    const { db, history, random } = this.#machine;
+    const ids = [...history.blocks.keys(), 1_000_000];
+    const id = ids[random.below(ids.length)]!;
+    const key = blockKey(history.blocks.get(id) ?? 0);
+    const isThere = history.has(key);
+    this.#promises([[key, undefined]], undefined, async () => {
+      const existed = await db.deleteBlock(id);
+      if (existed !== isThere) throw new Violation(`deleteBlock(${id}) answers ${existed}`);
     });
   }
 
