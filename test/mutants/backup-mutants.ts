@@ -68,6 +68,17 @@ export const backupMutants: readonly Mutant[] = [
     killer: target(/a target without room/),
   },
   {
+    name: 'backup: a copy that is taken back loses its pages before its superblock',
+    file: BACKUP,
+    edits: [
+      [
+        '      if (this.#finishing) {',
+        '      this.#file.truncate(UNIT_SIZE);\n      await this.#file.sync();\n      if (this.#finishing) {',
+      ],
+    ],
+    killer: crash(/an I.O error at every call/),
+  },
+  {
     name: 'backup: the copy is not looked at',
     file: BACKUP,
     edits: [['if (report.ok && report.pages === pages) return report;', 'return report;']],

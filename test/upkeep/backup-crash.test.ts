@@ -152,6 +152,16 @@ test(
         target.plan = ({ number }) => {
           return number === at || (forever && number > at) ? { errno, torn: at % 3 === 0 } : undefined;
         };
+        // What was made is taken back: the power may go off while that is done.
+        const left: SimulatedBackend[] = [];
+        target.onCall = ({ number }) => {
+          if (!late || number < at) return;
+          left.push(
+            target.crash(),
+            target.crash(() => true),
+            target.crash(({ kind }) => kind === 'length'),
+          );
+        };
         let { sequence } = engine.stats();
         try {
           ({ sequence } = await engine.backup(target));
@@ -162,8 +172,9 @@ test(
           ++tally.refused;
         }
         target.plan = () => undefined;
+        target.onCall = undefined;
         const state = load.stateAt(sequence);
-        for (const disk of [target.kill(), target.kill({ dropCache: true }), target.crash()]) {
+        for (const disk of [...left, target.kill(), target.kill({ dropCache: true }), target.crash()]) {
           if ((await judgeTarget(disk, state)) === 'nothing') ++tally['taken back'];
         }
         // The source goes on, and is whole.
