@@ -270,10 +270,10 @@ test('compact: the room that commits were promised is not given back', async () 
     );
     // Commits while its last checkpoint runs, in pages of their own: dirty when the file is cut.
     for (let i = 0; !cut && i < 300; i++) {
-      const [key, value] = [`more ${i}`, noise(900)];
+      const more = Array.from({ length: 20 }, (_, at) => [`more ${i} ${at}`, noise(900)] as const);
       try {
-        await engine.put(key, value);
-        content.set(key, value);
+        await putAll(engine, more);
+        for (const [key, value] of more) content.set(key, value);
       } catch (error) {
         expect(error).toMatchObject({ code: 'OUT_OF_SPACE' });
         break;

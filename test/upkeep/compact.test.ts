@@ -166,6 +166,35 @@ test('compact: blocks of another codec are written anew, once', async () => {
   }
 });
 
+test('compact: what fits in no hole gets a long hole made for it', async () => {
+  const backend = new QuickBackend();
+  const engine = await openQuick(backend, { bufferPoolSize: '8MB' });
+  const random = randomFrom(seed);
+  const content: Content = new Map();
+  // Values in pages of their own, by turns of one unit and of many: without the short ones no hole takes a long one.
+  for (let i = 0; i < 500; i++) {
+    let value = '';
+    if (i % 2 === 0) value = 'x'.repeat(3900);
+    else while (value.length < 3900) value += String.fromCharCode((random(256) % 94) + 33);
+    content.set(`key ${String(i).padStart(4, '0')}`, value);
+  }
+  await putAll(engine, [...content]);
+  await engine.checkpoint();
+  const gone = [...content.keys()].filter((_key, i) => i % 2 === 0);
+  await deleteAll(engine, gone);
+  for (const key of gone) content.delete(key);
+  await engine.checkpoint();
+  const before = engine.stats().data;
+  expect(before.freeSize).toBeGreaterThan(before.usedSize * 0.08);
+  const { rounds } = await engine.compact();
+  expect(rounds).toBeGreaterThan(1);
+  const { freeSize, usedSize } = engine.stats().data;
+  expect(freeSize).toBeLessThan(usedSize * 0.055);
+  expect(await engine.compact()).toMatchObject({ rounds: 0 });
+  await expectContent(engine, content);
+  await engine.close();
+});
+
 test('compact: chunks of the directory that lie high come down', async () => {
   const backend = new QuickBackend();
   const engine = await openQuick(backend, { compression: 'none' });
@@ -449,6 +478,29 @@ test('compact: on a full disk it gives back what it can, or says so, and the sto
     await again.close();
   }
   expect(refusals).toBeLessThan(5);
+});
+
+test('compact: on a disk without room for a page it is refused, and nothing has changed', async () => {
+  const content = records(2500);
+  const backend = new FaultyBackend();
+  const engine = await openQuick(backend);
+  // Two thirds full, so that there is work; closed and opened, so that there is no hole and no tail.
+  await putAll(engine, shuffled([...content]));
+  await engine.compact();
+  await putAll(engine, shuffled([...content]).slice(0, 400));
+  await engine.close();
+  const again = await openQuick(backend);
+  await deleteAll(again, [...content.keys()].slice(0, 400));
+  for (const key of [...content.keys()].slice(0, 400)) content.delete(key);
+  await again.checkpoint();
+  backend.plan = ({ operation, file }) =>
+    operation === 'write' && file === 'data' ? { errno: 'ENOSPC' } : undefined;
+  await rejected('OUT_OF_SPACE', () => again.compact());
+  backend.plan = () => undefined;
+  await expectContent(again, content);
+  expect((await again.compact()).bytesAfter).toBeLessThan((await freshSize([...content])) * 1.2);
+  await expectContent(again, content);
+  await again.close();
 });
 
 test.each([
