@@ -240,3 +240,33 @@ test('codecs: where zstd cannot be loaded, stores that need it are UNSUPPORTED u
     vi.resetModules();
   }
 });
+
+test.each([
+  ['lz4', 'zstd', 2],
+  ['zstd', 'lz4', 1],
+  ['zstd', 'none', 0],
+] as const)('codecs: compacting rewrites a store from %s to %s', async (before, after, number) => {
+  const backend = new SimulatedBackend();
+  const engine = await small(backend, { compression: before });
+  await fill(engine, 0, 600);
+  await engine.close();
+  const other = await small(backend, { compression: after });
+  await other.compact();
+  expect((await other.verify()).problems).toEqual([]);
+  await other.close();
+  // Whoever reads everything meets no block of the codec before.
+  let met = 0;
+  const { compress, decompress } = before === 'lz4' ? lz4Wasm : zstd;
+  const counted: Codec = {
+    compress,
+    decompress: (source, target) => {
+      met++;
+      return decompress(source, target);
+    },
+  };
+  const last = await small(backend, { compression: after, codecs: { [before]: counted } });
+  expectAll(last, 600);
+  expect((await last.verify()).ok).toBe(true);
+  expect([met, (codecsIn(backend)[number] ?? 0) > 10]).toEqual([0, true]);
+  await last.close();
+});

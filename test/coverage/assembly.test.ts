@@ -12,9 +12,19 @@ import { type Block, folder, readBlocks, readRan, root } from './blocks.ts';
 
 /** What runs in the quick form; the long one adds the slower tests. */
 const quick = [
-  ...['block', 'hosted', 'operations', 'frames', 'payload', 'lz4', 'range', 'tree', 'versions', 'audit'].map(
-    (one) => `core/${one}`,
-  ),
+  ...[
+    'block',
+    'hosted',
+    'operations',
+    'frames',
+    'payload',
+    'lz4',
+    'range',
+    'tree',
+    'versions',
+    'audit',
+    'tighten',
+  ].map((one) => `core/${one}`),
   ...[
     'codec/block',
     'wal/record',
@@ -23,6 +33,7 @@ const quick = [
     'upkeep/recovery',
     'upkeep/verify-damage',
     'upkeep/page-report',
+    'trees/drop',
     'engine/commit-paths',
   ],
 ];
