@@ -30,9 +30,12 @@ export class Place {
 
   /** All records, as text that shows every byte. */
   async records(): Promise<Record<string, string>> {
-    return this.open((engine) =>
-      Object.fromEntries([...engine.scan()].map(([key, value]) => [latin(key), latin(value)])),
-    );
+    const engine = await StorageEngine.open({ backend: 'local', dataDirectory: this.folder, readOnly: true });
+    try {
+      return Object.fromEntries([...engine.scan()].map(([key, value]) => [latin(key), latin(value)]));
+    } finally {
+      await engine.close();
+    }
   }
 }
 
