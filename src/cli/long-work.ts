@@ -4,9 +4,13 @@
  */
 import type { StorageEngine } from '../index.ts';
 import type { Access, Cli } from './cli.ts';
+import { EXIT_INTERRUPTED } from './exit.ts';
 import type { Progress } from './screen.ts';
 
 type Phase = 'verify' | 'backup' | 'compaction';
+
+/** What is counted. */
+const UNITS: Readonly<Record<Phase, string>> = { verify: 'pages', backup: 'pages', compaction: '' };
 
 /** Opens the store and does long work with it, showing how far it is. */
 export async function withProgress<T>(
@@ -16,12 +20,18 @@ export async function withProgress<T>(
   work: (engine: StorageEngine) => Promise<T>,
 ): Promise<T> {
   let bar: { progress: Progress; total: number } | undefined;
+  let forget: (() => void) | undefined;
   if (cli.surroundings.stderr.isTTY && !cli.json) {
+    // A bar hides the cursor. All this work may be cut off anywhere, like the process itself.
+    forget = cli.surroundings.onInterrupt(() => {
+      bar?.progress.stop();
+      process.exit(EXIT_INTERRUPTED);
+    });
     cli.onProgress = (at) => {
       if (at.phase !== phase || at.total === 0) return;
       if (bar?.total !== at.total) {
         bar?.progress.stop();
-        bar = { progress: cli.errorScreen.progress(at.total, phase), total: at.total };
+        bar = { progress: cli.errorScreen.progress(at.total, UNITS[phase]), total: at.total };
       }
       bar.progress.update(at.done);
     };
@@ -31,6 +41,7 @@ export async function withProgress<T>(
       return await work(engine);
     } finally {
       bar?.progress.stop();
+      forget?.();
     }
   });
 }

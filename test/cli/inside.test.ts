@@ -171,6 +171,23 @@ test('cli: backup makes a store of the same records, and never over another', as
   expect((await place.run(['backup'])).status).toBe(2);
 });
 
+test('cli: long work shows a bar to whoever watches, and leaves the answer alone', async () => {
+  const place = await filled(recordsOf(3000));
+  const rows = (await place.run(['dump'])).bytes;
+  for (const words of [
+    ['verify'],
+    ['backup', join(temporaryFolder(), 'copy')],
+    ['load', '-'],
+    ['load', '-', '--json'],
+  ]) {
+    const { status, errors, output } = await place.run(words, { errorTerminal: true, stdin: [rows] });
+    expect(status, errors).toBe(0);
+    expect(output.includes('\u001b')).toBe(false);
+    if (words.includes('--json')) expect(errors).toBe('');
+    else expect(errors).toMatch(words[0] === 'load' ? /3,001 records|\r/ : /█.* of \d+ pages/);
+  }
+});
+
 test('cli: compact makes the file of a store small again', async () => {
   const records = recordsOf(6000);
   const place = await filled(records);

@@ -17,6 +17,8 @@ export interface Given {
   readonly stdin?: Iterable<string | Uint8Array> | AsyncIterable<string | Uint8Array>;
   /** Somebody at a terminal, instead. */
   readonly terminal?: Readable;
+  /** Whether somebody watches standard error. */
+  readonly errorTerminal?: boolean;
   /** Hears what is written to standard output. */
   readonly watch?: (text: string) => void;
   readonly environment?: Record<string, string>;
@@ -55,6 +57,7 @@ export async function aegis(words: readonly string[], given: Given = {}): Promis
   const stdout = new Sink(given.readerLeavesAfter, given.watch);
   if (given.terminal) Object.assign(stdout, { isTTY: true, columns: 80 });
   const stderr = new Sink();
+  if (given.errorTerminal) Object.assign(stderr, { isTTY: true, columns: 80 });
   const surroundings: Surroundings = {
     stdin: given.terminal ?? Readable.from(given.stdin ?? [], { objectMode: false }),
     stdout: stdout as WriteStream,
