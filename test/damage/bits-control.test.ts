@@ -33,6 +33,6 @@ test('damage: the judge of flipped bits finds them out when no checksum does', a
     files.get('data')![at]! ^= bit.mask;
     expect(await judge(files)).toBe('partial');
     forge.reseal(files, [{ file: 'data', at, size: 1 }]);
-    await expect(judge(files)).rejects.toThrow(/has another value/);
+    await expect(judge(files)).rejects.toThrow(/has another value|block \d+: a block: the checksum/);
   }
 });

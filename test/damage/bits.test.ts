@@ -19,6 +19,7 @@ const stores = await Promise.all([
   makeBitStore('none', true, true),
   makeBitStore('none', false),
   makeBitStore('lz4', false),
+  makeBitStore('zstd', false),
 ]);
 
 beforeAll(startLending);
@@ -104,7 +105,7 @@ test('damage: the figures of the flipped bits', () => {
     {
       'bits flipped': total.flips,
       'wrong values': 0,
-      'keys silently missing': 0,
+      'keys, trees and blocks silently missing': 0,
       'process deaths': 0,
       'without effect': total.right,
       'the unmarked last commit cut': total.shorter,

@@ -127,7 +127,7 @@ test('damage: the figures of damage in pieces', () => {
     {
       faults: total.faults,
       'wrong values': 0,
-      'keys silently missing': 0,
+      'keys, trees and blocks silently missing': 0,
       'without effect': total.right,
       'the unmarked last commits cut': total.shorter,
       'found while reading': total.partial,
