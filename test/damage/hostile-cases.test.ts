@@ -13,7 +13,8 @@ import { LentBackend } from './lent-backend.ts';
 const KIB = 1024;
 /** Growth of the process that is no one's fault: collected later, pools, code. */
 const GROWTH_MAX = 100_000 * KIB;
-const FUEL = 2 ** 24;
+/** The log is read when the store is opened and when it is verified, its two files of four megabytes each time. */
+const FUEL = 2 ** 25;
 const options = { pageSize: 4096, compression: 'none', bufferPoolSize: 16 * 4096 } as const;
 
 async function plantIn(walEnabled: boolean): Promise<{ backend: MemoryBackend; plant: Plant }> {

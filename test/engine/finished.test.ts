@@ -7,6 +7,7 @@ import { MemoryBackend } from '../../src/backend/memory.ts';
 import { StorageEngine } from '../../src/engine.ts';
 import type { AegisErrorCode } from '../../src/errors.ts';
 import {
+  Block,
   Savepoint,
   type Scan,
   type Snapshot,
@@ -52,6 +53,8 @@ const PROMISES = [
   'batch',
   'transaction',
   'dropTree',
+  'writeBlock',
+  'deleteBlock',
   'checkpoint',
   'compact',
   'backup',
@@ -77,6 +80,9 @@ const ENGINE_CALLS: Calls<StorageEngine> = {
   batchSync: (one) => one.batchSync([{ type: 'put', key: 'a', value: 'x' }]),
   beginTransaction: (one) => one.beginTransaction(),
   transaction: (one) => one.transaction((tx) => tx.put('a', 'x')),
+  writeBlock: (one) => one.writeBlock(new Block(new Uint8Array(9))),
+  readBlock: (one) => one.readBlock(1),
+  deleteBlock: (one) => one.deleteBlock(1),
   checkpoint: (one) => one.checkpoint(),
   compact: (one) => one.compact(),
   backup: (one) => one.backup(new MemoryBackend()),

@@ -33,7 +33,7 @@ if (KEY_AREA !== STATE_AREA + STATE_AREA_SIZE) throw new Error('the gap after th
 const canaries = new Uint8Array(Math.max(...GAPS.map(([from, to]) => to - from))).fill(CANARY);
 
 type Descriptor = { initial: number; maximum?: number };
-type Imports = { env: { memory: WebAssembly.Memory }; memory: { pageSize: number } };
+type Imports = { env: { memory: WebAssembly.Memory }; memory?: { pageSize: number } };
 
 interface Loan {
   readonly bytes: Uint8Array;
@@ -62,6 +62,11 @@ function lend({ initial, maximum }: Descriptor): WebAssembly.Memory {
 
 function instantiate(module: WebAssembly.Module, imports: Imports): WebAssembly.Instance {
   const loan = loans.get(imports.env.memory);
+  if (imports.memory === undefined) {
+    // Not the core: a codec keeps its memory for as long as the process lives.
+    loans.delete(imports.env.memory);
+    return new RealInstance(module, imports);
+  }
   const { pageSize } = imports.memory;
   if (loan?.instance && loan.module === module && loan.pageSize === pageSize) return loan.instance;
   const instance = new RealInstance(module, imports);
