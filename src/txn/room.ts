@@ -36,9 +36,9 @@ export class Room {
   }
 
   /** Most pages that a commit can dirty: its leaves, a split for each, and what its bytes fill. */
-  pagesFor(size: { readonly operations: number; readonly pages: number; readonly named?: number }): number {
+  pagesFor(size: { readonly operations: number; readonly pages: number; readonly named: number }): number {
     const leaves = Math.min(size.operations, this.#pager.pageCount);
-    const paths = PATH_PAGES + TREE_PATH_PAGES * (size.named ?? 0);
+    const paths = PATH_PAGES + TREE_PATH_PAGES * size.named;
     const pages = 2 * leaves + Math.ceil(size.pages) + paths;
     // With a reader open every page changed may leave its old bytes behind as well.
     return this.#pager.versions.hasReader ? pages * 2 : pages;

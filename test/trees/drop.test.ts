@@ -294,6 +294,38 @@ test('trees: a drop stands in its place among single operations that nobody wait
   await disk.run(db.close());
 });
 
+test('trees: on a full disk one can be dropped, and its space is there for others', async () => {
+  const disk = new SimulatedBackend();
+  const db = await open(disk, { compression: 'none' });
+  await db.tree('kept').put('k', 'v');
+  disk.capacity = 6_000_000;
+  let filled = 0;
+  await expect(
+    (async () => {
+      for (;;) {
+        await db.batch(
+          Array.from({ length: 20 }, (_, n) => ({
+            type: 'put',
+            key: `${filled} ${n}`,
+            value: 'x'.repeat(300),
+            tree: `tree ${filled % 7}`,
+          })),
+        );
+        ++filled;
+      }
+    })(),
+  ).rejects.toMatchObject({ code: 'OUT_OF_SPACE' });
+  expect(filled).toBeGreaterThan(100);
+  for (let n = 0; n < 7; ++n) expect(await db.dropTree(`tree ${n}`), `tree ${n}`).toBe(true);
+  await until(() => db.stats().pages.count <= 4);
+  await db.checkpoint();
+  for (let n = 0; n < filled / 2; ++n) {
+    await db.tree('kept').put(`k ${n}`, 'x'.repeat(3000));
+  }
+  expect(db.trees()).toEqual(['kept']);
+  expect((await db.verify()).problems).toEqual([]);
+});
+
 test('trees: a drop that cannot be written changes nothing', async () => {
   const disk = new SimulatedBackend();
   const db = await openSmall(disk);
