@@ -164,6 +164,34 @@ test('trees: giving back stops when the store is closed', async () => {
   await givenBack(again);
 });
 
+test('trees: damage in a dropped one keeps its pages, and no others', async () => {
+  const disk = new SimulatedBackend();
+  const config = { compression: 'none' } as const;
+  const db = await open(disk, config);
+  await fill(db, 't', 1000);
+  await db.tree('t').put('key 000500', 'damage goes here');
+  await fill(db, 'u', 1000);
+  await db.close();
+  const file = disk.files().get('data') as Uint8Array;
+  const data = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
+  const find = (from: number): number => data.indexOf('damage goes here', from);
+  for (let at = find(0); at >= 0; at = find(at + 1)) disk.rot('data', 8 * at);
+  const again = await open(disk, config);
+  const { count } = again.stats().pages;
+  await again.dropTree('t');
+  await again.dropTree('u');
+  await again.compact();
+  const left = again.stats().pages.count;
+  expect(left).toBeGreaterThan(5);
+  expect(left).toBeLessThan(count - 20);
+  expect(again.trees()).toEqual([]);
+  const { problems } = await again.verify();
+  expect(problems.length).toBeGreaterThan(0);
+  expect(problems.every(({ message }) => !message.includes('nothing refers to it'))).toBe(true);
+  await again.tree('t').put('k', 'v');
+  expect(again.tree('t').count()).toBe(1);
+});
+
 test('trees: compaction waits for pages to be given back, and the file shrinks to what is left', async () => {
   const backend = new MemoryBackend();
   const db = await open(backend);
