@@ -4,6 +4,7 @@ import {
   KEY_AREA,
   LOG_AREA,
   LOG_HALF_SIZE,
+  NOT_FOUND,
   OK,
   OUT_AREA,
   PART_FIRST,
@@ -229,5 +230,51 @@ describe.each(builds)('$name', ({ module }) => {
     expect(before).toBeGreaterThan(50);
     driver.apply([0, root], packer.start, packer.end);
     expect(driver.misses).toBe(before);
+  });
+
+  test('operations: a tree is ended when it is empty, its root brought in first', () => {
+    const driver = new CoreDriver({ ...module, pageSize: 4096, frames: 100 });
+    const root = driver.create();
+    driver.put(root, bytesOf('a'), bytesOf('1'));
+    const used = driver.pagesUsed();
+    expect(driver.serve(() => driver.x.treeEnd(root))).toBe(NOT_FOUND);
+    expect(textOf(driver.get(root, bytesOf('a')))).toBe('1');
+    driver.delete(root, bytesOf('a'));
+    driver.flush();
+    driver.reclaim(driver.core.frames);
+    expect(driver.x.frameNewest(root)).toBe(0);
+    expect(driver.serve(() => driver.x.treeEnd(root))).toBe(OK);
+    driver.settle();
+    expect(driver.pagesUsed()).toBe(used - 1);
+  });
+
+  test('operations: a page in no frame is not renewed', () => {
+    const driver = new CoreDriver({ ...module, pageSize: 4096, frames: 100 });
+    const root = driver.create();
+    driver.put(root, bytesOf('a'), bytesOf('1'));
+    driver.flush();
+    driver.reclaim(driver.core.frames);
+    expect(driver.serve(() => driver.x.pageRenew(root))).toBe(NOT_FOUND);
+    expect(textOf(driver.get(root, bytesOf('a')))).toBe('1');
+    expect(driver.x.dirtyCount()).toBe(0);
+    expect(driver.serve(() => driver.x.pageRenew(root))).toBe(OK);
+    expect(driver.x.dirtyCount()).toBe(1);
+  });
+
+  test('operations: what comes for another tree is left to it', () => {
+    const driver = new CoreDriver({ ...module, pageSize: 4096, frames: 100 });
+    const root = driver.create();
+    const packer = new Packer(driver);
+    packer.add(RECORD_PUT, 1, bytesOf('a'), bytesOf('1'));
+    const second = packer.end;
+    packer.add(RECORD_PUT, 2, bytesOf('a'), bytesOf('2'));
+    for (const call of [
+      () => driver.x.recordsTouch(root, 1, packer.start, packer.end),
+      () => driver.x.recordsApply(root, 1, packer.start, packer.end, false),
+    ]) {
+      expect(driver.serve(call)).toBe(OK);
+      expect(driver.x.applyAt()).toBe(second);
+    }
+    expect(textOf(driver.get(root, bytesOf('a')))).toBe('1');
   });
 });

@@ -33,6 +33,8 @@ const quick = [
     'upkeep/recovery',
     'upkeep/verify-damage',
     'upkeep/page-report',
+    'upkeep/compact.test',
+    'txn/ranges',
     'trees/drop',
     'upkeep/compact',
     'engine/commit-paths',
