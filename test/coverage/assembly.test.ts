@@ -36,7 +36,6 @@ const quick = [
     'upkeep/compact.test',
     'txn/ranges',
     'trees/drop',
-    'upkeep/compact',
     'engine/commit-paths',
   ],
 ];
@@ -47,7 +46,7 @@ const SEED_MEASURED = '1';
 
 /** Functions and blocks that the quick form may leave out. */
 const FUNCTIONS_MISSED = 0;
-const BLOCKS_MISSED = 19;
+const BLOCKS_MISSED = 13;
 
 const command = 'npx vitest run test/coverage';
 
