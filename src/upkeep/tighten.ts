@@ -28,6 +28,8 @@ const FIRST_KEY = new Uint8Array(0);
 /** What a walk along pages of one parent found. */
 interface Stretch {
   readonly pages: number;
+  /** Of those, how many could be read. */
+  readonly read: number;
   readonly used: number;
   /** Where the next parent's pages begin; undefined at the end of the tree. */
   readonly end: Uint8Array | undefined;
@@ -36,6 +38,7 @@ interface Stretch {
 /** What was done on a level. */
 interface LevelSum {
   pages: number;
+  read: number;
   parents: number;
   merged: number;
 }
@@ -70,18 +73,20 @@ export class Tightener {
     let merged = 0;
     for (let level = 1; ; ++level) {
       const sum = await this.#level(level, false);
-      if (sum.pages === 0) return merged;
+      // A root that cannot be read would have pages at every level.
+      if (sum.read === 0) return merged;
       merged += sum.merged;
     }
   }
 
   async #level(level: number, counting: boolean): Promise<LevelSum> {
-    const sum: LevelSum = { pages: 0, parents: 0, merged: 0 };
+    const sum: LevelSum = { pages: 0, read: 0, parents: 0, merged: 0 };
     const before = this.merged;
     for (let key: Uint8Array | undefined = FIRST_KEY; key && !this.#gone; ) {
       const stretch = await this.#measure(level, key, counting);
       if (stretch.pages > 0) ++sum.parents;
       sum.pages += stretch.pages;
+      sum.read += stretch.read;
       if (this.#pays(stretch)) await this.#fill(level, key, stretch.end);
       key = stretch.end;
     }
@@ -99,15 +104,17 @@ export class Tightener {
     const { x } = this.#turns.pager.core;
     let parent = 0;
     let pages = 0;
+    let read = 0;
     let used = 0;
     for (let key: Uint8Array | undefined = from; key && !this.#gone; ) {
       const at: Uint8Array = key;
       const status = this.#call(at, () => x.treePeer(this.#root, at.length, level));
       if (status === NOT_FOUND) break;
       if (status === OK) {
-        if (parent !== 0 && parent !== x.peerParent()) return { pages, used, end: at };
+        if (parent !== 0 && parent !== x.peerParent()) return { pages, read, used, end: at };
         parent = x.peerParent();
         used += x.peerUsed();
+        ++read;
       } else {
         // What cannot be read is what it is: full.
         used += x.peerCapacity();
@@ -117,7 +124,7 @@ export class Tightener {
       key = this.#next(at);
       await this.#step(0);
     }
-    return { pages, used, end: undefined };
+    return { pages, read, used, end: undefined };
   }
 
   /** Fills the pages of a level that begin in a range of keys. */

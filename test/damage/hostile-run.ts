@@ -6,6 +6,7 @@
 import { bytes as debug } from '../../build/wasm/debug.js';
 import { openEngine, type StorageEngine } from '../../src/engine.ts';
 import { AegisError, type AegisErrorCode } from '../../src/errors.ts';
+import { Block } from '../../src/index.ts';
 import type { Files } from '../support/files.ts';
 import { reclaimMemories } from '../support/memories.ts';
 import { configFor, HOSTILE_SEGMENT_SIZE, type HostileSeed } from './hostile-stores.ts';
@@ -28,6 +29,8 @@ const OPENING_CODES: readonly AegisErrorCode[] = [
 
 /** Records that a scan may show: far more than fit in any of the files. */
 const RECORDS_MAX = 50_000;
+
+const TREES = ['notes', 'gone', 'late'];
 
 export type Outcome = 'refused' | 'damaged' | 'sound';
 
@@ -80,6 +83,14 @@ export async function runHostile(
     for (const key of keys.slice(0, 12)) await attempt(() => engine.get(key));
     await attempt(() => engine.getMany([...keys.slice(0, 20), 'absent']));
     await attempt(() => engine.count());
+    await attempt(() => {
+      for (const name of engine.trees()) {
+        scanAll(engine.tree(name), false);
+        scanAll(engine.tree(name), true);
+      }
+    });
+    for (const name of TREES) await attempt(() => engine.tree(name).get('note 5'));
+    for (let id = 1; id < 5; id++) await attempt(() => engine.readBlock(id));
     await attempt(async () => {
       damaged ||= !(await engine.verify()).ok;
     });
@@ -100,7 +111,13 @@ export async function runHostile(
           tx.get(keys[3] ?? 'e');
         }),
       );
+      await attempt(() => engine.tree('notes').put('new', value(40)));
+      await attempt(() => engine.tree('made').put('new', value(40)));
+      await attempt(() => engine.writeBlock(new Block(value(40))));
+      await attempt(() => engine.deleteBlock(2));
+      await attempt(() => engine.dropTree('small'));
       await attempt(() => engine.checkpoint());
+      if (shape.trees) await attempt(() => engine.compact());
     }
     await engine.close().catch((error: unknown) => allow(error));
     failed = false;
@@ -115,7 +132,7 @@ export async function runHostile(
   return damaged ? 'damaged' : 'sound';
 }
 
-function scanAll(engine: StorageEngine, reverse: boolean): void {
+function scanAll(engine: Pick<StorageEngine, 'scan'>, reverse: boolean): void {
   const scan = engine.scan({ reverse });
   try {
     for (let records = 0; ; ) {

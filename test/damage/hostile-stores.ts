@@ -1,8 +1,10 @@
 /* Small stores of every shape, for mutants to be made of. Each is the same however often it is made. */
 
 import { MemoryBackend } from '../../src/backend/memory.ts';
+import type { CompressionType } from '../../src/codec/codec.ts';
 import { resolveConfig, type StorageConfig } from '../../src/config.ts';
 import { openEngine } from '../../src/engine.ts';
+import { Block } from '../../src/index.ts';
 import { type Files, filesOf } from '../support/files.ts';
 import { Random } from '../wal/random.ts';
 import { Forge } from './forge.ts';
@@ -12,7 +14,7 @@ export const HOSTILE_SEGMENT_SIZE = 8192;
 interface Shape {
   readonly name: string;
   readonly pageSize: number;
-  readonly compression: 'none' | 'lz4';
+  readonly compression: CompressionType;
   readonly walEnabled: boolean;
   readonly keys: number;
   /** Bytes of the stem that all keys share: long ones make high trees. */
@@ -22,6 +24,8 @@ interface Shape {
   readonly chains: readonly number[];
   /** Commits in the log after the last checkpoint; `closed`: none. */
   readonly tail: 'closed' | 'short commits' | 'long commits';
+  /** Whether there are named trees, one of them dropped and not given back, and blocks. */
+  readonly trees: boolean;
 }
 
 const shape = {
@@ -31,6 +35,7 @@ const shape = {
   stem: 4,
   valueBytes: 40,
   chains: [],
+  trees: false,
 } as const;
 
 export const SHAPES: readonly Shape[] = [
@@ -41,6 +46,9 @@ export const SHAPES: readonly Shape[] = [
   { ...shape, name: 'compressed', compression: 'lz4', keys: 120, chains: [9000], tail: 'closed' },
   { ...shape, name: 'live log', keys: 40, stem: 120, tail: 'short commits' },
   { ...shape, name: 'live log of long commits', keys: 30, chains: [5000], tail: 'long commits' },
+  { ...shape, name: 'trees', keys: 30, trees: true, tail: 'closed' },
+  { ...shape, name: 'trees in a live log', keys: 20, trees: true, tail: 'short commits' },
+  { ...shape, name: 'zstd', compression: 'zstd', keys: 60, chains: [9000], trees: true, tail: 'closed' },
   { ...shape, name: 'without a log', walEnabled: false, keys: 60, stem: 200, chains: [6000], tail: 'closed' },
   {
     ...shape,
@@ -84,11 +92,21 @@ export async function makeSeed(shape: Shape): Promise<HostileSeed> {
     await engine.put(key, bytesOf(shape.chains[i] ?? (i * 7) % shape.valueBytes));
     if (i % 8 === 7) await engine.checkpoint();
   }
+  if (shape.trees) {
+    for (let i = 0; i < 12; i++) {
+      await engine.tree('notes').put(`note ${i}`, bytesOf(i === 5 ? 6000 : 200));
+      await engine.tree('gone').put(`gone ${i}`, bytesOf(i === 5 ? 6000 : 500));
+    }
+    for (const length of [10, 900, 6000])
+      await engine.writeBlock(new Block(bytesOf(length)).withCompression('lz4'));
+    await engine.tree('small').put('one', 'record');
+  }
   // Free places, and numbers that are free.
   for (const key of keys.slice(2, 4)) await engine.delete(key);
   await engine.checkpoint();
   let files: Files;
   if (shape.tail === 'closed') {
+    if (shape.trees) await engine.dropTree('gone');
     await engine.close();
     files = filesOf(backend);
   } else {
@@ -98,6 +116,11 @@ export async function makeSeed(shape: Shape): Promise<HostileSeed> {
       if (i % 3 === 2) await engine.delete(keys[i + 5]!);
     }
     await engine.batch(keys.slice(10, 16).map((key) => ({ type: 'put', key, value: 'again' })));
+    if (shape.trees) {
+      await engine.tree('late').put('one', 'record');
+      await engine.writeBlock(new Block(bytesOf(100)));
+      await engine.dropTree('gone');
+    }
     files = filesOf(backend);
     await engine.close();
   }

@@ -59,6 +59,8 @@ export class ModelRun {
       [70, () => this.#store.tick()],
       [15, () => this.#store.settle()],
       [3, () => this.#checkpoint()],
+      [1, () => this.#compact()],
+      [1, () => this.#backup()],
       [1, () => this.#reopen()],
       [config.crashes ?? 2, () => this.#crash()],
       [1, () => this.#turn()],
@@ -127,6 +129,18 @@ export class ModelRun {
     this.#note('checkpoint');
     const done = this.#store.checkpoint();
     if (this.#random(2) === 0) await this.#store.wait(done);
+  }
+
+  async #compact(): Promise<void> {
+    this.#note('compact');
+    const done = this.#store.compact();
+    if (this.#random(2) === 0) await this.#store.wait(done);
+  }
+
+  /** A copy holds one committed state, at or after everything answered before the call. */
+  async #backup(): Promise<void> {
+    this.#note('backup');
+    await this.#store.backup();
   }
 
   async #finish(): Promise<void> {

@@ -3,8 +3,9 @@
  * they are called, which is the order the engine promises, and knows which of them each kind of crash must leave.
  */
 import { expect } from 'vitest';
+import { MemoryBackend } from '../../src/backend/memory.ts';
 import type { CompressionType } from '../../src/codec/codec.ts';
-import type { StorageEngine } from '../../src/engine.ts';
+import { StorageEngine } from '../../src/engine.ts';
 import { AegisError, type AegisErrorCode } from '../../src/errors.ts';
 import type { Tree } from '../../src/tree.ts';
 import type { Random } from './codec-data.ts';
@@ -40,12 +41,14 @@ export interface Tally {
   reopens: number;
   crashes: number;
   powerCuts: number;
+  compactions: number;
+  backups: number;
   evictions: number;
 }
 
 export function newTally(): Tally {
   const zero = { operations: 0, commits: 0, conflicts: 0, checkpoints: 0 };
-  return { ...zero, reopens: 0, crashes: 0, powerCuts: 0, evictions: 0 };
+  return { ...zero, reopens: 0, crashes: 0, powerCuts: 0, compactions: 0, backups: 0, evictions: 0 };
 }
 
 export class ModelStore {
@@ -265,6 +268,29 @@ export class ModelStore {
       if (sequence < least) throw new Error(`the checkpoint holds ${sequence}, called at ${least}`);
       this.#isSure(sequence, ['process', 'power']);
     });
+  }
+
+  compact(): Promise<void> {
+    ++this.tally.compactions;
+    return this.track(this.db.compact(), () => undefined);
+  }
+
+  /** Copies the store while what is on its way goes on, and compares the copy with the model. */
+  async backup(): Promise<void> {
+    ++this.tally.backups;
+    const least = this.applied;
+    const target = new MemoryBackend();
+    await this.wait(this.db.backup(target));
+    const copy = await StorageEngine.open({
+      backend: target,
+      readOnly: true,
+      bufferPoolSize: 16 * 65_536,
+    });
+    const { sequence } = copy.stats();
+    if (sequence < least || sequence > this.model.sequence)
+      throw new Error(`a copy holds ${sequence}, called at ${least} of ${this.model.sequence}`);
+    new View(this, this.within(copy), () => sequence).all();
+    await copy.close();
   }
 
   /** A commit that was called; `check` sees its answer. Now and then it is waited for. */

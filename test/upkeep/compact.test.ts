@@ -328,6 +328,25 @@ test('compact: a page that cannot be read is left alone, and nothing else is har
   await engine.close();
 });
 
+test('compact: a tree whose root is damaged is left as it is, and the rest is compacted', async () => {
+  const backend = new QuickBackend();
+  const first = await openQuick(backend);
+  await putAll(first, [...records(1500)]);
+  for (let i = 0; i < 400; i++) await first.tree('sound').put(`key ${i}`, `value ${i}`);
+  await first.close();
+  const bare = await openBare(backend, { readOnly: true });
+  const place = bare.pager.directory.place(bare.root);
+  const file = backend.open('data', { create: false });
+  const byte = new Uint8Array(1);
+  file.read(byte, place.start * UNIT_SIZE + 70);
+  file.write([byte.map((bits) => bits ^ 4)], place.start * UNIT_SIZE + 70);
+  const engine = await openQuick(backend);
+  expect((await engine.compact()).pagesDamaged).toBeGreaterThan(0);
+  expect(engine.tree('sound').count()).toBe(400);
+  expect(() => engine.get('key')).toThrow(expect.objectContaining({ code: 'CORRUPTION', page: bare.root }));
+  await engine.close();
+});
+
 test('compact: blocks that are gone keep no other from its new codec', async () => {
   const backend = new QuickBackend();
   const content = records(1500);
