@@ -238,7 +238,7 @@ describe.each(builds)('$name', ({ module }) => {
     driver.put(root, bytesOf('a'), bytesOf('1'));
     const used = driver.pagesUsed();
     expect(driver.serve(() => driver.x.treeEnd(root))).toBe(NOT_FOUND);
-    expect(driver.get(root, bytesOf('a'))).toEqual(bytesOf('1'));
+    expect(driver.get(root, bytesOf('a'))).toEqual(new Uint8Array(bytesOf('1')));
     driver.delete(root, bytesOf('a'));
     driver.flush();
     driver.reclaim(driver.core.frames);
@@ -255,7 +255,7 @@ describe.each(builds)('$name', ({ module }) => {
     driver.flush();
     driver.reclaim(driver.core.frames);
     expect(driver.serve(() => driver.x.pageRenew(root))).toBe(NOT_FOUND);
-    expect(driver.get(root, bytesOf('a'))).toEqual(bytesOf('1'));
+    expect(driver.get(root, bytesOf('a'))).toEqual(new Uint8Array(bytesOf('1')));
     expect(driver.x.dirtyCount()).toBe(0);
     expect(driver.serve(() => driver.x.pageRenew(root))).toBe(OK);
     expect(driver.x.dirtyCount()).toBe(1);
@@ -275,6 +275,6 @@ describe.each(builds)('$name', ({ module }) => {
       expect(driver.serve(call)).toBe(OK);
       expect(driver.x.applyAt()).toBe(second);
     }
-    expect(driver.get(root, bytesOf('a'))).toEqual(bytesOf('1'));
+    expect(driver.get(root, bytesOf('a'))).toEqual(new Uint8Array(bytesOf('1')));
   });
 });
