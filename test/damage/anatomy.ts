@@ -63,6 +63,8 @@ export class Anatomy {
   readonly start: { readonly lsn: number; readonly sequence: number };
   readonly logSize: number;
   readonly endUnit: number;
+  /** The page that the names of trees are in. */
+  readonly catalogRoot: number;
 
   constructor(files: Files) {
     this.files = files;
@@ -72,6 +74,7 @@ export class Anatomy {
     this.start = { lsn: superblock.lsn, sequence: superblock.sequence };
     this.logSize = superblock.logSize;
     this.endUnit = superblock.endUnit;
+    this.catalogRoot = superblock.catalogRoot;
     const blocks: LiveBlock[] = plant.pages.map((page) => blockAt(files, plant.place(page), page));
     for (let level = 0; plant.chunkPlaces(level).length > 0; level++) {
       for (const place of plant.chunkPlaces(level)) {

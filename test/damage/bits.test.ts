@@ -62,9 +62,16 @@ function* bitOfEachByte({ files }: BitStore): Generator<Bit> {
     for (const at of bytes.keys()) yield { file, at, mask: 1 << random.below(8) };
 }
 
+/** One bit of some bytes of the page with the names of trees: damage there must not look like no trees. */
+function* bitsOfCatalog({ anatomy }: BitStore): Generator<Bit> {
+  const { from, to } = anatomy.blocks.find(({ page }) => page === anatomy.catalogRoot)!;
+  for (let at = from; at < to; at += 5) yield { file: 'data', at, mask: 1 << (at & 7) };
+}
+
 function* bitsOf(store: BitStore): Generator<Bit> {
   if (long) return yield* store === stores[0] ? everyBit(store) : bitOfEachByte(store);
   if (store === stores[0]) yield* bitsOfHeaders(store);
+  yield* bitsOfCatalog(store);
   yield* bitsAtRandom(store, RANDOM_FLIPS);
 }
 
