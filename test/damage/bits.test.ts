@@ -71,7 +71,7 @@ function* bitsOfCatalog({ anatomy }: BitStore): Generator<Bit> {
 function* bitsOf(store: BitStore): Generator<Bit> {
   if (long) return yield* store === stores[0] ? everyBit(store) : bitOfEachByte(store);
   if (store === stores[0]) yield* bitsOfHeaders(store);
-  yield* bitsOfCatalog(store);
+  if (store.states.size === 1) yield* bitsOfCatalog(store);
   yield* bitsAtRandom(store, RANDOM_FLIPS);
 }
 
