@@ -75,6 +75,12 @@ export const codecMutants: readonly Mutant[] = [
     killer: userBlock(/offset of 0/),
   },
   {
+    name: 'blocks: an id that is only deleted counts as given out',
+    file: 'src/store/apply.ts',
+    edits: [['if (kind === RECORD_PUT || kind === RECORD_PUT_LONG) this.#catalog', 'this.#catalog']],
+    killer: storedBlocks(/uses no ids up/),
+  },
+  {
     name: 'blocks: ids that the log has seen are given out again',
     file: 'src/store/apply.ts',
     edits: [['if (tree === this.#catalog.blocksId) this.#noteBlocks(start, at);', '']],
