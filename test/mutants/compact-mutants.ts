@@ -130,7 +130,7 @@ export const compactMutants: readonly Mutant[] = [
     name: 'compact: what an old snapshot sees is moved, and kept where it was as well',
     file: GATHER,
     edits: [['if (held > 0 && pager.directory.from(page) <= held) {', 'if (held < 0) {']],
-    killer: compaction(/open snapshot/),
+    killer: compaction(/a snapshot sees are left/),
   },
   {
     name: 'checkpoint: pages changed while it runs are not in the next one',

@@ -67,7 +67,7 @@ export const storeMutants: readonly Mutant[] = [
         yield 'sync';\n`,
       ],
     ],
-    killer: lives(/: (promises|no log)/),
+    killer: lives(/: (promises|no log)/, 6),
   },
   {
     name: 'M6 a checkpoint writes one slot only',

@@ -247,6 +247,27 @@ test('compact: what an open snapshot sees stays until it is closed, and the repo
   await engine.close();
 });
 
+test('compact: blocks of another codec that a snapshot sees are left until it is closed', async () => {
+  const backend = new QuickBackend();
+  const content = records(COUNT / 10);
+  const first = await openQuick(backend, { compression: 'none' });
+  await putAll(first, [...content]);
+  await first.close();
+  const engine = await openQuick(backend, { compression: 'lz4' });
+  const open = engine.snapshot();
+  const held = await engine.compact();
+  expect(held.pagesMoved).toBe(0);
+  expect(held.bytesHeld).toBeGreaterThan(held.bytesAfter / 2);
+  expect(open.count()).toBe(content.size);
+  open.close();
+  const { pagesMoved, bytesHeld, bytesAfter } = await engine.compact();
+  expect(pagesMoved).toBeGreaterThan(0);
+  expect(bytesHeld).toBe(0);
+  expect(bytesAfter).toBeLessThan(held.bytesAfter);
+  await expectContent(engine, content);
+  await engine.close();
+});
+
 test('compact: named trees are compacted as well, and one that is dropped meanwhile is left to its end', async () => {
   for (const turns of long ? [0, 1, 2, 3, 5, 8, 13, 21] : [0, 4]) {
     const backend = new QuickBackend();
