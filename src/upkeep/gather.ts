@@ -28,7 +28,7 @@ export class Gatherer {
 
   /** Writes everything anew whose block has another codec; answers how many blocks. `known`: codecs the store may hold. */
   async recode(known: number): Promise<number> {
-    const { directory, blocks } = this.#turns.pager;
+    const { blocks } = this.#turns.pager;
     const { page, core } = blocks.codecs;
     const [other, otherChunk] = [known & ~(1 << page), known & ~(1 << core)];
     if ((other | otherChunk) === 0) return 0;
@@ -47,11 +47,7 @@ export class Gatherer {
       this.#pages(() => true),
       (place) => isOther(place.start, other),
     );
-    directory.eachChunkPlace((place, level, index) => {
-      if (!isOther(place.start, otherChunk)) return;
-      directory.renewChunk(level, index);
-      ++moved;
-    });
+    moved += this.#renewChunks((place) => isOther(place.start, otherChunk));
     if (this.#left === before && this.#turns.unreadable === 0)
       blocks.retiredCodecs |= other & otherChunk & (1 << CODEC_NONE);
     return moved;

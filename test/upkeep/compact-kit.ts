@@ -3,9 +3,10 @@ import { expect } from 'vitest';
 import type { StorageBackend } from '../../src/backend/backend.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import type { StorageConfig } from '../../src/config.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import type { StorageEngine } from '../../src/engine.ts';
 import { type Random, randomFrom } from '../support/codec-data.ts';
 import { seed } from '../support/seed.ts';
+import { openSmall } from '../support/small-store.ts';
 
 export type Content = Map<string, string>;
 
@@ -29,15 +30,7 @@ export function openQuick(
   backend: StorageBackend,
   config: Partial<StorageConfig> = {},
 ): Promise<StorageEngine> {
-  return StorageEngine.open({
-    backend,
-    walEnabled: true,
-    pageSize: 4096,
-    bufferPoolSize: '1MB',
-    checkpointWalSize: '512KB',
-    compression: 'lz4',
-    ...config,
-  });
+  return openSmall(backend, { bufferPoolSize: '1MB', compression: 'lz4', ...config });
 }
 
 export function shuffled<T>(list: readonly T[], random: Random = randomFrom(seed)): T[] {
