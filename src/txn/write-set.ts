@@ -9,7 +9,6 @@
  */
 import {
   GROUP_HEADER_SIZE,
-  INPUT_AREA,
   PART_HEADER_SIZE,
   RECORD_DELETE,
   RECORD_HEADER_SIZE,
@@ -229,12 +228,17 @@ export class WriteSet {
         ++records;
         const first = u8[value]! | (u8[value + 1]! << 8) | (u8[value + 2]! << 16) | (u8[value + 3]! << 24);
         this.#trees.chains.walk(first, LATEST, total, (address, bytes) => {
-          // Out of its frame first: what `emit` does may evict it.
-          u8.copyWithin(INPUT_AREA, address, address + bytes);
+          let kept: Uint8Array | undefined;
           for (let done = 0; done < bytes; ) {
-            if (limit - at < RECORD_HEADER_SIZE + Math.min(PIECE_MIN, bytes - done) + 4) flush(false);
+            if (limit - at < RECORD_HEADER_SIZE + Math.min(PIECE_MIN, bytes - done) + 4) {
+              // Out of linear memory first: what `emit` does may evict the page, and use every area there is.
+              kept ??= u8.slice(address, address + bytes);
+              flush(false);
+            }
             const piece = Math.min(bytes - done, limit - at - RECORD_HEADER_SIZE - 4);
-            u8.copyWithin(at + RECORD_HEADER_SIZE, INPUT_AREA + done, INPUT_AREA + done + piece);
+            const target = at + RECORD_HEADER_SIZE;
+            if (kept) u8.set(kept.subarray(done, done + piece), target);
+            else u8.copyWithin(target, address + done, address + done + piece);
             at = x.recordSeal(at, RECORD_VALUE, tree, 0, piece);
             ++records;
             done += piece;
