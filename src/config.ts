@@ -33,7 +33,10 @@ export interface CodecChoice {
 
 /** What `StorageEngine.open` takes, all of it optional. Sizes are bytes, or text such as `'64MB'` (powers of 1024). */
 export interface StorageConfig {
-  /** Where the store is kept: in memory, in a folder, or in a place of your own. Default `'memory'`. */
+  /**
+   * Where the store is kept: in memory, in a folder, or in a place of your own. Default `'memory'`; `'local'` when
+   * `dataDirectory` is given.
+   */
   readonly backend: 'memory' | 'local' | StorageBackend;
   /** Folder of a local store. Default `'./data'`. */
   readonly dataDirectory: string;
@@ -61,7 +64,10 @@ export interface StorageConfig {
   readonly createIfMissing: boolean;
   /** Answer `EXISTS` when there is a store already. Default false. */
   readonly errorIfExists: boolean;
-  /** Called now and then by recovery, checkpoint, backup, verify and compaction. */
+  /**
+   * Called now and then during recovery, checkpoint, backup, verification and compaction, outside of their steps: it may
+   * use the store, or close it. What it throws is ignored.
+   */
   readonly onProgress?: ((progress: Progress) => void) | undefined;
 }
 
@@ -111,7 +117,7 @@ export const KNOWN_KEYS: readonly Key[] = [
  */
 export function resolveConfig(given: Partial<StorageConfig> = {}): ResolvedConfig {
   const values = knownValues(given);
-  const backend = backendOf(values.backend);
+  const backend = backendOf(values.backend, values.dataDirectory === undefined ? 'memory' : 'local');
   const inMemory = backend === 'memory' || (typeof backend === 'object' && backend.name === 'memory');
   const compression = compressionOf(values.compression, inMemory ? 'none' : 'lz4');
   const pageSize = oneOf('pageSize', values.pageSize, PAGE_SIZES, PAGE_SIZE_DEFAULTS[compression]);
@@ -140,15 +146,15 @@ export function resolveConfig(given: Partial<StorageConfig> = {}): ResolvedConfi
 }
 
 /**
- * Reads a size: whole bytes, or text with one of the units B, KB, MB and GB (powers of 1024), such as `'1.5GB'`.
- * Undefined when it is neither, or not a whole number of bytes.
+ * Reads a size: whole bytes, or text such as `'1.5GB'` with one of the units K, M and G (powers of 1024), with or
+ * without B or iB. Text may name a fraction of a byte, which is dropped. Undefined when it is neither.
  */
 export function parseSize(given: unknown): number | undefined {
   if (typeof given === 'number') return Number.isSafeInteger(given) && given >= 0 ? given : undefined;
   if (typeof given !== 'string') return undefined;
-  const match = /^(\d+(?:\.\d+)?)\s*(?:([KMG]?)B)?$/i.exec(given.trim());
+  const match = /^(\d+(?:\.\d+)?)\s*(?:B|([KMG])(?:i?B)?)?$/i.exec(given.trim());
   if (match === null) return undefined;
-  const bytes = Number(match[1]) * UNITS[(match[2] ?? '').toUpperCase()]!;
+  const bytes = Math.floor(Number(match[1]) * UNITS[(match[2] ?? '').toUpperCase()]!);
   return Number.isSafeInteger(bytes) ? bytes : undefined;
 }
 
@@ -173,7 +179,8 @@ function optional<T>(given: unknown, check: (given: unknown) => T): T | undefine
   return given === undefined ? undefined : check(given);
 }
 
-function backendOf(given: unknown = 'memory'): StorageConfig['backend'] {
+function backendOf(given: unknown, otherwise: 'memory' | 'local'): StorageConfig['backend'] {
+  if (given === undefined) return otherwise;
   const allowed = "'memory', 'local' or an object that implements StorageBackend";
   if (given === 'memory' || given === 'local') return given;
   if (typeof given !== 'object' || given === null) refuse('backend', given, allowed);
@@ -246,7 +253,7 @@ function integer(key: Key, given: unknown, least: number, most: number): number 
 function size(key: Key, given: unknown, least: number, leastShown = `${least}`): number {
   const bytes = parseSize(given);
   if (bytes !== undefined && bytes >= least) return bytes;
-  const allowed = `whole bytes, at least ${leastShown}, as a number or as text like '64MB' (B, KB, MB, GB)`;
+  const allowed = `whole bytes, at least ${leastShown}, as a number or as text like '64MB' (units B, K, M, G, KB, MB, GB, KiB, MiB, GiB)`;
   return refuse(key, given, allowed);
 }
 

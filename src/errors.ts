@@ -52,24 +52,25 @@ export class AegisError extends Error {
   /** One of the documented codes. */
   readonly code: AegisErrorCode;
   /** Backend file concerned. */
-  readonly file?: string;
+  declare readonly file?: string;
   /** Byte position in that file. */
-  readonly offset?: number;
+  declare readonly offset?: number;
   /** Page number concerned. */
-  readonly page?: number;
+  declare readonly page?: number;
   /** The system's error name, such as `EIO`. */
-  readonly errno?: string;
+  declare readonly errno?: string;
   /** The file operation that failed, such as `sync`. */
-  readonly operation?: string;
+  declare readonly operation?: string;
   /** Process that holds the lock. */
-  readonly pid?: number;
+  declare readonly pid?: number;
 
   /** Backends of your own throw it as ours do: with a code, a message and what they know. */
   constructor(code: AegisErrorCode, message: string, details: AegisErrorDetails = {}) {
     const { cause, ...evidence } = details;
     super(message, cause === undefined ? undefined : { cause });
     this.code = code;
-    Object.assign(this, evidence);
+    const known = Object.entries(evidence).filter(([, value]) => value !== undefined);
+    Object.assign(this, Object.fromEntries(known));
   }
 
   /** Whether running the same transaction again may succeed: true for `CONFLICT` only. */

@@ -25,6 +25,8 @@ import { Writer } from './txn/writer.ts';
 import { Checkpointer } from './upkeep/checkpoint.ts';
 import { Compactor } from './upkeep/compact.ts';
 import { GivingBack } from './upkeep/give-back.ts';
+import type { Tell } from './upkeep/progress.ts';
+import { tellerOf } from './upkeep/progress.ts';
 import type { OpenedStore } from './upkeep/recovery.ts';
 import { guardTrap } from './wasm.ts';
 
@@ -42,6 +44,8 @@ export class Machine {
   readonly transactions: TransactionParts;
   /** Lets other work run. */
   readonly pause: () => Promise<void>;
+  /** Tells the program how far long work is. */
+  readonly tell: Tell;
   /** Commits refused with CONFLICT. */
   conflicts = 0;
   activeTransactions = 0;
@@ -59,6 +63,7 @@ export class Machine {
     this.#lock = lock;
     this.host = hostOf(backend);
     this.pause = pauseOf(backend);
+    this.tell = tellerOf(config.onProgress);
     const { trees, catalog, pager, log, applier } = store;
     const conflicts = new Conflicts(trees, () => this.pipeline.applied);
     this.leases = new Leases(pager, () => this.pipeline.applied);
@@ -94,7 +99,7 @@ export class Machine {
       slot: store.slot,
       durable: store.durable,
       pause: this.pause,
-      onProgress: (done, total) => config.onProgress?.({ phase: 'checkpoint', done, total }),
+      onProgress: (done, total) => this.tell('checkpoint', done, total),
       finished: () => this.#checkpointed(),
     });
     const ensure = (pages: number, mayUseReserve: boolean): void => {
@@ -117,7 +122,7 @@ export class Machine {
       cut: () => room.cut(this.pipeline.queue.pages),
       pause: this.pause,
       check: () => void this.writable(),
-      onProgress: (done, total) => config.onProgress?.({ phase: 'compaction', done, total }),
+      onProgress: (done, total) => this.tell('compaction', done, total),
     });
     this.transactions = {
       trees,

@@ -30,7 +30,7 @@ export async function verifyWhole(machine: Machine): Promise<VerifyReport> {
       list: () => machine.list(),
       pause,
       check: () => void machine.readable(),
-      onProgress: (done, total) => config.onProgress?.({ phase: 'verify', done, total }),
+      onProgress: (done, total) => machine.tell('verify', done, total),
     });
   } catch (error) {
     throw machine.guard(error);
@@ -69,7 +69,7 @@ export async function backUpWhole(machine: Machine, target: string | StorageBack
     pause,
     check: () => void machine.readable(),
     guard: (error) => machine.guard(error),
-    onProgress: (phase, done, total) => config.onProgress?.({ phase, done, total }),
+    onProgress: machine.tell,
   });
 }
 

@@ -34,6 +34,15 @@ test('config: the defaults are the documented ones, and depend on the backend', 
   expect(resolveConfig({ backend: 'local' })).toEqual(local);
 });
 
+test('config: a folder without a backend means a local store, and only a backend of its own goes before it', () => {
+  const dataDirectory = '/var/aegis';
+  expect(resolveConfig({ dataDirectory })).toEqual(resolveConfig({ backend: 'local', dataDirectory }));
+  const untyped = (config: object) => resolveConfig(config);
+  expect(untyped({ dataDirectory, backend: undefined })).toMatchObject({ backend: 'local' });
+  expect(untyped({ dataDirectory: undefined })).toMatchObject({ backend: 'memory' });
+  expect(resolveConfig({ dataDirectory, backend: 'memory' })).toMatchObject({ backend: 'memory' });
+});
+
 test('config: a memory backend handed over counts as memory, any other as a place that lasts', () => {
   const backend = new MemoryBackend();
   expect(resolveConfig({ backend })).toMatchObject({ backend, compression: 'none', walEnabled: false });
@@ -188,8 +197,21 @@ test.each([
   ['100', 100],
   ['0', 0],
   [4096, 4096],
-  ['1.5B', undefined],
-  ['0.3MB', undefined],
+  ['1.5B', 1],
+  ['0.3MB', 314_572],
+  ['3.9GB', 4_187_593_113],
+  ['17.33mb', 18_171_822],
+  ['64M', 67_108_864],
+  ['64MiB', 67_108_864],
+  ['2 kib', 2048],
+  ['1.5g', 1_610_612_736],
+  ['64i', undefined],
+  ['64iB', undefined],
+  ['64Mi', undefined],
+  ['64MBB', undefined],
+  ['64T', undefined],
+  ['-1MB', undefined],
+  ['9007199254740992.5', undefined],
   ['1e3', undefined],
   ['1 000', undefined],
   ['MB', undefined],

@@ -1,15 +1,24 @@
 /**
  * Clock, randomness and timers of the runtime, for every backend that brings none of its own. This is the one module
  * of the engine that may touch them; it uses only what every runtime has under a global name.
+ *
+ * 1. Clock and timers are those that were there when this module was loaded. A test runner that puts clocks of its own
+ *    in their place afterwards, which stand still, stops the program's timers and not the engine's.
  */
 import type { BackendHost, StorageBackend } from './backend.ts';
 
 // The most that one call of `getRandomValues` may fill.
 const RANDOM_PIECE_SIZE = 65_536;
 
+const { setTimeout, clearTimeout, setImmediate, queueMicrotask } = globalThis as typeof globalThis & {
+  setImmediate?: (run: () => void) => unknown;
+};
+const { timeOrigin } = performance;
+const sinceOrigin = performance.now.bind(performance);
+
 /** The runtime's own host. Its clock counts from 1970, never backwards, and is read by nothing but reports. */
 export const runtimeHost: BackendHost = Object.freeze({
-  now: () => performance.timeOrigin + performance.now(),
+  now: () => timeOrigin + sinceOrigin(),
 
   random(target: Uint8Array): void {
     for (let begin = 0; begin < target.length; begin += RANDOM_PIECE_SIZE) {
@@ -41,7 +50,23 @@ export function runtimeProcessId(): number | undefined {
 export function pauseOf(backend: StorageBackend): () => Promise<void> {
   const { host } = backend;
   if (host) return () => new Promise((resolve) => void host.later(0, resolve));
-  return () => new Promise((resolve) => void setTimeout(resolve, 0));
+  return () => sleep(0);
+}
+
+/** Resolves after a while in milliseconds, and keeps the process alive until then. */
+export function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => void setTimeout(resolve, ms));
+}
+
+/** Runs a function in a later turn of the event loop, as soon as timers and input have had theirs. */
+export function inNextTurn(run: () => void): void {
+  if (setImmediate) setImmediate(run);
+  else setTimeout(run, 0);
+}
+
+/** Runs a function when what runs now has returned, before anything else of the event loop. */
+export function afterThis(run: () => void): void {
+  queueMicrotask(run);
 }
 
 /** A `require` that resolves from a module, in runtimes that can load a file between two statements. */

@@ -10,9 +10,9 @@
  */
 import { closeSync, constants, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { AegisError } from '../errors.ts';
 import type { BackendHost, LockMode } from './backend.ts';
+import { sleep } from './host.ts';
 import { ask, identityOf, openPrivate, systemError } from './local-system.ts';
 import { announceHolder, findHolder, type Holder } from './lock-holder.ts';
 import type { LockAnswer } from './lock-socket.ts';

@@ -16,6 +16,7 @@
  *   5. After a failed sync nothing is acknowledged; after a failed apply nothing is read either.
  */
 import { GROUP_HEADER_SIZE, LOG_HALF_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
+import { afterThis } from '../backend/host.ts';
 import { AegisError, causedBy, invariant } from '../errors.ts';
 import type { Applier } from '../store/apply.ts';
 import type { LogPosition } from '../wal/log.ts';
@@ -175,13 +176,13 @@ export class CommitPipeline {
     let turns = GATHER_TURNS;
     const turn = (): void => {
       if (--turns > 0) {
-        queueMicrotask(turn);
+        afterThis(turn);
         return;
       }
       this.#scheduled = false;
       this.#flush();
     };
-    queueMicrotask(turn);
+    afterThis(turn);
   }
 
   /** One group on its way: written, then synced if any of its commits asks for that. */

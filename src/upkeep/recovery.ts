@@ -45,6 +45,7 @@ import { loadDirectory } from './directory-load.ts';
 import type { FoundStore } from './find-store.ts';
 import { findStore, logNamesOf } from './find-store.ts';
 import { OverlayFile } from './overlay.ts';
+import { tellNow } from './progress.ts';
 
 /** Page number of the default tree's root in a new store. */
 const MAIN_ROOT = 1;
@@ -359,7 +360,8 @@ function replay(options: OpenOptions, parts: Assembled, superblock: Superblock, 
       at = next;
     }
     done += length;
-    options.config.onProgress?.({ phase: 'recovery', done: Math.min(done, scan.bytes), total: scan.bytes });
+    const total = scan.bytes;
+    tellNow(options.config.onProgress, { phase: 'recovery', done: Math.min(done, total), total });
   });
   return last;
 }

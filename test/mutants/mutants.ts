@@ -7,6 +7,7 @@ import { compactMutants } from './compact-mutants.ts';
 import { damageMutants } from './damage-mutants.ts';
 import { logMutants } from './log-mutants.ts';
 import type { Mutant } from './mutant.ts';
+import { runtimeMutants } from './runtime-mutants.ts';
 import { savepointMutants } from './savepoint-mutants.ts';
 import { storeMutants } from './store-mutants.ts';
 import { treeMutants } from './tree-mutants.ts';
@@ -21,4 +22,5 @@ export const mutants: readonly Mutant[] = [
   ...savepointMutants,
   ...codecMutants,
   ...compactMutants,
+  ...runtimeMutants,
 ];
