@@ -9,7 +9,7 @@ import type { StorageBackend } from './backend/backend.ts';
 import type { Block } from './block.ts';
 import type { ResolvedConfig, StorageConfig } from './config.ts';
 import { resolveConfig } from './config.ts';
-import { AegisError, checkOptions, invalid } from './errors.ts';
+import { checkOptions, invalid } from './errors.ts';
 import { KeySpace } from './key-space.ts';
 import type { Machine } from './machine.ts';
 import { openMachine } from './open.ts';
@@ -19,6 +19,7 @@ import type { BlockId } from './store/block-id.ts';
 import { checkTreeName, MAIN_NAME } from './store/tree-name.ts';
 import { deleteStored, readStored, writeStored } from './stored-blocks.ts';
 import { Tree } from './tree.ts';
+import { runTransaction } from './txn/run-transaction.ts';
 import type { IsolationLevel } from './txn/transaction.ts';
 import { Transaction } from './txn/transaction.ts';
 import type { BackupReport } from './upkeep/backup.ts';
@@ -47,8 +48,6 @@ export interface RetryOptions {
 
 /** Tries of a transaction that conflicts, before the conflict is the caller's. */
 const RETRIES_DEFAULT = 10;
-/** Most turns of the event loop that a conflicting transaction waits before its next try. */
-const BACK_OFF_MAX = 64;
 
 /** An open store: ordered keys and values, transactions, snapshots, scans. */
 export class StorageEngine extends KeySpace implements AsyncDisposable {
@@ -162,9 +161,11 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
   }
 
   /**
-   * Runs `work` in a transaction and commits it; on CONFLICT runs it again with a new one, after a growing wait.
-   * Resolves to what `work` answered. When `work` throws, the transaction is aborted and the error passed on.
-   * @throws AegisError as `put`, `CONFLICT` (each time it was tried), `TRANSACTION_FINISHED`
+   * Runs `work` in a transaction and commits it; on CONFLICT runs it again with a new one, when those that lost before
+   * it have had their turn. Resolves to what `work` answered, and only once the commit is made, or `work` itself has
+   * aborted. When `work` throws, the transaction is aborted and the error passed on.
+   * @throws AegisError as `put`, `CONFLICT` (each time it was tried), `TRANSACTION_FINISHED`, `CLOSED` (the engine was
+   *   closed meanwhile; nothing was changed)
    */
   async transaction<T>(work: (tx: Transaction) => T | Promise<T>, options: RetryOptions = {}): Promise<T> {
     if (typeof work !== 'function') throw invalid('transaction', work, 'a function');
@@ -176,32 +177,14 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
     if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
       throw invalid('transaction: signal', signal, 'an AbortSignal');
     }
-    for (let attempt = 0; ; ++attempt) {
-      signal?.throwIfAborted();
-      const tx = this.beginTransaction(isolation === undefined ? {} : { isolation });
-      try {
-        const result = await work(tx);
-        if (tx.state === 'active') await tx.commit();
-        return result;
-      } catch (error) {
-        if (tx.state === 'active') tx.abort();
-        if (!(error instanceof AegisError) || !error.retryable || attempt >= maxRetries) throw error;
-      }
-      await this.#backOff(attempt);
-    }
-  }
-
-  /**
-   * Waits for what is queued, since another try before that would meet the same commit again; then a random share of
-   * a growing number of turns, so that two that conflict do not meet again at once.
-   */
-  async #backOff(attempt: number): Promise<void> {
-    const { host, pause, pipeline } = this.#machine;
-    await pipeline.caughtUp();
-    const random = new Uint8Array(1);
-    host.random(random);
-    const most = Math.min(BACK_OFF_MAX, 2 ** attempt);
-    for (let turns = 1 + (((random[0] as number) * most) >> 8); turns > 0; --turns) await pause();
+    const { retries, pipeline } = this.#machine;
+    return runTransaction(work, {
+      begin: () => this.beginTransaction(isolation === undefined ? {} : { isolation }),
+      retries,
+      caughtUp: () => pipeline.caughtUp(),
+      maxRetries,
+      signal,
+    });
   }
 
   // --- upkeep ---------------------------------------------------------------------------------------------------

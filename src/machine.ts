@@ -1,11 +1,9 @@
 /**
  * The machine behind an engine: all the parts of an open store, put together, and the few decisions that need more
- * than one of them: when a checkpoint is due, when writers must wait for it, and when nothing can be trusted any more.
+ * than one of them: what closing waits for, and when nothing can be trusted any more.
  *
  * Invariants
- *   1. A checkpoint starts when the log has grown by `checkpointWalSize`; writers wait when it has grown by twice
- *      that, and are refused when the last checkpoint found no space.
- *   2. After a trap or a broken rule nothing is read from memory and nothing is written to the store.
+ *   1. After a trap or a broken rule nothing is read from memory and nothing is written to the store.
  */
 
 import { UNIT_SIZE } from '../assembly/layout.ts';
@@ -13,11 +11,13 @@ import type { BackendHost, Lock, StorageBackend } from './backend/backend.ts';
 import { hostOf, pauseOf } from './backend/host.ts';
 import { MemoryBackend } from './backend/memory.ts';
 import type { ResolvedConfig } from './config.ts';
-import { AegisError, causedBy } from './errors.ts';
+import { AegisError } from './errors.ts';
 import type { StorageStats } from './stats.ts';
 import { Admission } from './txn/admission.ts';
 import { CommitPipeline } from './txn/commit.ts';
 import { Conflicts } from './txn/conflicts.ts';
+import { Reservations } from './txn/reservations.ts';
+import { RetryQueue } from './txn/retry-queue.ts';
 import { Room } from './txn/room.ts';
 import { Leases } from './txn/snapshot.ts';
 import type { TransactionParts } from './txn/transaction.ts';
@@ -25,6 +25,7 @@ import { Writer } from './txn/writer.ts';
 import { Checkpointer } from './upkeep/checkpoint.ts';
 import { Compactor } from './upkeep/compact.ts';
 import { GivingBack } from './upkeep/give-back.ts';
+import { LogLimit } from './upkeep/log-limit.ts';
 import type { Tell } from './upkeep/progress.ts';
 import { tellerOf } from './upkeep/progress.ts';
 import type { OpenedStore } from './upkeep/recovery.ts';
@@ -40,6 +41,8 @@ export class Machine {
   readonly checkpointer: Checkpointer;
   readonly compactor: Compactor;
   readonly givingBack: GivingBack;
+  /** Transactions that lost a conflict. */
+  readonly retries: RetryQueue;
   /** What transactions work with. */
   readonly transactions: TransactionParts;
   /** Lets other work run. */
@@ -51,9 +54,10 @@ export class Machine {
   activeTransactions = 0;
   readonly #backend: StorageBackend;
   readonly #lock: Lock;
+  readonly #limit: LogLimit;
+  readonly #reservations: Reservations;
   #life: 'open' | 'closing' | 'closed' = 'open';
   #closing: Promise<void> | undefined;
-  #unloggedBytes = 0;
   #defect: AegisError | undefined;
 
   constructor(config: ResolvedConfig, backend: StorageBackend, lock: Lock, store: OpenedStore) {
@@ -64,6 +68,7 @@ export class Machine {
     this.host = hostOf(backend);
     this.pause = pauseOf(backend);
     this.tell = tellerOf(config.onProgress);
+    this.retries = new RetryQueue(this.host);
     const { trees, catalog, pager, log, applier } = store;
     const conflicts = new Conflicts(trees, () => this.pipeline.applied);
     this.leases = new Leases(pager, () => this.pipeline.applied);
@@ -74,22 +79,16 @@ export class Machine {
       flushInterval: config.walFlushInterval,
       sequence: store.sequence,
       position: store.position,
-      logged: (bytes) => this.#logged(bytes),
+      logged: (bytes) => this.#limit.logged(bytes),
       conflicts,
-      unhold: () => this.#unhold(),
+      callers: {
+        serve: () => this.#reservations.serve(),
+        waiting: () => this.#reservations.length,
+      },
     });
     const room = new Room(pager, log !== undefined, () => void this.checkpointer.runBlocking());
-    const admission = new Admission({
-      trees,
-      log,
-      applier,
-      conflicts,
-      room,
-      pipeline: this.pipeline,
-      held: () => this.#held(),
-      freeLog: () => this.#freeLog(),
-    });
-    this.writer = new Writer(trees, catalog, admission, this.pipeline);
+    const { pipeline } = this;
+    const admission = new Admission({ trees, log, applier, conflicts, room, pipeline });
     this.checkpointer = new Checkpointer({
       pager,
       log,
@@ -102,9 +101,17 @@ export class Machine {
       onProgress: (done, total) => this.tell('checkpoint', done, total),
       finished: () => this.#checkpointed(),
     });
+    this.#limit = new LogLimit({
+      log,
+      checkpointer: this.checkpointer,
+      size: config.checkpointWalSize,
+      paysWithoutLog: !(backend instanceof MemoryBackend),
+    });
+    this.#reservations = new Reservations({ pipeline, log, limit: this.#limit });
+    this.writer = new Writer({ trees, catalog, admission, reservations: this.#reservations, pipeline });
     const ensure = (pages: number, mayUseReserve: boolean): void => {
       const own = pager.versions.hasReader ? 2 * pages : pages;
-      room.ensure(own + this.pipeline.queue.pages, mayUseReserve);
+      room.ensure(own + room.pagesFor(pipeline.queue.load), mayUseReserve);
     };
     this.givingBack = new GivingBack({
       trees,
@@ -119,7 +126,7 @@ export class Machine {
       checkpointer: this.checkpointer,
       roots: () => catalog.latestRoots(),
       ensure: (pages) => ensure(pages, false),
-      cut: () => room.cut(this.pipeline.queue.pages),
+      cut: () => room.cut(room.pagesFor(pipeline.queue.load)),
       pause: this.pause,
       check: () => void this.writable(),
       onProgress: (done, total) => this.tell('compaction', done, total),
@@ -214,11 +221,17 @@ export class Machine {
     if (failure) throw failure;
   }
 
+  /** Throws when the store has failed: what goes on in the background for a caller ends then. */
+  checkIntact(): void {
+    this.checkReadable();
+    if (this.pipeline.failure) throw this.pipeline.failure;
+  }
+
   /** Throws when nothing can be written. */
   checkWritable(): void {
     this.checkReadable();
     if (this.config.readOnly) throw new AegisError('READ_ONLY', 'the store was opened for reading only');
-    if (this.pipeline.failure) throw this.pipeline.failure;
+    this.checkIntact();
   }
 
   get #mayWrite(): boolean {
@@ -246,47 +259,8 @@ export class Machine {
     return mended;
   }
 
-  // --- the log's limit ------------------------------------------------------------------------------------------
-
-  get #sinceCheckpoint(): number {
-    const { log } = this.store;
-    return log ? log.end - this.checkpointer.superblock.lsn : this.#unloggedBytes;
-  }
-
-  #logged(bytes: number): void {
-    if (!this.store.log) this.#unloggedBytes += bytes;
-    // In memory with the log off nothing is gained by a checkpoint before `close`.
-    if (!this.store.log && this.#backend instanceof MemoryBackend) return;
-    if (this.#sinceCheckpoint > this.config.checkpointWalSize && !this.checkpointer.running) {
-      void this.checkpointer.start();
-    }
-  }
-
-  get #overgrown(): boolean {
-    return this.store.log !== undefined && this.#sinceCheckpoint > 2 * this.config.checkpointWalSize;
-  }
-
-  #held(): boolean {
-    if (!this.#overgrown) return false;
-    const failure = this.checkpointer.lastFailure;
-    if (!this.checkpointer.running) void this.checkpointer.start();
-    // Whatever the reason: a caller who waited for the next attempt might wait for ever.
-    if (failure) throw causedBy(failure.code, 'the log cannot be shortened', failure);
-    return true;
-  }
-
-  #freeLog(): boolean {
-    if (this.#sinceCheckpoint === 0) return false;
-    this.checkpointer.runBlocking();
-    return true;
-  }
-
-  #unhold(): void {
-    if (this.#overgrown) this.checkpointer.runBlocking();
-  }
-
   #checkpointed(): void {
-    this.#unloggedBytes = 0;
+    this.#limit.checkpointed();
     this.pipeline.resume();
     // Space may have become free that giving back waits for.
     if (this.#mayWrite && !this.config.readOnly) void this.givingBack.start();
@@ -328,7 +302,7 @@ export class Machine {
       log: {
         enabled: log !== undefined,
         diskSize: log?.diskSize ?? 0,
-        sinceCheckpoint: this.#sinceCheckpoint,
+        sinceCheckpoint: this.#limit.sinceCheckpoint,
         groups,
         syncs,
       },

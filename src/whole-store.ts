@@ -67,7 +67,7 @@ export async function backUpWhole(machine: Machine, target: string | StorageBack
     targetConfig,
     take: () => leases.take(),
     pause,
-    check: () => void machine.readable(),
+    check: () => machine.readable().checkIntact(),
     guard: (error) => machine.guard(error),
     onProgress: machine.tell,
   });

@@ -1,16 +1,17 @@
 /**
- * Admission: the first half of the commit pipeline. A commit is let in when there is room for all of it: in the log
- * buffer, in the log, in the pool and in the data file. Then it has its sequence, and its records lie in the buffer.
+ * Admission: the first half of the commit pipeline. A commit comes here once, when there is room for it in the log
+ * buffer and in the log (reservations.ts); here room in the pool and in the data file is made sure of. Then it has its
+ * sequence, and its records lie in the buffer.
  *
  * Invariants
- *   1. A commit for which there is no room is refused, or waits, before it has a sequence; nothing was changed.
+ *   1. A commit for which there is no room is refused before it has a sequence; nothing was changed.
  *   2. From validation to sequence nothing else runs: callers validate in the same turn.
  *   3. The pages a commit will change have been read before it is logged, as far as they fit in the pool: damage
  *      refuses the commit instead of stopping the apply of one that is durable.
  *   4. A commit that is to be alone (it drops a tree) is let in when no other is on its way, and none behind it until it
  *      is applied: so every other finds names in the state it will be applied to.
  *   5. Once a commit has its sequence nothing of its admission can fail: its notes, which may need frames, come
- *      before, and last of all, since a caller that has to try again is validated against them.
+ *      before, and last of all.
  */
 import {
   GROUP_HEADER_SIZE,
@@ -19,7 +20,7 @@ import {
   PART_LAST,
   RECORD_HEADER_SIZE,
 } from '../../assembly/layout.ts';
-import { AegisError } from '../errors.ts';
+import { invariant } from '../errors.ts';
 import type { Applier } from '../store/apply.ts';
 import type { Trees } from '../store/trees.ts';
 import type { Log } from '../wal/log.ts';
@@ -27,29 +28,25 @@ import type { CommitPipeline } from './commit.ts';
 import type { Conflicts } from './conflicts.ts';
 import type { Commit, Committed, Done, Half, Packer } from './queue.ts';
 import { packPieces, recordsOf } from './queue.ts';
-import type { Room } from './room.ts';
+import type { Load, Room } from './room.ts';
 import type { WriteSet } from './write-set.ts';
 
 /** How much a commit may be, at the most. */
-export interface CommitSize {
-  readonly operations: number;
+export interface CommitSize extends Load {
   /** Bytes of its records. */
   readonly bytes: number;
-  /** Pages that its keys and values can fill; 0: it only deletes. */
-  readonly pages: number;
-  /** Trees that it writes to, the default one aside. */
-  readonly named: number;
 }
 
 /** How a commit is to be made. */
 export interface CommitWay {
   /** Answer only when it is durable. */
   readonly sync: boolean;
-  /** The caller cannot wait for a promise. */
-  readonly blocking: boolean;
   /** It changes what names mean: nothing else is on its way beside it. */
   readonly alone?: boolean;
 }
+
+/** Bytes that each piece of a long commit adds: its part, and a value that goes on in it. */
+const PIECE_BYTES = PART_HEADER_SIZE + 8 + RECORD_HEADER_SIZE + 4;
 
 /** What admission works with. */
 export interface AdmissionParts {
@@ -59,10 +56,6 @@ export interface AdmissionParts {
   readonly conflicts: Conflicts;
   readonly room: Room;
   readonly pipeline: CommitPipeline;
-  /** Whether writers must wait for a checkpoint (the log has outgrown its limit); throws when that is hopeless. */
-  readonly held: () => boolean;
-  /** Makes log files free for new use by a checkpoint, without yielding; false when there is nothing to be gained. */
-  readonly freeLog: () => boolean;
 }
 
 export class Admission {
@@ -77,55 +70,54 @@ export class Admission {
     return this.#parts.pipeline.maxPayload - PART_HEADER_SIZE - 8;
   }
 
+  /** Most bytes that a write set takes in the log, with what its pieces add: a group is at least half full. */
+  bytesOf(writes: WriteSet): number {
+    const { bytes } = writes;
+    if (bytes <= this.maxRecords) return bytes;
+    const pieces = 2 * Math.ceil(bytes / this.#parts.pipeline.maxPayload) + 1;
+    return bytes + pieces * PIECE_BYTES;
+  }
+
   /**
-   * Queues a commit that fits in a half, now; undefined when it has to wait for room. @throws AegisError `OUT_OF_SPACE`, `CORRUPTION` (a page it would change is damaged), `STORE_FAILED`
+   * Queues a commit that fits in a half. Throws OUT_OF_SPACE, CORRUPTION (a page it would change is damaged), IO_ERROR,
+   * STORE_FAILED; then nothing was changed.
    */
-  queue(pack: Packer, size: CommitSize, how: CommitWay, done: Done): Committed | undefined {
-    const { room, trees, applier, conflicts, pipeline, held } = this.#parts;
-    if (pipeline.failure) throw pipeline.failure;
+  queue(pack: Packer, size: CommitSize, how: CommitWay, done: Done): Committed {
+    const { trees, applier, conflicts, pipeline } = this.#parts;
     const { x } = trees.pager.core;
     const { queue } = pipeline;
-    if (how.alone ? !pipeline.isIdle : queue.isBarred) return undefined;
     const half = queue.filling;
     const limit = half.base + GROUP_HEADER_SIZE + pipeline.maxPayload - 8;
     const from = half.at + PART_HEADER_SIZE;
-    if (from + size.bytes > limit || held()) return undefined;
+    invariant(from + size.bytes <= limit, 'a commit comes when there is room for it in the log buffer');
     const to = pack(from, limit);
     if (!trees.pager.allResident) applier.touch(from, to);
     const noted = conflicts.needed;
-    const pages = room.pagesFor(size);
-    room.ensure((noted ? 2 * pages : pages) + queue.pages, size.pages === 0);
-    if (!this.#logRoom(to - half.base, queue.unwritten + 1, how)) return undefined;
+    this.#ensure(size, noted);
     if (noted) this.#noteNext((note) => note(from, to));
     const alone = how.alone === true;
-    const commit = this.#commit(half, { from, to, pages, sync: how.sync, done, noted, alone });
+    const commit = this.#commit(half, { from, to, load: size, sync: how.sync, done, noted, alone });
     half.at = x.partSeal(half.at, to, PART_FIRST | PART_LAST, commit.sequence, x.recordsCount(from, to));
     queue.push(commit);
     return commit;
   }
 
-  /** Queues a commit from a write set too large for a half: it must be alone, and is written at once. */
-  queueLarge(writes: WriteSet, how: CommitWay, done: Done): Committed | undefined {
-    const { room, trees, applier, conflicts, pipeline, held } = this.#parts;
-    if (pipeline.failure) throw pipeline.failure;
-    if (!pipeline.isIdle || held()) return undefined;
+  /** Queues a commit from a write set too large for a half: nothing else is queued, and it is written at once. */
+  queueLarge(writes: WriteSet, how: CommitWay, done: Done): Committed {
+    const { trees, applier, conflicts, pipeline } = this.#parts;
+    invariant(pipeline.isIdle, 'a large commit has the log buffer for itself');
     const { x } = trees.pager.core;
     const half = pipeline.queue.filling;
-    const pages = room.pagesFor(writes);
+    const load = writes.size;
     const noted = conflicts.needed;
-    let groups = 0;
-    packPieces(writes, half, pipeline.maxPayload, (from, end) => {
-      ++groups;
-      applier.touch(from, end);
-    });
-    room.ensure(noted ? 2 * pages : pages, writes.pages === 0);
-    // A group may also end within a value, which then has one piece more.
-    const bytes = writes.bytes + groups * (PART_HEADER_SIZE + 8 + RECORD_HEADER_SIZE + 4);
-    if (!this.#logRoom(bytes, groups, how)) return undefined;
+    if (!trees.pager.allResident) {
+      packPieces(writes, half, pipeline.maxPayload, (from, end) => applier.touch(from, end));
+    }
+    this.#ensure(load, noted);
     if (noted) {
       this.#noteNext((note) => packPieces(writes, half, pipeline.maxPayload, (from, end) => note(from, end)));
     }
-    const commit = this.#commit(half, { from: 0, to: 0, pages, sync: how.sync, done, noted, writes });
+    const commit = this.#commit(half, { from: 0, to: 0, load, sync: how.sync, done, noted, writes });
     pipeline.writeLarge(commit, (write) => {
       let flags = PART_FIRST;
       packPieces(writes, half, pipeline.maxPayload, (from, end, records, last) => {
@@ -138,12 +130,19 @@ export class Admission {
     return commit;
   }
 
+  /** Makes sure of room for a commit beside those that are queued, and for its notes. */
+  #ensure(load: Load, noted: boolean): void {
+    const { room, pipeline } = this.#parts;
+    const pages = room.pagesFor(pipeline.queue.loadWith(load));
+    room.ensure(noted ? pages + room.pagesFor(load) : pages, load.pages === 0);
+  }
+
   #commit(
     half: Half,
     given: {
       from: number;
       to: number;
-      pages: number;
+      load: Load;
       sync: boolean;
       done: Done;
       noted: boolean;
@@ -162,44 +161,6 @@ export class Admission {
       written: false,
       deleted: 0,
     };
-  }
-
-  /** Log room for a commit, in hand; false: it is on its way, and waiting callers are told when it is there. */
-  #logRoom(bytes: number, commits: number, how: CommitWay): boolean {
-    const { log, pipeline } = this.#parts;
-    if (!log) return true;
-    const makeNow = (): void => {
-      try {
-        try {
-          log.prepareSync(bytes, commits);
-        } catch (error) {
-          this.#freeLog(error);
-          log.prepareSync(bytes, commits);
-        }
-      } finally {
-        if (log.failure) pipeline.fail(log.failure);
-      }
-    };
-    if (how.blocking) {
-      makeNow();
-      return true;
-    }
-    const promise = log.prepare(bytes, commits);
-    if (promise) {
-      const room = promise.catch((error: unknown) => {
-        // A sync that failed while a file was made is like any other: the store has failed, not the log alone.
-        if (log.failure) pipeline.fail(log.failure);
-        this.#freeLog(error);
-      });
-      pipeline.resumeAfter(room, makeNow);
-    }
-    return promise === undefined;
-  }
-
-  /** A full disk has no space for another log file: a checkpoint may free one. Throws when it cannot. */
-  #freeLog(error: unknown): void {
-    if (!(error instanceof AegisError) || error.code !== 'OUT_OF_SPACE') throw error;
-    if (!this.#parts.freeLog()) throw error;
   }
 
   /** Notes queued commits for a transaction that begins now (conflicts.ts, invariant 1). */

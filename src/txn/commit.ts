@@ -25,7 +25,6 @@ import type { Commit } from './queue.ts';
 import { CommitQueue, recordsOf } from './queue.ts';
 import type { RelaxedParts } from './relaxed.ts';
 import { Relaxed } from './relaxed.ts';
-import { Waiting } from './waiting.ts';
 
 /** What the pipeline works with. */
 export interface CommitParts extends RelaxedParts {
@@ -38,8 +37,8 @@ export interface CommitParts extends RelaxedParts {
   readonly logged: (bytes: number) => void;
   /** Hears when no commit is on its way any more, and of sequences that are given back. */
   readonly conflicts: Pick<Conflicts, 'allApplied' | 'takeBack'>;
-  /** Runs a checkpoint to its end without yielding, when writers are held. */
-  readonly unhold: () => void;
+  /** Those who wait for room; they are served when something has changed. */
+  readonly callers: { readonly serve: () => void; readonly waiting: () => number };
 }
 
 /** Turns of the microtask queue that a flush waits for callers who answer to the last one. */
@@ -48,7 +47,6 @@ const GATHER_TURNS = 4;
 export class CommitPipeline {
   readonly #parts: CommitParts;
   readonly #queue = new CommitQueue();
-  readonly #waiting = new Waiting();
   #sequence: number;
   #applied: number;
   /** The log before the oldest group that holds an unapplied commit. */
@@ -93,11 +91,6 @@ export class CommitPipeline {
     return this.#unreadable;
   }
 
-  /** Whether callers wait for room: then a new one must wait behind them. */
-  get congested(): boolean {
-    return this.#waiting.length > 0;
-  }
-
   /** Largest payload of a group. */
   get maxPayload(): number {
     return this.#parts.log ? this.#parts.log.maxPayload : LOG_HALF_SIZE - GROUP_HEADER_SIZE - UNIT_SIZE;
@@ -132,39 +125,10 @@ export class CommitPipeline {
     return this.#queue.first?.written && this.#position ? this.#position : log.position;
   }
 
-  // --- waiting for room -----------------------------------------------------------------------------------------
-
-  /** Runs `attempt` as soon as there is room, in the order of the callers; it answers whether it is through. */
-  submit(attempt: () => boolean, fail: (error: unknown) => void): void {
-    this.#waiting.add(attempt, fail);
-    this.resume();
-  }
-
-  /** Lets waiting callers try: something has changed that may give them room. */
+  /** Something has changed that may give room, or that somebody waits for. */
   resume(): void {
-    this.#pump();
-    // What is queued must go first; nothing queued means that the log or a checkpoint will call.
-    if (this.#waiting.length > 0 && this.#queue.length > 0) this.schedule();
+    this.#parts.callers.serve();
     this.#wake();
-  }
-
-  /**
-   * Log room is on its way: waiting callers try when the promise is kept, and the one who waits longest is told when
-   * it is broken. A program that never yields makes the room itself (`blocking`).
-   */
-  resumeAfter(room: Promise<void>, makeNow: () => void): void {
-    this.#waiting.promise(makeNow);
-    room.then(
-      () => this.resume(),
-      (error: unknown) => {
-        this.#waiting.failFirst(error);
-        this.resume();
-      },
-    );
-  }
-
-  #pump(): void {
-    if (this.#waiting.pump()) this.schedule();
   }
 
   // --- writing and syncing --------------------------------------------------------------------------------------
@@ -316,7 +280,7 @@ export class CommitPipeline {
   }
 
   get #isBusy(): boolean {
-    return this.#queue.length > 0 || this.#waiting.length > 0 || this.#syncing;
+    return this.#queue.length > 0 || this.#parts.callers.waiting() > 0 || this.#syncing;
   }
 
   /** No timer is left. */
@@ -335,21 +299,8 @@ export class CommitPipeline {
 
   // --- blocking -------------------------------------------------------------------------------------------------
 
-  /** Runs `attempt` until it is through, blocking; then everything queued is written, synced as asked and applied. */
-  blocking(attempt: () => boolean): void {
-    for (let stuck = 0; this.#waiting.length > 0 || !attempt(); ++stuck) {
-      invariant(stuck < 100, 'a blocking commit finds room');
-      const callers = this.#waiting.length;
-      this.#parts.unhold();
-      this.#waiting.makeRoom();
-      this.#flushBlocking();
-      this.#waiting.pump();
-      if (this.#waiting.length < callers) stuck = 0;
-    }
-    this.#flushBlocking();
-  }
-
-  #flushBlocking(): void {
+  /** Writes everything queued, syncs it as asked and applies it, without yielding. Throws when the store fails. */
+  flushBlocking(): void {
     for (let round = 0; this.#queue.length > 0; ++round) {
       invariant(round < 8, 'a blocking flush ends');
       if (!this.#queue.first?.written) this.#write();
@@ -378,8 +329,7 @@ export class CommitPipeline {
     this.stop();
     const unknown = this.#unknown(cause);
     for (const commit of this.#queue.clear()) commit.done(commit.written ? unknown : this.#failure);
-    this.#waiting.failAll(this.#failure);
-    this.#wake();
+    this.resume();
   }
 
   #unknown(cause: unknown): AegisError {

@@ -39,7 +39,7 @@ export interface TransactionParts {
   /** Throws when the engine cannot be read any more. */
   readonly checkReadable: () => void;
   /** Called once when a transaction ends. */
-  readonly ended: (committed: boolean) => void;
+  readonly ended: () => void;
   /** Called for every commit that is refused with CONFLICT. */
   readonly conflicted: () => void;
 }
@@ -65,7 +65,6 @@ class Holdings {
   readonly savepoints: Savepoints;
   /** The write set is on its way to the store and no longer ours to drop. */
   handedOver = false;
-  committed = false;
 
   constructor(parts: TransactionParts, isolation: IsolationLevel, readOnly: boolean) {
     this.#parts = parts;
@@ -84,7 +83,7 @@ class Holdings {
     this.savepoints.drop();
     if (!this.handedOver) this.writes.drop();
     if (!this.isReadOnly) this.#parts.conflicts.end(this.stamp);
-    this.#parts.ended(this.committed);
+    this.#parts.ended();
   }
 }
 
@@ -93,6 +92,8 @@ export class TransactionContext {
   readonly holdings: Holdings;
   readonly lease: Lease;
   state: TransactionState = 'active';
+  /** What ended it against its user's will, if anything did. */
+  failure: unknown;
   readonly #view: CatalogView;
   readonly #targets = new Map<string, TreeTarget>();
 
@@ -135,6 +136,7 @@ export class TransactionContext {
     try {
       change();
     } catch (error) {
+      this.failure = error;
       this.abort();
       throw error;
     }

@@ -10,6 +10,7 @@
  */
 import { GROUP_HEADER_SIZE, LOG_AREA, LOG_HALF_SIZE, PART_HEADER_SIZE } from '../../assembly/layout.ts';
 import type { AegisError } from '../errors.ts';
+import type { Load } from './room.ts';
 import type { WriteSet } from './write-set.ts';
 
 /** What a commit became. */
@@ -54,8 +55,8 @@ export interface Commit extends Committed {
   readonly to: number;
   /** The write set of a commit too large for a half. */
   readonly writes: WriteSet | undefined;
-  /** Pages it can dirty, at the most. */
-  readonly pages: number;
+  /** What it can change, at the most. */
+  readonly load: Load;
   /** Nothing is queued behind it. */
   readonly alone: boolean;
   end: number;
@@ -66,13 +67,33 @@ export interface Commit extends Committed {
   readonly done: Done;
 }
 
+/** Adds up what commits may change; nothing is left of it when the last one is gone. */
+class LoadSum implements Load {
+  operations = 0;
+  pages = 0;
+  named = 0;
+
+  add({ operations, pages, named }: Load, sign: 1 | -1): void {
+    this.operations += sign * operations;
+    this.pages += sign * pages;
+    this.named += sign * named;
+  }
+
+  /** Fractions of pages do not add up to nothing by themselves. */
+  clear(): void {
+    this.operations = 0;
+    this.pages = 0;
+    this.named = 0;
+  }
+}
+
 export class CommitQueue {
   readonly #halves: readonly [Half, Half];
   #filling: Half;
   #commits: Commit[] = [];
   #head = 0;
   #written = 0;
-  #pages = 0;
+  readonly #load = new LoadSum();
 
   constructor() {
     const half = (index: number): Half => {
@@ -102,9 +123,17 @@ export class CommitQueue {
     return this.#commits.length - this.#written;
   }
 
-  /** Pages that the queued commits can dirty. */
-  get pages(): number {
-    return this.#pages;
+  /** What the queued commits can change, all together. */
+  get load(): Load {
+    return this.#load;
+  }
+
+  /** The same with one more. */
+  loadWith(more: Load): Load {
+    const sum = new LoadSum();
+    sum.add(this.#load, 1);
+    sum.add(more, 1);
+    return sum;
   }
 
   /** The oldest commit. */
@@ -125,7 +154,7 @@ export class CommitQueue {
 
   push(commit: Commit): void {
     ++commit.half.pending;
-    this.#pages += commit.pages;
+    this.#load.add(commit.load, 1);
     this.#commits.push(commit);
     if (commit.written) this.#written = this.#commits.length;
   }
@@ -148,13 +177,15 @@ export class CommitQueue {
   /** Takes the oldest commit out, applied. */
   shift(): void {
     const commit = this.#commits[this.#head++] as Commit;
-    this.#pages -= commit.pages;
+    this.#load.add(commit.load, -1);
     const { half } = commit;
     if (--half.pending === 0) half.at = half.base + GROUP_HEADER_SIZE;
     if (this.#head === this.#commits.length) {
       this.#commits = [];
       this.#head = 0;
       this.#written = 0;
+      // Fractions of pages do not add up to nothing by themselves.
+      this.#load.clear();
     }
   }
 
@@ -165,7 +196,7 @@ export class CommitQueue {
     half.at = half.base + GROUP_HEADER_SIZE;
     for (const commit of refused) {
       --half.pending;
-      this.#pages -= commit.pages;
+      this.#load.add(commit.load, -1);
     }
     this.forgetNotes();
     return refused;
@@ -182,7 +213,7 @@ export class CommitQueue {
     this.#commits = [];
     this.#head = 0;
     this.#written = 0;
-    this.#pages = 0;
+    this.#load.clear();
     return rest;
   }
 

@@ -8,16 +8,29 @@
  *      reserve that is left to them, deletes work on a full disk.
  * Usually the tail of the file is long enough, or grows. When the disk is full, holes count too: as many pages of the
  * largest size as fit in them, since each block that is put into one takes at most one such place away.
- * The estimates are upper bounds: per operation its leaf and that leaf's split, plus what its bytes can fill.
+ * The estimates are upper bounds for all queued commits together: a page that many of them change is dirty once, so the
+ * pages there are bound what paths and splits can come to, however many the operations; only what is new adds up.
  */
 
 import { AegisError } from '../errors.ts';
 import type { Pager } from '../store/pager.ts';
 
-/** Pages above the leaves that one commit can dirty or make: paths and their splits. */
-const PATH_PAGES = 24;
-/** The same for each named tree that it writes to. */
-const TREE_PATH_PAGES = 8;
+/** What commits may change, added up. */
+export interface Load {
+  /** Operations; each changes one leaf and, at the worst, splits every page above it. */
+  readonly operations: number;
+  /** Pages that keys and values can fill; 0: it only deletes. */
+  readonly pages: number;
+  /** Trees that are written to, beside the default one. */
+  readonly named: number;
+}
+
+/** Pages for the root that every commit may split, and for what the catalog and the ids of blocks take. */
+const BASE_PAGES = 8;
+/** Inner pages have at least so many children: no separator is longer than an eighth of a page, none is emptier than half. */
+const FAN_OUT_MIN = 4;
+/** A page that has been split fills up again from half full at the worst; splits are uneven, and separators fill pages too. */
+const FILL_FACTOR = 1.5;
 /** Pages left for deletes when there is no more space: one delete and the checkpoint after it. */
 const RESERVE_PAGES = 40;
 /** Grown ahead of the need, so that a small commit does not pay for a write of its own. */
@@ -35,13 +48,19 @@ export class Room {
     this.#checkpoint = checkpoint;
   }
 
-  /** Most pages that a commit can dirty: its leaves, a split for each, and what its bytes fill. */
-  pagesFor(size: { readonly operations: number; readonly pages: number; readonly named: number }): number {
-    const leaves = Math.min(size.operations, this.#pager.pageCount);
-    const paths = PATH_PAGES + TREE_PATH_PAGES * size.named;
-    const pages = 2 * leaves + Math.ceil(size.pages) + paths;
-    // With a reader open every page changed may leave its old bytes behind as well.
-    return this.#pager.versions.hasReader ? pages * 2 : pages;
+  /** Most pages that commits can dirty, all together. */
+  pagesFor({ operations, pages, named }: Load): number {
+    if (operations === 0) return 0;
+    const { pageCount, versions } = this.#pager;
+    let present = 0;
+    for (let level = pageCount; level >= 1; level /= FAN_OUT_MIN)
+      present += Math.min(operations, Math.ceil(level));
+    present = Math.min(present, pageCount);
+    const roots = Math.min(named, pageCount);
+    // Each page there is may split once before what is put fills it again.
+    const dirtied = 2 * present + roots + Math.ceil(FILL_FACTOR * pages) + BASE_PAGES;
+    // With a reader open every page there is may leave its old bytes behind as well.
+    return versions.hasReader ? dirtied + present : dirtied;
   }
 
   /**

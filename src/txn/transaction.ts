@@ -18,9 +18,12 @@ import type { CommitResult, Committed } from './queue.ts';
 import type { Savepoint } from './savepoint.ts';
 import { TransactionSpace } from './transaction-space.ts';
 import { TransactionTree } from './transaction-tree.ts';
-import type { Attempt } from './writer.ts';
+import type { Proposal } from './writer.ts';
 
 export type { IsolationLevel, TransactionParts, TransactionState } from './context.ts';
+
+/** For whoever runs a transaction for its user: see `#end`. */
+export let endTransaction: (tx: Transaction) => Promise<void>;
 
 /**
  * A transaction. It reads from one committed state plus its own writes, and changes the store at `commit` only, whole
@@ -33,6 +36,11 @@ export class Transaction extends TransactionSpace implements Disposable {
   /** What it is protected from, as it was begun with. */
   readonly isolation: IsolationLevel;
   readonly #context: TransactionContext;
+  #committing: Promise<CommitResult> | undefined;
+
+  static {
+    endTransaction = (tx) => tx.#end();
+  }
 
   /** Transactions come from `beginTransaction()` of an engine. @internal */
   constructor(parts: TransactionParts, id: number, isolation: IsolationLevel, readOnly: boolean) {
@@ -89,21 +97,23 @@ export class Transaction extends TransactionSpace implements Disposable {
    *   `OUT_OF_SPACE`, `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `TRANSACTION_FINISHED`, `CLOSED`
    */
   async commit(options: { sync?: boolean } = {}): Promise<CommitResult> {
-    const attempt = this.#begin(options, false);
-    if (!attempt) return this.#nothingToDo();
-    try {
-      return this.#finish(await this.#context.parts.writer.commit(attempt));
-    } catch (error) {
-      throw this.#giveUp(error);
-    }
+    const proposal = this.#begin(options);
+    if (!proposal) return this.#nothingToDo();
+    this.#committing = this.#context.parts.writer.commit(proposal).then(
+      (commit) => this.#finish(commit),
+      (error: unknown) => {
+        throw this.#giveUp(error);
+      },
+    );
+    return this.#committing;
   }
 
   /** As `commit`, blocking. @throws AegisError as `commit`, `UNSUPPORTED` */
   commitSync(options: { sync?: boolean } = {}): CommitResult {
-    const attempt = this.#begin(options, true);
-    if (!attempt) return this.#nothingToDo();
+    const proposal = this.#begin(options);
+    if (!proposal) return this.#nothingToDo();
     try {
-      return this.#finish(this.#context.parts.writer.commitSync(attempt));
+      return this.#finish(this.#context.parts.writer.commitSync(proposal));
     } catch (error) {
       throw this.#giveUp(error);
     }
@@ -119,36 +129,38 @@ export class Transaction extends TransactionSpace implements Disposable {
     if (this.#context.state === 'active') this.abort();
   }
 
-  #begin(options: { sync?: boolean }, blocking: boolean): Attempt | undefined {
-    this.#context.checkActive();
-    const { admission, catalog, pipeline, syncOnCommit } = this.#context.parts;
-    const { writes } = this.#context.holdings;
+  /**
+   * Commits what is not ended yet, and waits for a commit under way. Rejects unless the transaction was committed, or
+   * aborted by its user.
+   */
+  async #end(): Promise<void> {
+    const context = this.#context;
+    if (context.state === 'active') {
+      if (!context.lease.isOpen) throw new AegisError('CLOSED', 'the engine was closed before the commit');
+      await this.commit();
+    }
+    await this.#committing;
+    if (context.failure !== undefined) throw context.failure;
+  }
+
+  #begin(options: { sync?: boolean }): Proposal | undefined {
+    const context = this.#context;
+    context.checkActive();
+    const { writer, syncOnCommit } = context.parts;
+    const { holdings } = context;
     checkOptions('commit', options, ['sync']);
     const { sync = syncOnCommit } = options;
     if (typeof sync !== 'boolean') throw invalid('commit: sync', sync, 'true or false');
-    if (writes.isEmpty) return undefined;
-    const how = { sync, blocking };
-    this.#context.state = 'committing';
-    return (done) => {
-      if (!this.#context.lease.isOpen)
-        throw new AegisError('CLOSED', 'the engine was closed before the commit');
-      // Before validation: what never came to be may be noted, and a conflict would say that trying again helps.
-      if (pipeline.failure) throw pipeline.failure;
-      // Names mean what they mean now, not when they were written to.
-      writes.resolve(catalog);
+    if (holdings.writes.isEmpty) return undefined;
+    const proposal = writer.propose(holdings.writes, sync, () => {
+      if (!context.lease.isOpen) throw new AegisError('CLOSED', 'the engine was closed before the commit');
       this.#validate();
-      const commit =
-        writes.bytes <= admission.maxRecords
-          ? admission.queue((at, limit) => writes.packWhole(at, limit), writes, how, done)
-          : admission.queueLarge(writes, how, done);
-      if (commit) {
-        // From here on the snapshot serves nobody; holding it would set aside every page the commit changes.
-        this.#context.holdings.handedOver = true;
-        this.#context.holdings.committed = true;
-        this.#context.lease.close();
-      }
-      return commit;
-    };
+      // From here on the snapshot serves nobody; holding it would set aside every page the commit changes.
+      holdings.handedOver = true;
+      context.lease.close();
+    });
+    context.state = 'committing';
+    return proposal;
   }
 
   #validate(): void {
@@ -168,7 +180,6 @@ export class Transaction extends TransactionSpace implements Disposable {
 
   #nothingToDo(): CommitResult {
     this.#context.state = 'committed';
-    this.#context.holdings.committed = true;
     this.#context.lease.close();
     return { lsn: 0, sequence: this.#context.holdings.sequence };
   }
@@ -181,6 +192,7 @@ export class Transaction extends TransactionSpace implements Disposable {
 
   #giveUp(error: unknown): unknown {
     this.#context.state = 'aborted';
+    this.#context.failure = error;
     if (error instanceof AegisError && error.retryable) this.#context.parts.conflicted();
     if (this.#context.holdings.handedOver) this.#context.holdings.writes.drop();
     this.#context.lease.close();

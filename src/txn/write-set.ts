@@ -30,6 +30,8 @@ import { MAIN_NAME, MAIN_TREE, nameBytes } from '../store/tree-name.ts';
 import type { Trees } from '../store/trees.ts';
 import { LATEST } from '../wasm.ts';
 
+/** Operations from which on it pays to count what they come to. */
+const MEASURED_FROM = 64;
 /** Smallest piece of a long value that is put behind other records rather than into the next group. */
 const PIECE_MIN = 512;
 
@@ -100,11 +102,17 @@ export class WriteSet {
     return bytes;
   }
 
-  /** Pages they can fill, at the most. */
+  /** Pages they can fill, at the most; once the trees are resolved. */
   get pages(): number {
     let { pages } = this.#counters;
-    for (const { hasPut } of this.#named()) if (hasPut) pages += pagesOfTree(this.#trees.pager.core.pageSize);
+    for (const { isNew } of this.#named()) if (isNew) pages += pagesOfTree(this.#trees.pager.core.pageSize);
     return pages;
+  }
+
+  /** How much it is, at the most, as it stands now. */
+  get size(): Counters & { readonly named: number } {
+    const { operations, bytes, pages, named } = this;
+    return { operations, bytes, pages, named };
   }
 
   /** Trees that it writes to, the default one aside. */
@@ -156,6 +164,21 @@ export class WriteSet {
   forget(name: string): void {
     this.#byName.get(name)?.keys.drop();
     this.#byName.delete(name);
+  }
+
+  /** Counts what there is instead of what was written: a key that was written a thousand times is there once. */
+  measure(): void {
+    if (this.operations < MEASURED_FROM) return;
+    this.#counters = { operations: 0, bytes: 0, pages: 0 };
+    const { pageSize } = this.#trees.pager.core;
+    for (const { keys } of this.#byName.values()) {
+      keys.walk((_key, keyLength, meta) => {
+        const length = valueLengthOf(meta);
+        const isPut = (meta & META_TOMBSTONE) === 0;
+        this.#count(keyLength, length, isPut ? pagesFilled(keyLength, length, pageSize) : 0);
+        return true;
+      });
+    }
   }
 
   /** Gives every tree the id that it has now. Throws CORRUPTION, IO_ERROR, OUT_OF_SPACE. */

@@ -12,9 +12,10 @@ import type { Bytes } from '../store/range.ts';
 import { checkTreeName, MAIN_NAME, MAIN_TREE, nameBytes } from '../store/tree-name.ts';
 import type { Trees } from '../store/trees.ts';
 import { valueBytes } from '../store/trees.ts';
-import type { Admission, CommitSize, CommitWay } from './admission.ts';
+import type { Admission, CommitSize } from './admission.ts';
 import type { CommitPipeline } from './commit.ts';
 import type { Committed, Done } from './queue.ts';
+import type { Reservations } from './reservations.ts';
 import { packTree, pagesFilled, pagesOfTree, recordBytes, WriteSet } from './write-set.ts';
 
 /** One operation of a batch. */
@@ -53,20 +54,37 @@ interface Operation {
 /** Stands for a commit of nothing. */
 const NOTHING_DONE: Committed = { sequence: 0, end: 0, deleted: 0 };
 
-/** Asks the pipeline for a commit; undefined: there is no room yet. */
-export type Attempt = (done: Done) => Committed | undefined;
+/** A commit that is to be made: how much room it asks for, and its admission once that is there. */
+export interface Proposal {
+  /** As for a reservation. */
+  readonly bytes: number;
+  readonly exclusive: boolean;
+  /** Queues the commit, or throws. */
+  readonly admit: (done: Done) => Committed;
+}
+
+/** What single operations work with. */
+export interface WriterParts {
+  readonly trees: Trees;
+  readonly catalog: Catalog;
+  readonly admission: Admission;
+  readonly reservations: Reservations;
+  readonly pipeline: CommitPipeline;
+}
 
 export class Writer {
   readonly #trees: Trees;
   readonly #catalog: Catalog;
   readonly #admission: Admission;
+  readonly #reservations: Reservations;
   readonly #pipeline: CommitPipeline;
 
-  constructor(trees: Trees, catalog: Catalog, admission: Admission, pipeline: CommitPipeline) {
-    this.#trees = trees;
-    this.#catalog = catalog;
-    this.#admission = admission;
-    this.#pipeline = pipeline;
+  constructor(parts: WriterParts) {
+    this.#trees = parts.trees;
+    this.#catalog = parts.catalog;
+    this.#admission = parts.admission;
+    this.#reservations = parts.reservations;
+    this.#pipeline = parts.pipeline;
   }
 
   put(tree: string, key: Bytes, value: Bytes, sync: boolean): Promise<Committed> {
@@ -100,16 +118,22 @@ export class Writer {
   async drop(name: string, sync: boolean): Promise<boolean> {
     const bytes = nameBytes(name);
     const size = { operations: 3, bytes: recordBytes(bytes.length, 0), pages: 0, named: 1 };
-    const how = { sync, blocking: false, alone: true };
     let existed = true;
-    await this.commit((done) => {
-      if (!this.#pipeline.isIdle) return undefined;
+    const admit = (done: Done): Committed => {
       const entry = this.#catalog.find(name);
       existed = entry !== undefined;
-      if (entry) return this.#admission.queue((at) => this.#packDrop(at, bytes, entry.id), size, how, done);
+      if (entry) {
+        return this.#admission.queue(
+          (at) => this.#packDrop(at, bytes, entry.id),
+          size,
+          { sync, alone: true },
+          done,
+        );
+      }
       done(undefined);
       return NOTHING_DONE;
-    });
+    };
+    await this.commit({ bytes: size.bytes, exclusive: true, admit });
     return existed;
   }
 
@@ -119,88 +143,91 @@ export class Writer {
     return x.recordSeal(at, RECORD_DROP, id, name.length, 0);
   }
 
-  /** Runs an attempt until the pipeline takes it; resolves when the commit is applied. */
-  commit(attempt: Attempt, beforeWaiting?: () => void): Promise<Committed> {
-    const pipeline = this.#pipeline;
+  /** Makes a commit as soon as there is room for it; resolves when it is applied. */
+  commit(proposal: Proposal, beforeWaiting?: () => void): Promise<Committed> {
     return new Promise((resolve, reject) => {
       let commit: Committed | undefined;
       const done = (error: AegisError | undefined): void => {
         if (error) reject(error);
         else resolve(commit as Committed);
       };
-      try {
-        if (!pipeline.congested) commit = attempt(done);
-        if (commit) return pipeline.schedule();
-        beforeWaiting?.();
-      } catch (error) {
-        return reject(error);
-      }
-      pipeline.submit(() => {
-        commit = attempt(done);
-        return commit !== undefined;
-      }, reject);
+      const { bytes, exclusive } = proposal;
+      const admit = (): void => {
+        commit = proposal.admit(done);
+      };
+      const request = { bytes, exclusive, admit };
+      // What is thrown rejects.
+      if (this.#reservations.admitNow(request)) return;
+      beforeWaiting?.();
+      this.#reservations.wait(request, reject);
     });
   }
 
   /** As `commit`, blocking. */
-  commitSync(attempt: Attempt): Committed {
+  commitSync({ bytes, exclusive, admit }: Proposal): Committed {
     let commit: Committed | undefined;
     let failure: AegisError | undefined;
-    this.#pipeline.blocking(() => {
-      commit = attempt((error) => {
-        failure = error;
-      });
-      return commit !== undefined;
+    const done = (error: AegisError | undefined): void => {
+      failure = error;
+    };
+    this.#reservations.admitBlocking({
+      bytes,
+      exclusive,
+      admit: () => {
+        commit = admit(done);
+      },
     });
+    this.#pipeline.flushBlocking();
     if (failure) throw failure;
     return commit as Committed;
   }
 
   #write(operations: Operation[], sync: boolean): Promise<Committed> {
-    const how = { sync, blocking: false };
     const size = this.#sizeOf(operations);
-    const beforeWaiting = (): void => {
-      for (const operation of operations) {
-        operation.key = operation.key.slice();
-        operation.value = operation.value?.slice();
-      }
-    };
     if (size.bytes <= this.#admission.maxRecords) {
-      return this.commit((done) => this.#queue(operations, size, how, done), beforeWaiting);
+      return this.commit(this.#small(operations, size, sync), () => keepBytes(operations));
     }
-    let writes: WriteSet | undefined;
-    return this.commit((done) => {
-      writes ??= this.#writeSet(operations);
-      writes.resolve(this.#catalog);
-      return this.#admission.queueLarge(writes, how, done);
-    }, beforeWaiting).finally(() => writes?.drop());
+    const writes = this.#writeSet(operations);
+    return this.commit(this.propose(writes, sync)).finally(() => writes.drop());
   }
 
   #writeSync(operations: Operation[], sync: boolean): Committed {
-    const how = { sync, blocking: true };
     const size = this.#sizeOf(operations);
     if (size.bytes <= this.#admission.maxRecords) {
-      return this.commitSync((done) => this.#queue(operations, size, how, done));
+      return this.commitSync(this.#small(operations, size, sync));
     }
     const writes = this.#writeSet(operations);
     try {
-      return this.commitSync((done) => {
-        writes.resolve(this.#catalog);
-        return this.#admission.queueLarge(writes, how, done);
-      });
+      return this.commitSync(this.propose(writes, sync));
     } finally {
       writes.drop();
     }
   }
 
-  #queue(
-    operations: readonly Operation[],
-    size: CommitSize,
-    how: CommitWay,
-    done: Done,
-  ): Committed | undefined {
-    const ids = size.named === 0 ? undefined : new Map<string, number>();
-    return this.#admission.queue((at) => this.#pack(operations, ids, at), size, how, done);
+  /** The commit of a write set; `before` runs when there is room, in the turn in which it is packed. */
+  propose(writes: WriteSet, sync: boolean, before?: () => void): Proposal {
+    const admission = this.#admission;
+    writes.measure();
+    const isLarge = writes.bytes > admission.maxRecords;
+    return {
+      bytes: admission.bytesOf(writes),
+      exclusive: isLarge,
+      admit: (done) => {
+        // Names mean what they mean now, not when they were written to.
+        writes.resolve(this.#catalog);
+        before?.();
+        if (isLarge) return admission.queueLarge(writes, { sync }, done);
+        return admission.queue((at, limit) => writes.packWhole(at, limit), writes.size, { sync }, done);
+      },
+    };
+  }
+
+  #small(operations: readonly Operation[], size: CommitSize, sync: boolean): Proposal {
+    const admit = (done: Done): Committed => {
+      const ids = size.named === 0 ? undefined : new Map<string, number>();
+      return this.#admission.queue((at) => this.#pack(operations, ids, at), size, { sync }, done);
+    };
+    return { bytes: size.bytes, exclusive: false, admit };
   }
 
   #pack(operations: readonly Operation[], ids: Map<string, number> | undefined, from: number): number {
@@ -301,5 +328,13 @@ export class Writer {
       if (hasPut) pages += pagesOfTree(pageSize);
     }
     return { operations: operations.length, bytes, pages, named: names?.size ?? 0 };
+  }
+}
+
+/** Copies what a caller gave: it may change it as soon as its call has returned. */
+function keepBytes(operations: readonly Operation[]): void {
+  for (const operation of operations) {
+    operation.key = operation.key.slice();
+    operation.value = operation.value?.slice();
   }
 }

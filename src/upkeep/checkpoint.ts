@@ -17,7 +17,9 @@
  *   2. Nothing of the durable checkpoint is released before step 8; nothing of P if the run fails.
  *   3. The directory as of P is composed from versions, never from live entries alone (chunks.ts).
  *   4. A failed sync, or a superblock that could not be written, fails the store.
- *   5. No slot with a foreign fence is written over: somebody else opened the store, so the lock did not hold.
+ *   5. Once the store has failed, whatever failed it, no step is begun: nothing is written and nothing is released, and
+ *      who waits for the next run is refused.
+ *   6. No slot with a foreign fence is written over: somebody else opened the store, so the lock did not hold.
  */
 
 import { VICTIM_AREA, VICTIM_CAPACITY } from '../../assembly/layout.ts';
@@ -156,7 +158,7 @@ export class Checkpointer {
     try {
       if (run.waiting === 'sync') this.#file.syncSync();
       for (;;) {
-        const step = run.steps.next();
+        const step = this.#step(run);
         if (step.done) return this.#finish(run, step.value);
         ++run.turn;
         if (step.value === 'sync') this.#file.syncSync();
@@ -193,7 +195,7 @@ export class Checkpointer {
   async #drive(run: Run): Promise<void> {
     try {
       for (;;) {
-        const step = run.steps.next();
+        const step = this.#step(run);
         if (step.done) return void this.#finish(run, step.value);
         const turn = ++run.turn;
         run.waiting = step.value;
@@ -207,6 +209,13 @@ export class Checkpointer {
       // A blocking driver finished the run, and still this sync failed: its report was meant for the store.
       else this.#parts.pipeline.fail(error);
     }
+  }
+
+  /** The next step, unless the store has failed since the last one. */
+  #step(run: Run): IteratorResult<Step, CheckpointData> {
+    const { failure } = this.#parts.pipeline;
+    if (failure) throw failure;
+    return run.steps.next();
   }
 
   #finish(run: Run, data: CheckpointData): CheckpointData {
@@ -292,6 +301,7 @@ export class Checkpointer {
       return { sequence, lsn, pages };
     } catch (error) {
       pager.drain();
+      directory.endTaken(true);
       if (unsure) {
         // Nothing is released, nothing is written over. Whoever asked is told what every later caller is.
         pipeline.fail(error);
@@ -299,7 +309,6 @@ export class Checkpointer {
       }
       for (const place of fresh) blocks.extents.free(place.start, place.units);
       this.#unsettled = undefined;
-      directory.endTaken(true);
       pager.versions.release(snapshot);
       throw error;
     }

@@ -148,13 +148,13 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: 'txn/writer.ts',
-        from: 'return this.#admission.queue((at) => this.#pack(operations, ids, at), size, how, done);',
-        to: 'return this.#admission.queue((at) => this.#pack(operations, ids, at), size, { ...how, blind: true }, done);',
+        from: 'return this.#admission.queue((at) => this.#pack(operations, ids, at), size, { sync }, done);',
+        to: 'return this.#admission.queue((at) => this.#pack(operations, ids, at), size, { sync, blind: true }, done);',
       },
       {
         file: 'txn/admission.ts',
-        from: 'const noted = conflicts.needed;\n    const pages = room.pagesFor(size);',
-        to: 'const noted = how.blind || conflicts.needed;\n    const pages = room.pagesFor(size);',
+        from: 'const noted = conflicts.needed;\n    this.#ensure(size, noted);',
+        to: 'const noted = how.blind || conflicts.needed;\n    this.#ensure(size, noted);',
       },
       {
         file: 'txn/admission.ts',

@@ -89,13 +89,13 @@ export const commitMutants: readonly Mutant[] = [
   {
     name: 'M20 a commit is logged without room to apply it',
     file: ADMISSION,
-    edits: [['room.ensure((noted ? 2 * pages : pages) + queue.pages, size.pages === 0);', '']],
+    edits: [['this.#ensure(size, noted);', '']],
     killer: { file: 'engine/full-disk.test.ts', test: /./ },
   },
   {
     name: 'M20 a large commit is logged without room to apply it',
     file: ADMISSION,
-    edits: [['room.ensure(noted ? 2 * pages : pages, writes.pages === 0);', '']],
+    edits: [['this.#ensure(load, noted);', '']],
     killer: { file: 'engine/full-disk.test.ts', test: /./ },
   },
   {

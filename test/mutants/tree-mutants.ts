@@ -68,19 +68,16 @@ export const treeMutants: readonly Mutant[] = [
   },
   {
     name: 'trees: commits are let in behind a drop that is on its way',
-    file: 'src/txn/admission.ts',
-    edits: [
-      [
-        'if (how.alone ? !pipeline.isIdle : queue.isBarred) return undefined;',
-        'if (how.alone && !pipeline.isIdle) return undefined;',
-      ],
-    ],
+    file: 'src/txn/reservations.ts',
+    edits: [['return queue.isBarred || at +', 'return at +']],
     killer: drop(/stands in its place/),
   },
   {
     name: 'trees: a drop is let in behind commits on their way',
-    file: 'src/txn/writer.ts',
-    edits: [['if (!this.#pipeline.isIdle) return undefined;', '']],
+    file: 'src/txn/reservations.ts',
+    edits: [
+      ['if (exclusive) return queue.length > 0;', 'if (exclusive && bytes > 1000) return queue.length > 0;'],
+    ],
     killer: drop(/stands in its place/),
   },
   {
