@@ -10,8 +10,8 @@ const codeOf = (promise: Promise<unknown>): Promise<unknown> =>
     (error: { code?: string; message: string }) => error.code ?? error.message,
   );
 
-describe.each(['snapshot', 'serializable'] as const)('transaction (%s)', (isolation) => {
-  test('it rejects when the store is closed under its work, whatever the work has done', async () => {
+describe.each(['snapshot', 'serializable'] as const)('%s', (isolation) => {
+  test('transaction: it rejects when the store is closed under its work, whatever the work has done', async () => {
     for (const write of [true, false]) {
       const engine = await StorageEngine.open({ backend: new SimulatedBackend({ seed: 1 }) });
       const said = codeOf(
@@ -30,7 +30,7 @@ describe.each(['snapshot', 'serializable'] as const)('transaction (%s)', (isolat
     }
   });
 
-  test('work that aborts by itself is answered, and nothing is there', async () => {
+  test('transaction: work that aborts by itself is answered, and nothing is there', async () => {
     const engine = await StorageEngine.open();
     const answer = await engine.transaction(
       (tx) => {
@@ -44,7 +44,7 @@ describe.each(['snapshot', 'serializable'] as const)('transaction (%s)', (isolat
     await engine.close();
   });
 
-  test('a commit that the work has begun and does not wait for is waited for, and its conflict is tried again', async () => {
+  test('transaction: a commit that the work has begun and does not wait for is waited for, and its conflict is tried again', async () => {
     const engine = await StorageEngine.open();
     await engine.put('n', '0');
     let tries = 0;
@@ -61,7 +61,7 @@ describe.each(['snapshot', 'serializable'] as const)('transaction (%s)', (isolat
     await engine.close();
   });
 
-  test('a failure inside that ended the transaction is not lost with the error that the work kept to itself', async () => {
+  test('transaction: a failure inside that ended the transaction is not lost with the error that the work kept to itself', async () => {
     const engine = await StorageEngine.open();
     await engine.put('n', '0');
     const said = codeOf(
@@ -80,7 +80,7 @@ describe.each(['snapshot', 'serializable'] as const)('transaction (%s)', (isolat
     await engine.close();
   });
 
-  test('two hundred callers that count up one key are all let through, durable ones too', async () => {
+  test('transaction: two hundred callers that count up one key are all let through, durable ones too', async () => {
     const engine = await StorageEngine.open({ backend: new SimulatedBackend({ seed: 1 }) });
     await engine.put('n', '0');
     const add = () =>
@@ -100,7 +100,7 @@ describe.each(['snapshot', 'serializable'] as const)('transaction (%s)', (isolat
     await engine.close();
   });
 
-  test('a transaction inside another one that has its turn does not wait for it for ever', async () => {
+  test('transaction: a transaction inside another one that has its turn does not wait for it for ever', async () => {
     const engine = await StorageEngine.open();
     await engine.put('n', '0');
     let tries = 0;
