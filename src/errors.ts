@@ -51,6 +51,7 @@ export class AegisError extends Error {
   override readonly name = 'AegisError';
   /** One of the documented codes. */
   readonly code: AegisErrorCode;
+  // Declared only, as a field would be there without a value, and be printed.
   /** Backend file concerned. */
   declare readonly file?: string;
   /** Byte position in that file. */

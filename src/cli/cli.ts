@@ -12,7 +12,8 @@ import { loadConfig } from '../config-file.ts';
 import { AegisError } from '../errors.ts';
 import type { StorageConfig, StorageEngine } from '../index.ts';
 import type { Machine } from '../machine.ts';
-import { EXIT_OK, UsageError } from './exit.ts';
+import { lineAgain } from './command-line.ts';
+import { EXIT_OK, Interrupted, UsageError } from './exit.ts';
 import type { Output } from './output.ts';
 import { Screen } from './screen.ts';
 import type { Session } from './shell/session.ts';
@@ -40,6 +41,9 @@ type Action<Options> = (
   ...operands: string[]
 ) => Promise<number | undefined> | number | undefined;
 
+/** Milliseconds that a command works before others have a turn. */
+const TURN = 20;
+
 export class Cli {
   readonly surroundings: Surroundings;
   /** For the answer. */
@@ -55,8 +59,11 @@ export class Cli {
   /** How the command ends. */
   status = EXIT_OK;
   options: GlobalOptions = {};
+  /** The line that runs this command again, with these options changed. */
+  lineAgain: (changed: Readonly<Record<string, string>>) => string = () => '';
   /** Hears how far the store's own work is. */
   onProgress: StorageConfig['onProgress'];
+  #pauseAt = performance.now() + TURN;
 
   constructor(surroundings: Surroundings, out: Output, shell?: Shell) {
     this.surroundings = surroundings;
@@ -77,9 +84,21 @@ export class Cli {
     const cli = this;
     return async function (this: Command) {
       cli.options = this.optsWithGlobals<GlobalOptions>();
+      cli.lineAgain = (changed) => lineAgain(this, this.args, changed);
       cli.status = (await run(this.opts<Options>(), ...this.args)) ?? EXIT_OK;
       await cli.out.flush();
     };
+  }
+
+  /**
+   * Lets everything else run now and then: timers, signals, and the keys of whoever waits at a shell.
+   * @throws Interrupted when he has pressed Ctrl-C
+   */
+  async pause(): Promise<void> {
+    if (performance.now() < this.#pauseAt) return;
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#pauseAt = performance.now() + TURN;
+    if (this.shell?.isInterrupted) throw new Interrupted();
   }
 
   /** A screen for an answer that is tables and headings. */

@@ -36,6 +36,9 @@ export class UsageError extends Error {
   }
 }
 
+/** Takes a command out of its work because whoever typed it in a shell has pressed Ctrl-C. */
+export class Interrupted extends Error {}
+
 /** A failure as people and programs read it. */
 export interface Failure {
   readonly status: number;
@@ -60,9 +63,18 @@ export function failureOf(error: unknown): Failure {
 }
 
 function failure(status: number, code: string | undefined, given: string, otherwise: string): Failure {
-  const message = given.replace(/\s*\n\s*/g, ' ').trim();
+  const message = printable(given);
   const text = code === undefined ? message : `${code}: ${message}`;
   return { status, text, json: { code: code ?? otherwise, message } };
+}
+
+/** A text in one line, without what a terminal would obey: messages show pieces of what was read. */
+export function printable(text: string): string {
+  const line = text.replace(/\s*\n\s*/g, ' ').trim();
+  return line.replace(
+    /(?!\t)[\p{Cc}\u2028\u2029]/gu,
+    (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 /** A failure as text: with its code if it has one, with the whole stack if it is a defect. */

@@ -1,11 +1,12 @@
 /**
- * Standard output for what a command answers: written in large pieces, each waited for, so that a slow reader slows
+ * Standard output, or a file instead, for what a command answers: written in large pieces, each waited for, so that a slow reader slows
  * the command down instead of filling memory, and one who has gone ends it.
  *
  * 1. A reader who has gone (`| head`) is no failure: he had enough. `OutputClosed` takes the command out of its work.
  * 2. Any other failure, such as a full disk behind `> file`, is the command's failure.
  */
 import { CommandFailure } from './exit.ts';
+import { failureOfFile } from './files.ts';
 import type { WriteStream } from './surroundings.ts';
 
 /** Thrown by a write when nobody reads any more. */
@@ -16,11 +17,14 @@ const PIECE_SIZE = 64 * 1024;
 
 export class Output {
   readonly #stream: WriteStream;
+  /** The file, where it is one. */
+  readonly #file: string | undefined;
   #waiting: string[] = [];
   #size = 0;
 
-  constructor(stream: WriteStream) {
+  constructor(stream: WriteStream, file?: string) {
     this.#stream = stream;
+    this.#file = file;
     // Each write hears of its own failure; without a listener the stream's own event would end the process.
     if (stream.listenerCount('error', ignore) === 0) stream.on('error', ignore);
   }
@@ -66,14 +70,15 @@ export class Output {
 
   #write(piece: string | Uint8Array): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#stream.write(piece, (error) => (error ? reject(failureOf(error)) : resolve()));
+      this.#stream.write(piece, (error) => (error ? reject(failureOf(error, this.#file)) : resolve()));
     });
   }
 }
 
 function ignore(): void {}
 
-function failureOf(error: NodeJS.ErrnoException): Error {
+function failureOf(error: NodeJS.ErrnoException, file: string | undefined): unknown {
   if (error.code === 'EPIPE' || error.code === 'ERR_STREAM_DESTROYED') return new OutputClosed();
+  if (file !== undefined) return failureOfFile(file, error);
   return new CommandFailure(`cannot write to standard output: ${error.message}`, error.code);
 }

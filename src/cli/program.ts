@@ -28,7 +28,7 @@ import { addStat } from './commands/stat.ts';
 import { addDrop, addTrees } from './commands/trees.ts';
 import { addVerify } from './commands/verify.ts';
 import { addWal } from './commands/wal.ts';
-import { EXIT_OK, EXIT_USAGE, failureOf } from './exit.ts';
+import { EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, failureOf, Interrupted } from './exit.ts';
 import { Output, OutputClosed } from './output.ts';
 import { addShellCommands } from './shell/commands.ts';
 import type { Session } from './shell/session.ts';
@@ -124,6 +124,7 @@ async function runCommand(program: Command, cli: Cli, line: readonly string[]): 
   } catch (error) {
     // Whoever read the answer had enough of it.
     if (error instanceof OutputClosed) return EXIT_OK;
+    if (error instanceof Interrupted) return EXIT_INTERRUPTED;
     const inJson = cli.json || line.includes('--json');
     await cli.out.flush().catch(() => undefined);
     if (error instanceof CommanderError) return reportUsage(error, cli, inJson);

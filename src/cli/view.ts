@@ -23,6 +23,8 @@ export interface Shell {
   /** What is behind the engine, for commands that look inside. */
   readonly machine: Machine;
   readonly transaction: Transaction | undefined;
+  /** Whether the line that runs is to end. */
+  readonly isInterrupted: boolean;
 }
 
 /** The key space of a tree (undefined: the store's own), inside the shell's transaction if there is one. */

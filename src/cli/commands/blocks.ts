@@ -50,6 +50,7 @@ async function list(cli: Cli): Promise<number> {
       if ('problem' in block) ++damaged;
       if (cli.json) await cli.out.json('header' in block ? { id: block.id, ...block.header } : block);
       else await cli.out.line(lineOf(block));
+      await cli.pause();
     }
     await cli.out.flush();
   });

@@ -1,20 +1,16 @@
 /**
  * `aegis dump`: all records as text that `aegis load` reads back to the byte.
- *
- * A file appears under its name when it is whole: until then it is beside it, and goes away if the dump fails.
  */
-import { createWriteStream, rmSync } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { Entry } from '../../index.ts';
 import type { Cli, TreeOption } from '../cli.ts';
 import { type Encodings, encode, encodeJson } from '../encoding.ts';
-import { CommandFailure, EXIT_INTERRUPTED } from '../exit.ts';
 import { DELIMITERS, FORMATS, type Format, formatOf, tableLine } from '../formats.ts';
 import type { EncodingOptions } from '../options.ts';
 import { ENCODING_HELP, encodingsOf, withEncodings, withTree } from '../options.ts';
-import { Output } from '../output.ts';
+import type { Output } from '../output.ts';
+import { writeTarget } from '../target.ts';
 
 interface DumpFlags extends EncodingOptions, TreeOption {
   readonly format?: Format;
@@ -52,8 +48,9 @@ async function dump(cli: Cli, options: DumpFlags, file = '-'): Promise<undefined
         { name: undefined, records: options.tree === undefined ? snapshot : snapshot.tree(options.tree) },
         ...names.map((name) => ({ name, records: snapshot.tree(name) })),
       ];
-      if (file === '-') return void (await writeRecords(parts, cli.out, format, encodings));
-      const records = await writeFile(cli, file, (out) => writeRecords(parts, out, format, encodings));
+      const write = (out: Output) => writeRecords(parts, out, format, encodings);
+      if (file === '-') return void (await write(cli.out));
+      const records = await writeTarget(cli, file, engine.config.dataDirectory, write);
       if (cli.json) await cli.out.json({ file, records });
     } finally {
       snapshot.close();
@@ -98,30 +95,4 @@ async function writeRecords(
   }
   await out.flush();
   return count;
-}
-
-/** Writes a file that is there when it is whole, and not before. */
-async function writeFile<T>(cli: Cli, file: string, write: (out: Output) => Promise<T>): Promise<T> {
-  const draft = `${file}.${process.pid}.part`;
-  const stream = createWriteStream(draft, { flags: 'wx', flush: true });
-  const forget = cli.surroundings.onInterrupt(() => {
-    rmSync(draft, { force: true });
-    process.exit(EXIT_INTERRUPTED);
-  });
-  try {
-    const result = await write(new Output(stream));
-    await new Promise<void>((resolve, reject) => {
-      stream.once('error', reject).once('close', resolve).end();
-    });
-    await rename(draft, file);
-    return result;
-  } catch (error) {
-    stream.destroy();
-    await rm(draft, { force: true });
-    const { code, message } = error as NodeJS.ErrnoException;
-    if (error instanceof Error && 'syscall' in error) throw new CommandFailure(`${file}: ${message}`, code);
-    throw error;
-  } finally {
-    forget();
-  }
 }

@@ -6,14 +6,24 @@ import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { Command } from 'commander';
 import { Option } from 'commander';
+import { AegisError } from '../../errors.ts';
 import type { Cli, TreeOption } from '../cli.ts';
-import { CommandFailure, EXIT_INTERRUPTED, EXIT_OK, UsageError } from '../exit.ts';
+import { CommandFailure, EXIT_INTERRUPTED, EXIT_OK, printable, UsageError } from '../exit.ts';
+import { isNoPlainFile, isOpenAs } from '../files.ts';
 import { DELIMITERS, FORMATS, type Format, formatOf } from '../formats.ts';
 import { Loader } from '../load/loader.ts';
 import type { Meter } from '../load/meter.ts';
 import { meterOf } from '../load/meter.ts';
 import { ndjsonRows } from '../load/ndjson.ts';
-import type { BadRow, Form, Input, Row, Rows } from '../load/row.ts';
+import {
+  type BadRow,
+  type Form,
+  type Input,
+  linesOf,
+  nameOfLines,
+  type Row,
+  type Rows,
+} from '../load/row.ts';
 import { tableRows } from '../load/table.ts';
 import type { EncodingOptions } from '../options.ts';
 import { ENCODING_HELP, encodingsOf, wholeNumber, withEncodings, withTree } from '../options.ts';
@@ -32,8 +42,9 @@ interface LoadFlags extends EncodingOptions, TreeOption {
   readonly progress: boolean;
 }
 
-/** Malformed rows that are named; more are only counted. */
+/** Malformed rows that are named, and those of several lines; more are only counted. */
 const NAMED_MAX = 10;
+const LONG_NAMED_MAX = 100;
 
 export function addLoad(program: Command, cli: Cli): void {
   withEncodings(withTree(program.command('load')))
@@ -89,7 +100,8 @@ async function load(cli: Cli, options: LoadFlags, file: string): Promise<number>
 }
 
 async function sourceOf(cli: Cli, file: string): Promise<Source> {
-  if (file === '-') return { stream: cli.surroundings.stdin, size: undefined };
+  const isStdin = file === '-' || (isNoPlainFile(file) && isOpenAs(file, 0));
+  if (isStdin) return { stream: cli.surroundings.stdin, size: undefined };
   try {
     const handle = await open(file);
     const stat = await handle.stat();
@@ -112,6 +124,7 @@ class LoadJob {
   readonly #meter: Meter | undefined;
   #size = 0;
   #named = 0;
+  #longNamed = 0;
   #stopped = false;
 
   constructor(cli: Cli, options: LoadFlags, file: string, source: Source) {
@@ -191,26 +204,26 @@ class LoadJob {
   }
 
   #name(row: BadRow): void {
-    if (++this.#named > NAMED_MAX) return;
+    // Which lines an open quote has taken nobody sees from the count of rows.
+    const isLong = linesOf(row) > 1;
+    if (isLong ? ++this.#longNamed > LONG_NAMED_MAX : ++this.#named > NAMED_MAX) return;
     this.#meter?.stop();
-    const { line, problem } = row;
+    const { line, lastLine, problem } = row;
     const text = this.#cli.json
-      ? JSON.stringify({ leftOut: { line, problem } })
-      : `aegis: line ${line} is left out: ${problem}`;
-    this.#cli.surroundings.stderr.write(`${text}
-`);
+      ? JSON.stringify({ leftOut: { line, ...(isLong ? { lastLine } : {}), problem } })
+      : `aegis: ${nameOfLines(row)} is left out: ${printable(problem)}`;
+    this.#cli.surroundings.stderr.write(`${text}\n`);
   }
 
   async #report(loader: Loader, milliseconds: number): Promise<number> {
     const { cli, stopped } = { cli: this.#cli, stopped: this.#stopped };
-    const { records, bad, position } = loader;
+    const { records, bad, badLines, position } = loader;
     if (cli.json) {
-      const way = stopped ? { interrupted: true, skip: position } : {};
-      await cli.out.json({ records, bad, milliseconds: Math.round(milliseconds), ...way });
+      const way = stopped ? { interrupted: true, skip: position, goOn: this.#lineOn(position) } : {};
+      await cli.out.json({ records, bad, badLines, milliseconds: Math.round(milliseconds), ...way });
     } else {
       const speed = `${rate(records, milliseconds)} records/s`;
-      const without = bad === 0 ? '' : `; ${count(bad)} malformed rows were left out`;
-      await cli.out.line(`${count(records)} records in ${time(milliseconds)}, ${speed}${without}`);
+      await cli.out.line(`${counted(records)} in ${time(milliseconds)}, ${speed}${leftOut(bad, badLines)}`);
     }
     if (!stopped) return EXIT_OK;
     if (!cli.json) cli.surroundings.stderr.write(`aegis: interrupted: ${this.#wayOn(loader)}\n`);
@@ -219,12 +232,31 @@ class LoadJob {
 
   #wayOn({ records, position }: Loader): string {
     if (position === 0) return 'no record is in';
-    return `${count(records)} records are in; go on with: aegis load ${this.#file} --skip ${position}`;
+    const are = records === 1 ? 'is' : 'are';
+    return `${counted(records)} ${are} in; go on with: ${this.#lineOn(position)}`;
+  }
+
+  #lineOn(position: number): string {
+    return this.#cli.lineAgain({ '--skip': String(position) });
   }
 
   /** A failure says how far the load has come. */
   #withWayOn(error: unknown, loader: Loader): unknown {
     if (!(error instanceof Error) || !('code' in error) || error instanceof UsageError) return error;
-    return new CommandFailure(`${error.message}; ${this.#wayOn(loader)}`, String(error.code));
+    const message = `${error.message}; ${this.#wayOn(loader)}`;
+    if (error instanceof AegisError) return new AegisError(error.code, message, { ...error, cause: error });
+    return new CommandFailure(message, String(error.code));
   }
+}
+
+function counted(records: number): string {
+  return `${count(records)} ${records === 1 ? 'record' : 'records'}`;
+}
+
+/** What was left out, in the end of a sentence. */
+function leftOut(rows: number, lines: number): string {
+  if (rows === 0) return '';
+  const malformed = `; ${count(rows)} malformed ${rows === 1 ? 'row' : 'rows'}`;
+  if (lines > rows) return `${malformed}: ${count(lines)} lines were left out`;
+  return `${malformed} ${rows === 1 ? 'was' : 'were'} left out`;
 }

@@ -4,7 +4,7 @@
 import type { Command } from 'commander';
 import type { Cli, TreeOption } from '../cli.ts';
 import { encode, encodeJson } from '../encoding.ts';
-import { tableLine } from '../formats.ts';
+import { scanLine } from '../formats.ts';
 import type { EncodingOptions, RangeFlags } from '../options.ts';
 import { ENCODING_HELP, encodingsOf, rangeOf, withEncodings, withRange, withTree } from '../options.ts';
 
@@ -20,7 +20,8 @@ export function addScan(program: Command, cli: Cli): void {
     .addHelpText(
       'after',
       `
-A line has key and value with a tab between, quoted as in a TSV file; with --json it is a JSON object.
+A line has key and value with a tab between, each as it is; one with a tab or a line end in it is quoted as in a TSV
+file. With --json a line is a JSON object.
 All bounds hold together.${ENCODING_HELP}
 
 Examples:
@@ -39,7 +40,8 @@ async function scan(cli: Cli, options: ScanOptions): Promise<undefined> {
     if (options.keys) {
       for (const key of records.keys()) {
         if (cli.json) await cli.out.json({ key: encodeJson(key, encodings.key) });
-        else await cli.out.line(tableLine([encode(key, encodings.key)], '\t'));
+        else await cli.out.line(scanLine([encode(key, encodings.key)]));
+        await cli.pause();
       }
       return;
     }
@@ -50,8 +52,9 @@ async function scan(cli: Cli, options: ScanOptions): Promise<undefined> {
           value: encodeJson(value, encodings.value),
         });
       } else {
-        await cli.out.line(tableLine([encode(key, encodings.key), encode(value, encodings.value)], '\t'));
+        await cli.out.line(scanLine([encode(key, encodings.key), encode(value, encodings.value)]));
       }
+      await cli.pause();
     }
     await cli.out.flush();
   });

@@ -5,7 +5,7 @@
 import { createInterface, type Interface } from 'node:readline';
 import type { Command } from 'commander';
 import type { Cli } from '../cli.ts';
-import { EXIT_NO, EXIT_OK, EXIT_USAGE, UsageError } from '../exit.ts';
+import { EXIT_INTERRUPTED, EXIT_NO, EXIT_OK, EXIT_USAGE, UsageError } from '../exit.ts';
 import { History } from '../shell/history.ts';
 import { Session } from '../shell/session.ts';
 import { wordsOf } from '../shell/words.ts';
@@ -19,6 +19,8 @@ export function addShell(program: Command, cli: Cli): void {
       `
 Lines are commands such as get, put, scan, begin, commit; help lists them. Quotes keep words together, # begins a
 comment. Without a terminal the first line that fails ends the shell with its status; an absent key is no failure.
+At a terminal Ctrl-C ends the line that runs; the shell, its transaction and the store stay. A transaction that is
+still open at the end is given up, and the status is 1.
 
 Examples:
   aegis -d ./data shell
@@ -33,24 +35,40 @@ async function shell(cli: Cli): Promise<number> {
     const { stdin, stdout } = cli.surroundings;
     const isTerminal = stdin.isTTY === true && stdout.isTTY === true;
     const status = isTerminal ? await talk(cli, session) : await runScript(cli, session);
-    if (session.transaction) {
-      session.abort();
-      cli.surroundings.stderr.write('aegis: the transaction was not committed, and is given up\n');
-    }
-    return status;
+    if (session.transaction === undefined) return status;
+    session.abort();
+    const text = 'the transaction was not committed, and is given up';
+    const json = JSON.stringify({ error: { code: 'NOT_COMMITTED', message: text } });
+    cli.surroundings.stderr.write(cli.json ? `${json}\n` : `aegis: ${text}\n`);
+    return Math.max(status, EXIT_NO);
   });
 }
 
 async function runScript(cli: Cli, session: Session): Promise<number> {
-  const lines = createInterface({ input: cli.surroundings.stdin, crlfDelay: Number.POSITIVE_INFINITY });
+  const { stdin, onInterrupt } = cli.surroundings;
+  const lines = createInterface({ input: stdin, crlfDelay: Number.POSITIVE_INFINITY });
+  let isStopped = false;
+  let forget = (): void => undefined;
+  const listen = () => {
+    forget = onInterrupt(() => {
+      // Whoever types the lines means the one that runs; a script ends as a whole.
+      const wasRunning = session.interrupt();
+      if (wasRunning && stdin.isTTY) return listen();
+      isStopped = true;
+      lines.close();
+    });
+  };
+  listen();
   try {
     for await (const line of lines) {
+      if (isStopped) break;
       const status = await runLine(cli, session, line);
-      if (status > EXIT_NO) return status;
-      if (session.isEnding) break;
+      if (isStopped || session.isEnding) break;
+      if (status > EXIT_NO && !session.isInterrupted) return status;
     }
-    return EXIT_OK;
+    return isStopped ? EXIT_INTERRUPTED : EXIT_OK;
   } finally {
+    forget();
     lines.close();
   }
 }
@@ -74,7 +92,8 @@ async function talk(cli: Cli, session: Session): Promise<number> {
     kept = [...lines];
   });
   terminal.on('SIGINT', () => {
-    terminal.write(null, { ctrl: true, name: 'u' }); // the line so far goes; the shell stays
+    // What runs ends, or else the line so far goes; the shell stays.
+    if (!session.interrupt()) terminal.write(null, { ctrl: true, name: 'u' });
   });
   // From here on to the loop nothing may wait: a line that nobody listens for is lost.
   ask(terminal, session);
@@ -97,10 +116,12 @@ async function runLine(cli: Cli, session: Session, line: string): Promise<number
   if (line.trim() === '' || line.trimStart().startsWith('#')) return EXIT_OK;
   try {
     const words = wordsOf(line);
-    return await cli.runLine(cli.json ? ['--json', ...words] : words, session);
+    return await session.run(() => cli.runLine(cli.json ? ['--json', ...words] : words, session));
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
-    cli.surroundings.stderr.write(`aegis: ${error.message}\n`);
+    const { message } = error;
+    const json = JSON.stringify({ error: { code: 'USAGE', message } });
+    cli.surroundings.stderr.write(cli.json ? `${json}\n` : `aegis: ${message}\n`);
     return EXIT_USAGE;
   }
 }

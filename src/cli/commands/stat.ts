@@ -1,6 +1,8 @@
 /**
  * `aegis stat`: what a store holds and takes, and how full its pages are.
  */
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { AegisError } from '../../errors.ts';
 import type { StorageEngine, StorageStats } from '../../index.ts';
@@ -15,6 +17,7 @@ interface StatOptions {
 }
 
 const BAR_WIDTH = 40;
+const LOG_FILE = /^log-\d+$/;
 /** Pages looked at in one go. */
 const SLICE_PAGES = 256;
 
@@ -42,17 +45,32 @@ async function stat(cli: Cli, { quick }: StatOptions): Promise<undefined> {
       try {
         const walk = censusOf(machine.store.pager, lease.epoch);
         let step = walk.next();
-        for (; !step.done; step = walk.next()) if (step.value % SLICE_PAGES === 0) await machine.pause();
+        for (; !step.done; step = walk.next()) {
+          if (step.value % SLICE_PAGES === 0) await machine.pause();
+          await cli.pause();
+        }
         census = step.value;
       } finally {
         lease.close();
       }
     }
-    const stats = engine.stats();
+    const files = logFilesIn(engine.config.dataDirectory);
+    const opened = engine.stats();
+    const stats = { ...opened, log: { ...opened.log, ...files } };
     const records = quick ? undefined : recordsOf(engine, machine);
     if (cli.json) await cli.out.json({ ...stats, ...(census ? { census, records } : {}) });
     else show(cli, stats, records, census);
   });
+}
+
+/** What the store tells, and how many files its log has. */
+type Stats = StorageStats & { readonly log: { readonly files: number } };
+
+/** The log as it lies in the folder: whoever opens a store for reading has none, and its files take what they take. */
+function logFilesIn(folder: string): { files: number; diskSize: number } {
+  const names = readdirSync(folder).filter((name) => LOG_FILE.test(name));
+  const sizes = names.map((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0);
+  return { files: names.length, diskSize: sizes.reduce((sum, size) => sum + size, 0) };
 }
 
 /** Records of the default tree, and of the named ones; null where damage keeps them from being counted. */
@@ -84,12 +102,7 @@ function shownCount(number: number | null): string {
   return number === null ? 'not countable: damaged' : digits(number);
 }
 
-function show(
-  cli: Cli,
-  stats: StorageStats,
-  records: Records | undefined,
-  census: PageCensus | undefined,
-): void {
+function show(cli: Cli, stats: Stats, records: Records | undefined, census: PageCensus | undefined): void {
   const { screen } = cli;
   const { data, log, pages, pool, versions, transactions } = stats;
   screen.heading('content');
@@ -112,7 +125,7 @@ function show(
   }
   if (data.damagedSlots > 0) screen.fact('damaged superblock slots', String(data.damagedSlots), 'of 2');
   screen.heading('log');
-  if (log.enabled || log.diskSize > 0) screen.fact('size', bytes(log.diskSize));
+  screen.fact('size', bytes(log.diskSize), `${digits(log.files)} ${log.files === 1 ? 'file' : 'files'}`);
   screen.fact('since the checkpoint', bytes(log.sinceCheckpoint));
   if (cli.shell) {
     screen.heading('this session');

@@ -7,7 +7,7 @@
 import type { StorageEngine } from '../../index.ts';
 import { CommandFailure } from '../exit.ts';
 import { TREE_NAME_MAX } from '../options.ts';
-import type { BadRow, GoodRow, Row } from './row.ts';
+import { type BadRow, type GoodRow, linesOf, nameOfLines, type Row } from './row.ts';
 
 export interface LoadOptions {
   /** Tree of all records, whatever the rows say. */
@@ -46,6 +46,8 @@ export class Loader {
   records = 0;
   /** Rows left out because they are malformed. */
   bad = 0;
+  /** The lines they take: more than rows where a quote was not closed. */
+  badLines = 0;
   /** Rows that are in, or left out. */
   position: number;
 
@@ -62,9 +64,10 @@ export class Loader {
     if (bad !== undefined) {
       if (!this.#options.skipBad) {
         await this.#written();
-        throw new CommandFailure(`line ${bad.line}: ${bad.problem}`, 'INVALID_ARGUMENT');
+        throw new CommandFailure(`${nameOfLines(bad)}: ${bad.problem}`, 'INVALID_ARGUMENT');
       }
       ++this.bad;
+      this.badLines += linesOf(bad);
       this.#options.leftOut(bad);
     } else {
       const { key, value, tree } = row as GoodRow;

@@ -1,8 +1,10 @@
 /**
- * Rows of NDJSON: a JSON object on every line; blank lines say nothing. A number stands for its digits only if
- * JavaScript keeps all of them; else it is refused, never rounded.
+ * Rows of NDJSON: a JSON object on every line; blank lines say nothing. A value that is no string is stored as the JSON
+ * that stands there, a key that is a number as its digits; where the runtime's numbers do not keep them all, the line
+ * is refused, never rounded.
  */
 import { decodeJson, type Encoding, isMark, textOf } from '../encoding.ts';
+import { fieldText } from './json-text.ts';
 import type { Form, Input, Row, Rows } from './row.ts';
 import { TREE_FIELD } from './row.ts';
 import { type RawRow, Splitter } from './splitter.ts';
@@ -23,22 +25,27 @@ function rowOf({ bytes, line }: RawRow, form: Form): Row[] {
   try {
     return [{ ...stand, ...recordOf(text, form) }];
   } catch (error) {
-    if (error instanceof RangeError) return [{ ...stand, problem: error.message }];
     if (error instanceof SyntaxError) return [{ ...stand, problem: `it is not JSON: ${error.message}` }];
-    throw error;
+    if (!(error instanceof RangeError)) throw error;
+    return [{ ...stand, problem: isStackFull(error) ? 'it is nested too deep' : error.message }];
   }
+}
+
+/** Whether the runtime gave up, and not one of the rules here. */
+function isStackFull({ message }: RangeError): boolean {
+  return /call stack|recursion/i.test(message);
 }
 
 function recordOf(text: string, { key = 'key', value = 'value', whole, trees, encodings }: Form) {
   const given: unknown = JSON.parse(text);
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw new RangeError('it is not a JSON object');
+    throw new RangeError(`it is ${kindOf(given)}, not a JSON object`);
   }
   const fields = given as Record<string, unknown>;
   return {
     tree: trees && Object.hasOwn(fields, TREE_FIELD) ? treeOf(fields[TREE_FIELD]) : undefined,
-    key: storedKey(fieldOf(fields, key), encodings.key, key),
-    value: whole ? text : storedValue(fieldOf(fields, value), encodings.value, value),
+    key: storedKey(text, fieldOf(fields, key), encodings.key, key),
+    value: whole ? text : storedValue(text, fieldOf(fields, value), encodings.value, value),
   };
 }
 
@@ -47,43 +54,39 @@ function treeOf(given: unknown): string {
   throw new RangeError(`its field "${TREE_FIELD}" is no name`);
 }
 
-function fieldOf(fields: Record<string, unknown>, name: string): unknown {
+function fieldOf(fields: Record<string, unknown>, name: string): NonNullable<unknown> {
   const given = Object.hasOwn(fields, name) ? fields[name] : undefined;
-  if (given !== undefined && given !== null) return given;
-  throw new RangeError(`it has no field ${JSON.stringify(name)}`);
+  if (given === undefined) throw new RangeError(`it has no field ${JSON.stringify(name)}`);
+  if (given !== null) return given;
+  throw new RangeError(
+    `its field ${JSON.stringify(name)} is null; write what null stands for, or leave the line out`,
+  );
 }
 
-function storedKey(given: unknown, encoding: Encoding, name: string): string | Uint8Array {
-  if (typeof given === 'number' && encoding === 'auto') return exact(given, name);
-  return within(name, () => decodeJson(given, encoding));
+function storedKey(text: string, given: unknown, encoding: Encoding, name: string): string | Uint8Array {
+  return within(name, () =>
+    typeof given === 'number' && encoding === 'auto' ? fieldText(text, name) : decodeJson(given, encoding),
+  );
 }
 
 /** Numbers, truth values, lists and objects are their JSON. */
-function storedValue(given: unknown, encoding: Encoding, name: string): string | Uint8Array {
-  if (typeof given === 'string' || isMark(given) || encoding !== 'auto') {
-    return within(name, () => decodeJson(given, encoding));
-  }
-  return exact(given, name);
+function storedValue(text: string, given: unknown, encoding: Encoding, name: string): string | Uint8Array {
+  const isText = typeof given === 'string' || isMark(given) || encoding !== 'auto';
+  return within(name, () => (isText ? decodeJson(given, encoding) : fieldText(text, name)));
 }
 
+function kindOf(given: unknown): string {
+  if (given === null) return 'null';
+  if (Array.isArray(given)) return 'a list';
+  return typeof given === 'boolean' ? 'a truth value' : `a ${typeof given}`;
+}
+
+/** Says which field an error is about. */
 function within<T>(name: string, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    if (!(error instanceof RangeError)) throw error;
+    if (!(error instanceof RangeError) || isStackFull(error)) throw error;
     throw new RangeError(`its field ${JSON.stringify(name)}: ${error.message}`);
   }
-}
-
-/** JSON of what was read as JSON, as long as no number has lost digits on the way. */
-function exact(given: unknown, name: string): string {
-  return JSON.stringify(given, (_, value: unknown) => {
-    const isRounded = Number.isInteger(value)
-      ? !Number.isSafeInteger(value)
-      : value === Infinity || value === -Infinity;
-    if (!isRounded) return value;
-    throw new RangeError(
-      `its field ${JSON.stringify(name)} has a number that loses digits here; write it as text`,
-    );
-  });
 }

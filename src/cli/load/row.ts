@@ -6,8 +6,10 @@ import type { Encodings } from '../encoding.ts';
 
 /** Where a row stands. */
 interface Stand {
-  /** Line of the input on which it ends, from 1 on. */
+  /** Line of the input on which it begins, from 1 on. */
   readonly line: number;
+  /** Line on which it ends, where that is another one. */
+  readonly lastLine?: number;
   /** How many rows have gone by with it: lines of NDJSON, rows of a table below its header. */
   readonly position: number;
 }
@@ -24,6 +26,16 @@ export interface BadRow extends Stand {
 }
 
 export type Row = GoodRow | BadRow;
+
+/** How many lines a row takes. */
+export function linesOf({ line, lastLine = line }: Stand): number {
+  return lastLine - line + 1;
+}
+
+/** The lines of a row, in words. */
+export function nameOfLines({ line, lastLine = line }: Stand): string {
+  return line === lastLine ? `line ${line}` : `line ${line} to ${lastLine}`;
+}
 
 /** How a row becomes a record. */
 export interface Form {

@@ -13,6 +13,8 @@ export interface RawRow {
   readonly bytes: Uint8Array;
   /** Line on which it begins, from 1 on. */
   readonly line: number;
+  /** Line on which it ends. */
+  readonly lastLine: number;
 }
 
 /** The longest row, in bytes: a longer one has no room in a string. */
@@ -106,7 +108,9 @@ export class Splitter {
     if (this.#line === 1 && Buffer.compare(bytes.subarray(0, 3), BYTE_ORDER_MARK) === 0)
       bytes = bytes.subarray(3);
     if (bytes.at(-1) === CARRIAGE_RETURN) bytes = bytes.subarray(0, -1);
-    rows.push({ bytes, line: this.#line });
+    // What ends within quotes ends with the input, and no line begins behind its last line feed.
+    const behind = bytes.at(-1) === LINE_FEED ? 1 : 0;
+    rows.push({ bytes, line: this.#line, lastLine: this.#line + this.#lines - behind });
     this.#line += 1 + this.#lines;
     this.#lines = 0;
     this.#parts = [];

@@ -6,7 +6,7 @@
  * 2. Fields are decoded strictly: what is no UTF-8 is malformed, never replaced.
  * 3. Rows are parsed together, and one by one where one of them is malformed: it takes no other with it.
  */
-import type { Options } from 'csv-parse';
+import type { CsvError, Options } from 'csv-parse';
 import { decodeField } from '../encoding.ts';
 import { UsageError } from '../exit.ts';
 import type { Form, Input, Row, Rows } from './row.ts';
@@ -26,6 +26,14 @@ type Fields = readonly Uint8Array[];
 type Parse = (bytes: Uint8Array) => Fields[];
 
 const LINE_END = Uint8Array.of(0x0a);
+
+/** What csv-parse finds wrong with the quotes of a field, as it is told: its own messages show bytes and count lines anew. */
+const QUOTE_PROBLEMS: Readonly<Record<string, string>> = {
+  CSV_QUOTE_NOT_CLOSED: 'begins with a quote that is never closed',
+  CSV_INVALID_CLOSING_QUOTE: 'goes on behind its closing quote; a quote inside is written twice',
+  INVALID_OPENING_QUOTE:
+    'has a quote inside; put it in quotes and write that one twice, or say --no-quoting if quotes are letters',
+};
 
 /** Reads rows. @throws UsageError when there is no such field */
 export async function* tableRows(input: Input, delimiter: string, form: Form): Rows {
@@ -58,7 +66,7 @@ class RowReader {
   read(given: readonly RawRow[]): Row[] {
     const raw = given.filter(({ bytes }) => bytes.length > 0);
     const parsed = this.#parseAll(raw) ?? raw.map(({ bytes }) => this.#parseOne(bytes));
-    return raw.flatMap(({ line }, index) => this.#rowOf(parsed[index] as Fields | string, line));
+    return raw.flatMap((row, index) => this.#rowOf(parsed[index] as Fields | string, row));
   }
 
   /** All rows in one go; undefined when that does not work. */
@@ -77,17 +85,19 @@ class RowReader {
       const [fields, more] = this.#parse(bytes);
       return fields === undefined || more !== undefined ? 'it is not one row' : fields;
     } catch (error) {
-      return `it is not one row: ${(error as Error).message.replace(/ (at|on) line 1\b/, '')}`;
+      const { code, column } = error as CsvError & { column?: number };
+      const problem = QUOTE_PROBLEMS[code];
+      return problem === undefined ? 'it is not one row' : `field ${Number(column) + 1} ${problem}`;
     }
   }
 
-  #rowOf(fields: Fields | string, line: number): Row[] {
+  #rowOf(fields: Fields | string, { line, lastLine }: RawRow): Row[] {
     if (this.#columns === undefined) {
       if (typeof fields === 'string') throw new UsageError(`line ${line}, the first of the table: ${fields}`);
       this.#columns = columnsOf(fields, this.#form);
       if (this.#form.header) return [];
     }
-    const stand = { line, position: ++this.#position };
+    const stand = { line, lastLine, position: ++this.#position };
     if (typeof fields === 'string') return [{ ...stand, problem: fields }];
     try {
       return [{ ...stand, ...recordOf(fields, this.#columns, this.#form) }];

@@ -13,6 +13,9 @@ export class Session implements Shell {
   /** In the order in which they were taken. */
   #savepoints = new Map<string, Savepoint>();
   isEnding = false;
+  /** Whether a line runs, and whether it is to end. */
+  #isRunning = false;
+  #isInterrupted = false;
 
   constructor(engine: StorageEngine, machine: Machine) {
     this.engine = engine;
@@ -21,6 +24,27 @@ export class Session implements Shell {
 
   get transaction(): Transaction | undefined {
     return this.#transaction;
+  }
+
+  get isInterrupted(): boolean {
+    return this.#isInterrupted;
+  }
+
+  /** Runs a line that may be interrupted. */
+  async run(line: () => Promise<number>): Promise<number> {
+    this.#isInterrupted = false;
+    this.#isRunning = true;
+    try {
+      return await line();
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  /** Ends the line that runs, as soon as it looks; answers whether there is one. */
+  interrupt(): boolean {
+    this.#isInterrupted = this.#isRunning;
+    return this.#isRunning;
   }
 
   begin(isolation: IsolationLevel): void {
