@@ -1,5 +1,14 @@
 /* Commands that look at a store from outside: stat, verify, backup, compact, page and wal. */
-import { cpSync, existsSync, openSync, readdirSync, readFileSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { temporaryFolder } from '../support/place.ts';
@@ -91,6 +100,11 @@ test('cli: stat and page are readable without colours, stat --quick reads no pag
   expect(output.includes('\u001b')).toBe(false);
   expect(output.split('\n').filter((line) => line.length > 100)).toEqual([]);
   expect(await jsonOf(place, 'stat', '--quick')).not.toHaveProperty('census');
+  const files = readdirSync(place.folder).filter((name) => name.startsWith('log-'));
+  const taken = files.reduce((sum, name) => sum + statSync(join(place.folder, name)).size, 0);
+  expect(taken).toBeGreaterThan(0);
+  expect(await jsonOf(place, 'stat')).toMatchObject({ log: { files: files.length, diskSize: taken } });
+  expect(output).toMatch(/^LOG\n {2}size +[\d.]+ [KM]B +1 file$/m);
   const page = await place.run(['page', '1']);
   expect(page.output).toMatch(/^PAGE 1 {2}(leaf|inner)$/m);
   expect(page.output).toMatch(/^ {2}0000 {2}41 45 47 42 /m);

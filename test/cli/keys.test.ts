@@ -83,11 +83,26 @@ test('cli: text that looks like the mark keeps its meaning', async () => {
   );
 });
 
-test('cli: a value comes from standard input when none is given', async () => {
-  const { run } = new Place();
+test('cli: a value comes from a file or from standard input when that is asked for, and from nowhere else', async () => {
+  const { run, folder } = new Place();
   const bytes = Uint8Array.from({ length: 100_000 }, (_, at) => (at * 7) & 255);
-  expect((await run(['put', 'k'], { stdin: [bytes] })).status).toBe(0);
+  const file = join(temporaryFolder(), 'value');
+  writeFileSync(file, bytes);
+  for (const words of [
+    ['put', 'k'],
+    ['put', 'k', 'v', '--file', file],
+    ['put', 'k', '--file', `${file}.absent`],
+    ['put', 'k', '--file', temporaryFolder()],
+  ]) {
+    const { status, errors } = await run(words, { stdin: [bytes] });
+    expect(status, errors).toBe(2);
+    expect(errors).toMatch(/^aegis: [^\n]+\n$/);
+    expect(existsSync(folder)).toBe(false);
+  }
+  expect((await run(['put', 'k', '--file', '-'], { stdin: [bytes] })).status).toBe(0);
   expect((await run(['get', '--raw', 'k'])).bytes).toEqual(Buffer.from(bytes));
+  expect((await run(['put', 'other', '--file', file])).status).toBe(0);
+  expect((await run(['get', '--raw', 'other'])).bytes).toEqual(Buffer.from(bytes));
   expect((await run(['put', 'empty', ''])).status).toBe(0);
   expect(await run(['get', 'empty'])).toMatchObject({ status: 0, output: '\n' });
   expect((await run(['put', '--', '-k', '-v'])).status).toBe(0);
@@ -109,9 +124,15 @@ test('cli: scan and count take every bound', async () => {
   expect((await run(['count', '--gt', 'a', '--limit', '3'])).output).toBe('3\n');
 });
 
-test('cli: a line of scan is quoted where it must be', async () => {
-  const { run } = await filled({ 'a\tb': 'x\ny', q: '"' });
-  expect((await run(['scan'])).output).toBe('"a\tb"\t"x\ny"\nq\t""""\n');
+test('cli: a line of scan has texts as they are, JSON among them, and quotes what would break the line', async () => {
+  const values = ['{"a":1,"b":["x, y",null]}', '"text"', '[1,2]', '"', 'a, "b"', '', 'x\ny', 'x\ty', '"\r"'];
+  const { run } = await filled(Object.fromEntries(values.map((value, at) => [String(at), value])));
+  const shown = [...values.slice(0, 6), '"x\ny"', '"x\ty"', '"""\r"""'];
+  expect((await run(['scan'])).output).toBe(shown.map((value, at) => `${at}\t${value}\n`).join(''));
+  const inJson = (await run(['scan', '--json'])).output.trimEnd().split('\n');
+  expect(inJson.map((line) => (JSON.parse(line) as { value: string }).value)).toEqual(values);
+  const keys = await filled({ '{"id":7}': '', 'a\tb': '' });
+  expect((await keys.run(['scan', '--keys'])).output).toBe('"a\tb"\n{"id":7}\n');
 });
 
 test.each([

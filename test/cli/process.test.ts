@@ -95,7 +95,7 @@ test('cli process: a load shows progress, is stopped by Ctrl-C, leaves a sound s
   first.child.kill('SIGINT');
   expect(await first.ended, first.errors).toBe(130);
   const [, records = '', skip = ''] =
-    /aegis: interrupted: ([\d,]+) records are in; go on with: aegis load \S+ --skip (\d+)\n$/.exec(
+    /aegis: interrupted: ([\d,]+) records are in; go on with: aegis [^\n]* load \S+ --batch 200 --skip (\d+)\n$/.exec(
       first.errors,
     ) ?? [];
   const there = Number(records.replaceAll(',', ''));

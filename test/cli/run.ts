@@ -59,7 +59,11 @@ export async function aegis(words: readonly string[], given: Given = {}): Promis
   const stderr = new Sink();
   if (given.errorTerminal) Object.assign(stderr, { isTTY: true, columns: 80 });
   const surroundings: Surroundings = {
-    stdin: given.terminal ?? Readable.from(given.stdin ?? [], { objectMode: false }),
+    stdin:
+      given.terminal ??
+      (given.stdin instanceof Readable
+        ? given.stdin
+        : Readable.from(given.stdin ?? [], { objectMode: false })),
     stdout: stdout as WriteStream,
     stderr: stderr as WriteStream,
     environment: given.environment ?? {},

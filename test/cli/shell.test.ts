@@ -77,7 +77,20 @@ test('cli: savepoints take back what came after them', async () => {
   expect(await place.records()).toEqual({ a: '1', b: '1' });
 });
 
-test('cli: a shell that ends in a transaction gives it up and says so', async () => {
+test('cli: where the input ends in a transaction it is given up: the shell says so, and the answer is no', async () => {
+  const place = new Place();
+  const open = await place.run(['shell'], lines('begin', 'put a 1'));
+  expect(open).toMatchObject({ status: 1, errors: expect.stringContaining('given up') as string });
+  const inJson = await place.run(['--json', 'shell'], lines('begin', 'put a 1', 'get absent'));
+  expect(inJson.status).toBe(1);
+  expect(JSON.parse(inJson.errors)).toMatchObject({ error: { code: 'NOT_COMMITTED' } });
+  const failed = await place.run(['shell'], lines('begin', 'put a 1', 'begin'));
+  expect(failed.status).toBe(2);
+  expect(failed.errors).toContain('given up');
+  expect(await place.records()).toEqual({});
+});
+
+test('cli: a shell that is left in a transaction gives it up and says so', async () => {
   const place = new Place();
   const { status, errors } = await place.run(['shell'], lines('begin', 'put a 1', 'exit', 'commit'));
   expect(status).toBe(0);
@@ -88,6 +101,8 @@ test('cli: a shell that ends in a transaction gives it up and says so', async ()
 test.each([
   ['an unknown command', 'gte a', 2, "unknown command 'gte' (Did you mean get?)"],
   ['an open quote', 'put "a', 2, 'a quote is not closed'],
+  ['a put without a value', 'put b', 2, "missing required argument 'value'"],
+  ['a value that would be the lines behind it', 'put b --file -', 2, 'standard input is its lines'],
   ['a commit of nothing', 'commit', 2, 'no transaction is under way'],
   ['a savepoint of nothing', 'savepoint', 2, 'no transaction is under way'],
   ['a second begin', 'begin\nbegin', 2, 'a transaction is under way'],

@@ -66,7 +66,7 @@ export function addLoad(program: Command, cli: Cli): void {
       'after',
       `
 An NDJSON line is an object such as {"key": "a", "value": "b"}, the form that dump writes; a value that is no string
-is stored as its JSON. A field "tree" names the tree, unless --key or --value say other fields. The first row of a CSV or TSV file names the fields. A key that comes twice has its last value.
+is stored as its JSON. A number that JavaScript does not keep to its last digit is refused; write it as text. A field "tree" names the tree, unless --key or --value say other fields. The first row of a CSV or TSV file names the fields. A key that comes twice has its last value.
 A malformed row stops the load, with its line number; of the batch it stands in nothing is stored. Ctrl-C ends it
 after the batch at hand and says how to go on.${ENCODING_HELP}
 

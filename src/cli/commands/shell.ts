@@ -19,8 +19,8 @@ export function addShell(program: Command, cli: Cli): void {
       `
 Lines are commands such as get, put, scan, begin, commit; help lists them. Quotes keep words together, # begins a
 comment. Without a terminal the first line that fails ends the shell with its status; an absent key is no failure.
-At a terminal Ctrl-C ends the line that runs; the shell, its transaction and the store stay. A transaction that is
-still open at the end is given up, and the status is 1.
+At a terminal Ctrl-C ends the scan that runs; the shell and its transaction stay. A transaction that is open where
+the input ends is given up, and the status is 1.
 
 Examples:
   aegis -d ./data shell
@@ -40,7 +40,8 @@ async function shell(cli: Cli): Promise<number> {
     const text = 'the transaction was not committed, and is given up';
     const json = JSON.stringify({ error: { code: 'NOT_COMMITTED', message: text } });
     cli.surroundings.stderr.write(cli.json ? `${json}\n` : `aegis: ${text}\n`);
-    return Math.max(status, EXIT_NO);
+    // Whoever says exit knows; input that ends is cut off as likely as not.
+    return session.isEnding ? status : Math.max(status, EXIT_NO);
   });
 }
 
