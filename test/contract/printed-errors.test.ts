@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { StorageEngine } from '../../src/engine.ts';
 import { AegisError } from '../../src/errors.ts';
 
-test('an error has a field for what is known, and none for what is not', async () => {
+test('errors: an error has a field for what is known, and none for what is not', async () => {
   const engine = await StorageEngine.open();
   const refused = await engine.put(7 as never, 'v').catch((error: unknown) => error);
   await engine.close();
