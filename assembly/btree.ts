@@ -19,9 +19,9 @@
 import { pageAudit } from './audit';
 import { NOT_FOUND, OK, PAGE_LEAF, PRIVATE_PAGE, ROOM, VALUE_CHAINED, VALUE_TOMBSTONE } from './layout';
 import { frameNewest, pageNumber } from './frames';
+import { chainDrop } from './overflow';
 import {
   DEBUG,
-  CHAIN_DROPPED,
   LATEST,
   MERGES_OFF,
   VALUE_ADDRESS,
@@ -116,7 +116,7 @@ export function treePutCell(root: u32, key: usize, length: u32, word: u32, value
         continue;
       }
       makeWritable(frame);
-      if (old & META_CHAINED) store<u32>(CHAIN_DROPPED, load<u32>(valueAt(page, index)));
+      if (old & META_CHAINED) chainDrop(page, index);
       if (oldStored == stored) {
         setCellWord(page, index, word);
         memory.copy(valueAt(page, index), value, stored);
@@ -154,7 +154,7 @@ export function treeDeleteKey(root: u32, key: usize, length: u32): i32 {
     }
     const index = found & ~FOUND;
     makeWritable(frame);
-    if (cellWord(page, index) & META_CHAINED) store<u32>(CHAIN_DROPPED, load<u32>(valueAt(page, index)));
+    if (cellWord(page, index) & META_CHAINED) chainDrop(page, index);
     pageRemove(page, index);
     if (pageCount(page) == 0) unlink(frame);
     return OK;

@@ -7,7 +7,8 @@
  */
 import { DAMAGE_KIND, NOT_FOUND, OK, PRIVATE_PAGE, ROOM } from './layout';
 import { frameNewest, pageNumber } from './frames';
-import { CHAIN_DROPPED, LATEST, damaged, frameAddress } from './memory';
+import { LATEST, damaged, frameAddress } from './memory';
+import { chainDrop } from './overflow';
 import {
   META_CHAINED,
   cellWord,
@@ -16,7 +17,6 @@ import {
   pageLevel,
   pageRemove,
   setCellWord,
-  valueAt,
 } from './page';
 import { pullUp } from './reshape';
 import { makeWritable, pageEnd, stepReady } from './versions';
@@ -39,7 +39,7 @@ export function treeCut(root: u32): i32 {
   for (let i: u32 = 0; i < count; ++i) {
     if (!(cellWord(page, i) & META_CHAINED)) continue;
     makeWritable(leaf);
-    store<u32>(CHAIN_DROPPED, load<u32>(valueAt(page, i)));
+    chainDrop(page, i);
     pageRemove(page, i);
     return OK;
   }

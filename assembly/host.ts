@@ -11,6 +11,7 @@ import {
   BLOCK_SUM,
   CHAIN_DROPPED,
   CHAIN_NEXT,
+  CHAIN_REST,
   CHAIN_TAKEN,
   DAMAGE,
   DAMAGE_PAGE,
@@ -68,6 +69,10 @@ export function chainNext(): u32 {
 }
 export function chainDropped(): u32 {
   return load<u32>(CHAIN_DROPPED);
+}
+/** Bytes of its value that lie from chainDropped on. */
+export function chainRest(): u32 {
+  return load<u32>(CHAIN_REST);
 }
 /** Forgets the rest of a dropped chain: its pages stay taken. Only when damage hides them. */
 export function chainForget(): void {

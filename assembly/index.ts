@@ -10,7 +10,7 @@ export { frameClean, frameDrop, frameNewest, framesDirtyAt, framesReclaim, frame
 export { pageEnd } from './versions';
 export { treeCut } from './cut';
 export { treeCreate, treeEnd } from './btree';
-export { chainAppend, chainBegin, chainFree, chainPageCapacity } from './overflow';
+export { chainAbandon, chainAppend, chainBegin, chainFree, chainPageCapacity } from './overflow';
 export {
   notePut,
   noteNewer,
@@ -38,6 +38,7 @@ export {
   treeProbe,
   treePut,
   treePutChain,
+  treePutDropped,
 } from './operations';
 export {
   pageRenew,

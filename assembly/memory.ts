@@ -75,6 +75,7 @@ export const PEER_HELD: usize = STATE_AREA + 252; // and whether a snapshot was 
 export const HOST_CODECS: usize = STATE_AREA + 256; // bit set of the codecs that the host decodes
 export const USER_SUM: usize = STATE_AREA + 264; // u64: checksum of the user block that passes through
 export const PAYLOAD_ADDRESS: usize = STATE_AREA + 260; // of the payload that the host compresses or decodes
+export const CHAIN_REST: usize = STATE_AREA + 272; // bytes of the value from the page in CHAIN_DROPPED on
 
 /** "No bound" where a length is expected. */
 export const NO_BOUND: u32 = 0xffffffff;

@@ -235,6 +235,12 @@ export function treePutChain(root: u32, keyBytes: u32, total: u32): i32 {
   return treePutCell(root, KEY_AREA, keyBytes, total | META_CHAINED, CHAIN_FIRST, 4);
 }
 
+/** Puts the key in KEY_AREA with a chain that is there already and that nobody refers to. */
+export function treePutDropped(root: u32, keyBytes: u32, first: u32, rest: u32): i32 {
+  store<u32>(OUT_AREA, first);
+  return treePutCell(root, KEY_AREA, keyBytes, rest | META_CHAINED, OUT_AREA, 4);
+}
+
 /** Puts a tombstone for the key in KEY_AREA. */
 export function treeBury(root: u32, keyBytes: u32): i32 {
   return treePutCell(root, KEY_AREA, keyBytes, META_TOMBSTONE, 0, 0);

@@ -17,6 +17,7 @@ import {
   CHAIN_LEFT,
   CHAIN_NEXT,
   CHAIN_PAGE,
+  CHAIN_REST,
   CHAIN_TAKEN,
   LATEST,
   NO_BOUND,
@@ -26,7 +27,18 @@ import {
   frameAddress,
   pageSize,
 } from './memory';
-import { PAGE_HEADER_SIZE, pageDataUsed, pageKind, pageNext, pageRemaining, pageSetOverflow } from './page';
+import {
+  META_CHAINED,
+  META_TOMBSTONE,
+  PAGE_HEADER_SIZE,
+  cellWord,
+  pageDataUsed,
+  pageKind,
+  pageNext,
+  pageRemaining,
+  pageSetOverflow,
+  valueAt,
+} from './page';
 import { makeWritable, numberTake, pageEnd, pageNew, stepReady } from './versions';
 
 /** Bytes of a value that one overflow page holds. */
@@ -106,7 +118,22 @@ export function chainPageSound(page: usize, expected: u32): bool {
   return (pageNext(page) == 0) == (used == expected);
 }
 
-/** Frees pages of the dropped chain (chainDropped) until it is gone; ROOM or MISS interrupt. */
+/** Notes that nobody refers any more to the chain in a leaf's slot: its pages are to be freed. */
+export function chainDrop(page: usize, index: u32): void {
+  store<u32>(CHAIN_DROPPED, load<u32>(valueAt(page, index)));
+  store<u32>(CHAIN_REST, cellWord(page, index) & ~(META_CHAINED | META_TOMBSTONE));
+}
+
+/** Notes that nobody will ever refer to the chain built last, of `total` bytes: its pages are to be freed. */
+export function chainAbandon(total: u32): void {
+  store<u32>(CHAIN_DROPPED, load<u32>(CHAIN_FIRST));
+  store<u32>(CHAIN_REST, total);
+}
+
+/**
+ * Frees pages of the dropped chain (chainDropped) until it is gone; ROOM or MISS interrupt. A page that is not the one
+ * the chain goes on with is another's, and stays.
+ */
 export function chainFree(): i32 {
   while (true) {
     const number = load<u32>(CHAIN_DROPPED);
@@ -115,11 +142,10 @@ export function chainFree(): i32 {
     const frame = frameNewest(number);
     if (frame == 0) return chainMiss(number, LATEST);
     const page = frameAddress(frame);
-    if (pageKind(page) != PAGE_OVERFLOW) {
-      store<u32>(CHAIN_DROPPED, 0);
-      return damaged(number, DAMAGE_CHAIN);
-    }
+    const rest = load<u32>(CHAIN_REST);
+    if (!chainPageSound(page, rest)) return damaged(number, DAMAGE_CHAIN);
     const next = pageNext(page);
+    store<u32>(CHAIN_REST, rest - pageDataUsed(page));
     pageEnd(frame);
     store<u32>(CHAIN_DROPPED, next);
   }

@@ -111,6 +111,12 @@ export function shown(given: unknown): string {
   return typeof given === 'object' && given !== null ? 'an object' : String(given);
 }
 
+/** The same error with the page that it is about and where that lies; anything else as it is. */
+export function aboutPage(error: unknown, page: number, offset: number): unknown {
+  if (!(error instanceof AegisError)) return error;
+  return new AegisError(error.code, error.message, { ...error, cause: error.cause, page, offset });
+}
+
 /** An error with the message and the evidence of what caused it. */
 export function causedBy(code: AegisErrorCode, what: string, cause: unknown): AegisError {
   const { errno, operation } = cause instanceof AegisError ? cause : ({} as Partial<AegisError>);

@@ -17,6 +17,7 @@ export interface CoreExports {
   chainTaken(): number;
   chainNext(): number;
   chainDropped(): number;
+  chainRest(): number;
   chainForget(): void;
   mergesSet(on: boolean): void;
   damage(): number;
@@ -72,6 +73,7 @@ export interface CoreExports {
   treeProbe(root: number, epoch: number, keyBytes: number): number;
   treePut(root: number, keyBytes: number, value: number, valueBytes: number): number;
   treePutChain(root: number, keyBytes: number, total: number): number;
+  treePutDropped(root: number, keyBytes: number, first: number, rest: number): number;
   treeBury(root: number, keyBytes: number): number;
   treeDelete(root: number, keyBytes: number): number;
   treeRange(root: number, epoch: number, start: number, end: number, flags: number, limit: number): number;
@@ -79,6 +81,7 @@ export interface CoreExports {
   // overflow chains
   chainBegin(isPrivate: boolean, total: number): number;
   chainAppend(address: number, length: number): number;
+  chainAbandon(total: number): void;
   chainFree(): number;
   chainPage(number: number, epoch: number, expected: number): number;
   chainPageCapacity(): number;

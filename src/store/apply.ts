@@ -5,6 +5,14 @@
  * Records that make or drop a tree go to the catalog. A key deleted from a tree that was never made is no change.
  *
  * A long value may be spread over several calls; between its pieces nothing else is applied.
+ *
+ * Invariants
+ *   1. What a change frees is never the reason why it cannot be made: chains that cannot be read are set aside, and kept
+ *      in the catalog when no long value is on its way (a replay: when it is over, for ids that the log names go first).
+ *   2. A page that a record is for, and that cannot be read after some tries, stops the apply of a commit just made: its
+ *      pages were read at admission, and reopening tries again. In a replay the record is passed over, the page is
+ *      spoilt (spoil.ts), and everything else is applied.
+ *   3. Ids that a record passed over names are used all the same.
  */
 import {
   LONG,
@@ -16,8 +24,9 @@ import {
   RECORD_TREE,
 } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../errors.ts';
-import { besideDamage } from './beside-damage.ts';
+import { besideDamage, isDamage } from './beside-damage.ts';
 import type { Catalog } from './catalog.ts';
+import { isSpoiltPage, spoil } from './spoil.ts';
 import type { Trees } from './trees.ts';
 
 /** A long value whose pieces are still coming. */
@@ -28,10 +37,17 @@ interface LongValue {
   left: number;
 }
 
+/** Times that a page is tried before it counts as one that cannot be read. */
+const READ_TRIES = 3;
+
 export class Applier {
   readonly #trees: Trees;
   readonly #catalog: Catalog;
   #long: LongValue | undefined;
+  /** Whether what the log held when the store was opened is still being applied. */
+  #replaying = true;
+  /** Why the last record that was passed over was lost. */
+  #lost: AegisError | undefined;
 
   constructor(trees: Trees, catalog: Catalog) {
     this.#trees = trees;
@@ -48,29 +64,78 @@ export class Applier {
       const start = at;
       const tree = x.recordTree(at);
       if (x.recordKind(at) >= RECORD_TREE) {
-        at = this.#applyName(tree, at);
+        at = this.#surely(() => this.#applyName(tree, start)) ?? this.#passOverName(tree, start);
         continue;
       }
-      const root = this.#catalog.rootOf(tree);
+      const root = this.#catalog.damage ? this.#rootBesideDamage(tree) : this.#catalog.rootOf(tree);
       if (root === undefined) {
         at = this.#passOver(tree, at);
         continue;
       }
-      const status = besideDamage(pager.core, () =>
-        pager.run(() => {
-          const answer = x.recordsApply(root, tree, at, end, false);
-          if (x.applyAt() !== at) pager.release();
-          at = x.applyAt();
-          deleted += x.deletedCount();
-          return answer;
-        }),
+      const run = (): number => {
+        const answer = x.recordsApply(root, tree, at, end, false);
+        if (x.applyAt() !== at) pager.release();
+        at = x.applyAt();
+        deleted += x.deletedCount();
+        return answer;
+      };
+      const status = this.#surely(
+        () => besideDamage(pager.core, () => pager.run(run)),
+        () => at,
       );
-      if (status === LONG) at = this.#applyLong(root, at);
+      if (status === undefined) at = x.recordEnd(at);
+      else if (status === LONG) at = this.#applyLong(root, at);
       else invariant(status === OK, 'records are applied or interrupted');
       this.#trees.chains.freeDropped();
       if (tree === this.#catalog.blocksId) this.#noteBlocks(start, at);
     }
+    if (!this.#replaying) this.#keepStuck();
     return deleted;
+  }
+
+  /**
+   * Does work on pages that may have to be read; again, while it gets on, when one cannot be. Undefined: in a replay, what
+   * it was to do is lost, and the page is spoilt.
+   */
+  #surely<T>(work: () => T, progress = (): number => 0): T | undefined {
+    const { pager } = this.#trees;
+    for (let tries = 1, last = progress(); ; ++tries) {
+      try {
+        return work();
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        if (progress() !== last) tries = 1;
+        last = progress();
+        const { page } = error;
+        const isCatalog = error === this.#catalog.damage;
+        const isKnown = isCatalog || (page !== undefined && isSpoiltPage(pager, page));
+        if (!isKnown && tries < READ_TRIES) continue;
+        if (!this.#replaying || (page === undefined && !isCatalog)) throw error;
+        if (page !== undefined) spoil(pager, page);
+        this.#lost = error;
+        return undefined;
+      }
+    }
+  }
+
+  #rootBesideDamage(tree: number): number | undefined {
+    return this.#surely(() => this.#catalog.rootOf(tree));
+  }
+
+  /** The replay is over. */
+  settle(): void {
+    this.#replaying = false;
+    this.#keepStuck();
+  }
+
+  /** Chains that could not be freed find a place in the catalog; without room for that, after a later commit. */
+  #keepStuck(): void {
+    if (this.#long || this.#trees.chains.stuck.length === 0) return;
+    try {
+      this.#catalog.keepStuck();
+    } catch (error) {
+      if (!(error instanceof AegisError) || error.code !== 'OUT_OF_SPACE') throw error;
+    }
   }
 
   /**
@@ -100,10 +165,17 @@ export class Applier {
     return u8.slice(key, key + x.recordKeyBytes(at));
   }
 
-  /** A record of a tree that does not exist; answers where the next one begins. */
+  /** A name that could not be made or dropped: no name can be believed any more. */
+  #passOverName(tree: number, at: number): number {
+    this.#catalog.spoil(this.#lost as AegisError);
+    this.#catalog.noteId(tree);
+    return this.#trees.pager.core.x.recordEnd(at);
+  }
+
+  /** A record of a tree that does not exist, or is not known because of damage; answers where the next one begins. */
   #passOver(tree: number, at: number): number {
     const { x } = this.#trees.pager.core;
-    if (x.recordKind(at) !== RECORD_DELETE) {
+    if (!this.#catalog.damage && x.recordKind(at) !== RECORD_DELETE) {
       throw new AegisError('CORRUPTION', `the log names tree ${tree}, which does not exist`);
     }
     this.#catalog.noteId(tree);
@@ -144,7 +216,7 @@ export class Applier {
     if (kind === RECORD_PUT) {
       this.#trees.chains.begin(root, length);
       this.#trees.chains.extend(keyAt + keyLength, length);
-      this.#trees.chains.put(root, u8.slice(keyAt, keyAt + keyLength), length);
+      this.#putChain(root, u8.slice(keyAt, keyAt + keyLength), length);
     } else if (kind === RECORD_PUT_LONG) {
       this.#trees.chains.begin(root, length);
       this.#long = { root, key: u8.slice(keyAt, keyAt + keyLength), total: length, left: length };
@@ -155,10 +227,18 @@ export class Applier {
       this.#trees.chains.extend(keyAt, length);
       long.left -= length;
       if (long.left === 0) {
-        this.#trees.chains.put(long.root, long.key, long.total);
+        this.#putChain(long.root, long.key, long.total);
         this.#long = undefined;
       }
     }
     return next;
+  }
+  #putChain(root: number, key: Uint8Array, total: number): void {
+    const { chains } = this.#trees;
+    const done = this.#surely(() => {
+      chains.put(root, key, total);
+      return true;
+    });
+    if (done === undefined) chains.abandon(total);
   }
 }

@@ -5,13 +5,17 @@
 import { AegisError } from '../errors.ts';
 import type { Core } from '../wasm.ts';
 
+/** Whether something was thrown because bytes cannot be read, or are not what was written. */
+export function isDamage(error: unknown): error is AegisError {
+  return error instanceof AegisError && (error.code === 'CORRUPTION' || error.code === 'IO_ERROR');
+}
+
 /** Does work that deletes; a second time, without merging, when the first met damage. */
 export function besideDamage<T>({ x }: Core, work: () => T): T {
   try {
     return work();
   } catch (error) {
-    if (!(error instanceof AegisError) || (error.code !== 'CORRUPTION' && error.code !== 'IO_ERROR'))
-      throw error;
+    if (!isDamage(error)) throw error;
     x.mergesSet(false);
     return work();
   } finally {

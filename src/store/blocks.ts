@@ -31,9 +31,10 @@ import {
 } from '../../assembly/layout.ts';
 import type { BackendFile } from '../backend/backend.ts';
 import type { StoreCodecs } from '../codec/store-codecs.ts';
-import { AegisError } from '../errors.ts';
+import { AegisError, aboutPage } from '../errors.ts';
 import type { Core } from '../wasm.ts';
 import type { Place } from './directory.ts';
+import { isSpoilt } from './directory.ts';
 import { Extents } from './extents.ts';
 import { decodeHosted, sealHosted } from './hosted.ts';
 import { FIRST_DATA_UNIT } from './superblock.ts';
@@ -57,6 +58,9 @@ const DAMAGE_TEXT: Record<number, string> = {
   [DAMAGE_REFERENCE]: 'a reference to a page that cannot be',
   [DAMAGE_CHAIN]: 'an overflow chain of the wrong length',
 };
+
+/** What is wrong with a page whose reference was spoilt. */
+export const SPOILT_TEXT = 'a durable change of it was lost, since it could not be read';
 
 /** Counters for `stats()`. */
 export interface BlockCounters {
@@ -183,12 +187,16 @@ export class BlockStore {
     );
   }
 
-  /** Reads the bytes of an extent into the staging area; answers how many the file had. */
-  read(place: Place): number {
+  /** Reads the bytes of an extent into the staging area; answers how many the file had. `page`: for what is thrown. */
+  read(place: Place, page?: number): number {
     const bytes = Math.min(place.units * UNIT_SIZE, STAGING_AREA_SIZE);
     ++this.counters.blocksRead;
     const staging = this.#core.u8.subarray(STAGING_AREA, STAGING_AREA + bytes);
-    return this.#file.read(staging, place.start * UNIT_SIZE);
+    try {
+      return this.#file.read(staging, place.start * UNIT_SIZE);
+    } catch (error) {
+      throw page === undefined ? error : aboutPage(error, page, place.start * UNIT_SIZE);
+    }
   }
 
   /**
@@ -197,7 +205,8 @@ export class BlockStore {
   readWhole(place: Place, page: number): void {
     const { x } = this.#core;
     const { sumLow, sumHigh } = place;
-    const available = this.read(place);
+    if (isSpoilt(place)) throw this.spoilt(place, page);
+    const available = this.read(place, page);
     const what = `page ${page}`;
     if (x.blockVerify(STAGING_AREA, available, BLOCK_PAGE, page, 0, sumLow, sumHigh) !== OK) {
       throw this.damage(place, what, page);
@@ -224,6 +233,11 @@ export class BlockStore {
   /** What the core just found wrong, in words. */
   get fault(): string {
     return DAMAGE_TEXT[this.#core.x.damage()] as string;
+  }
+
+  /** The error for a page whose reference was spoilt. */
+  spoilt(place: Place, page: number): AegisError {
+    return this.#corruption(place, `page ${page}: ${SPOILT_TEXT}`, page);
   }
 
   /** The error for what the core just found damaged. */

@@ -19,8 +19,9 @@
 import { NAME_SIZE_MAX, OK } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../errors.ts';
 import { LATEST } from '../wasm.ts';
-import { besideDamage } from './beside-damage.ts';
+import { besideDamage, isDamage } from './beside-damage.ts';
 import { BlockIds } from './block-id.ts';
+import type { StuckChain } from './chains.ts';
 import { compareKeys, OPEN_BOUND } from './range.ts';
 import { RangeReader } from './range-reader.ts';
 import { BLOCKS_NAME, isUserName, MAIN_NAME, MAIN_TREE, nameBytes, nameOf } from './tree-name.ts';
@@ -62,6 +63,8 @@ interface CatalogRecord extends DroppedTree {
 const DROPPED = [0xff, 0x00] as const;
 const VALUE_SIZE = 8;
 const ID_MAX = 0xfffffffe;
+/** Times that what cannot be read is tried before it counts as damaged. */
+const READ_TRIES = 3;
 const EVERYTHING = { lower: OPEN_BOUND, upper: OPEN_BOUND, reverse: false, limit: Number.POSITIVE_INFINITY };
 
 export class Catalog {
@@ -87,18 +90,31 @@ export class Catalog {
     this.blockIds = new BlockIds(nextBlock);
   }
 
-  /** Reads the catalog of a store just opened. Damage is kept for those who need it. */
+  /** Reads the catalog of a store just opened. Damage is kept for those who need it, if a second read finds it too. */
   load(): void {
-    try {
-      for (const { name, id, root } of this.#records(this.view(LATEST))) {
-        if (name === undefined) this.#dropped.set(id, root);
-        else this.#add({ name, id, root });
+    for (let tries = 0; tries < READ_TRIES; ++tries) {
+      try {
+        for (const { name, id, root } of this.#records(this.view(LATEST))) {
+          if (name === undefined) this.#dropped.set(id, root);
+          else this.#add({ name, id, root });
+        }
+        this.#damage = undefined;
+        return;
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        this.#damage = error;
       }
-    } catch (error) {
-      if (!(error instanceof AegisError) || (error.code !== 'CORRUPTION' && error.code !== 'IO_ERROR'))
-        throw error;
-      this.#damage = error;
     }
+  }
+
+  /** Why the catalog cannot be read, if it cannot. */
+  get damage(): AegisError | undefined {
+    return this.#damage;
+  }
+
+  /** A durable change of the catalog is lost: nothing that needs it is answered any more. */
+  spoil(damage: AegisError): void {
+    this.#damage ??= damage;
   }
 
   // --- the latest state -----------------------------------------------------------------------------------------
@@ -136,10 +152,15 @@ export class Catalog {
   idOf(name: string): number {
     const id = this.find(name)?.id ?? this.#reserved.get(name);
     if (id !== undefined) return id;
+    const fresh = this.#takeId();
+    this.#reserved.set(name, fresh);
+    return fresh;
+  }
+
+  #takeId(): number {
     const fresh = this.#nextTree;
     if (fresh > ID_MAX) throw new AegisError('OUT_OF_SPACE', 'the store has used all its tree ids');
     this.#nextTree = fresh + 1;
-    this.#reserved.set(name, fresh);
     return fresh;
   }
 
@@ -181,12 +202,24 @@ export class Catalog {
     }
     const { pager } = this.#trees;
     if (this.#root === 0) this.#root = pager.createTree(false);
-    const root = pager.createTree(false);
-    this.#trees.put(this.#root, bytes, encodeValue(id, root));
+    const root = this.#noteRoot(bytes, id);
     this.#add({ name, id, root });
     this.#reserved.delete(name);
     this.noteId(id);
     ++this.#changes;
+  }
+
+  /** Makes an empty tree and a record of it. */
+  #noteRoot(key: Uint8Array, id: number): number {
+    const { pager } = this.#trees;
+    const root = pager.createTree(false);
+    try {
+      this.#trees.put(this.#root, key, encodeValue(id, root));
+    } catch (error) {
+      pager.run(() => pager.core.x.treeEnd(root));
+      throw error;
+    }
+    return root;
   }
 
   #isUsed(id: number): boolean {
@@ -199,6 +232,7 @@ export class Catalog {
     const name = nameOf(bytes);
     const entry = name === undefined ? undefined : this.#byName.get(name);
     if (entry?.id !== id) return;
+    this.touch(bytes, id);
     this.#delete(bytes);
     this.#trees.put(this.#root, droppedKey(id), encodeValue(id, entry.root));
     this.#byName.delete(entry.name);
@@ -220,6 +254,37 @@ export class Catalog {
   /** Dropped trees that still have pages. */
   get dropped(): DroppedTree[] {
     return [...this.#dropped].map(([id, root]) => ({ id, root }));
+  }
+
+  /**
+   * Keeps chains that could not be freed, each as a dropped tree of its own: what their pages are is known again when the
+   * store is opened, and they are given back when they can be read. Answers the ids. @throws AegisError `OUT_OF_SPACE`; what is left stays stuck
+   */
+  keepStuck(): number[] {
+    const { chains } = this.#trees;
+    const ids: number[] = [];
+    for (let chain = chains.stuck[0]; chain; chain = chains.stuck[0]) {
+      try {
+        ids.push(this.#keep(chain));
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        // Neither the chain nor the catalog can be read: its pages stay taken, which `verify` reports.
+      }
+      chains.stuck.shift();
+    }
+    return ids;
+  }
+
+  #keep({ first, rest }: StuckChain): number {
+    this.#check();
+    const { pager } = this.#trees;
+    const id = this.#takeId();
+    const key = droppedKey(id);
+    if (this.#root === 0) this.#root = pager.createTree(false);
+    const root = this.#noteRoot(key, id);
+    this.#dropped.set(id, root);
+    pager.run(() => pager.core.x.treePutDropped(root, this.#trees.setKey(key), first, rest));
+    return id;
   }
 
   /** A dropped tree that is empty by now is forgotten, with its last page. */

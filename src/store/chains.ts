@@ -5,11 +5,22 @@
  * `freeDropped` afterwards.
  */
 import { INPUT_AREA, KEY_AREA, PRIVATE_PAGE } from '../../assembly/layout.ts';
-import { AegisError } from '../errors.ts';
+import { isDamage } from './beside-damage.ts';
 import type { Pager } from './pager.ts';
+import { isHidden } from './spoil.ts';
+
+/** What is left of a dropped chain that could not be freed to its end. */
+export interface StuckChain {
+  /** The page that could not be read. */
+  readonly first: number;
+  /** Bytes of the value from there on. */
+  readonly rest: number;
+}
 
 export class Chains {
   readonly #pager: Pager;
+  /** Chains of shared pages that nothing refers to and nobody could free. */
+  readonly stuck: StuckChain[] = [];
 
   constructor(pager: Pager) {
     this.#pager = pager;
@@ -79,9 +90,17 @@ export class Chains {
     this.put(root, key, total);
   }
 
+  /** Frees the chain just built, which nothing refers to. */
+  abandon(total: number): void {
+    this.#pager.core.x.chainAbandon(total);
+    this.freeDropped();
+  }
+
   /**
-   * Frees the pages of a chain that the last change dropped. Damage in it is passed over: its pages stay taken, which
-   * `verify` reports, and the change that dropped it stands.
+   * Frees the pages of a chain that the last change dropped. A page that cannot be read stops nothing: the change that
+   * dropped the chain stands, and what is left of it is `stuck` until somebody keeps it (catalog.ts) or, in a private
+   * tree, until the tree ends. A page that is none of the chain's stays whose it is, and what lay behind it is lost:
+   * `verify` tells.
    */
   freeDropped(): void {
     const { x } = this.#pager.core;
@@ -95,7 +114,10 @@ export class Chains {
         return status;
       });
     } catch (error) {
-      if (!(error instanceof AegisError) || error.code !== 'CORRUPTION') throw error;
+      if (!isDamage(error)) throw error;
+      const first = x.chainDropped();
+      if ((first & PRIVATE_PAGE) === 0 && isHidden(this.#pager, first))
+        this.stuck.push({ first, rest: x.chainRest() });
       x.chainForget();
     }
   }

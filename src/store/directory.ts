@@ -18,6 +18,11 @@ export interface Place {
   readonly sumHigh: number;
 }
 
+/** Whether a reference leads to bytes that are not to be believed (`spoil`). */
+export function isSpoilt({ units, sumLow, sumHigh }: Place): boolean {
+  return units > 0 && sumLow === 0 && sumHigh === 0;
+}
+
 export const NOWHERE: Place = { start: 0, units: 0, sumLow: 0, sumHigh: 0 };
 
 /** Words of an entry as it lies in a chunk: start, units | kind << 24, checksum. */
@@ -95,6 +100,16 @@ export class Directory {
     const at = (page % this.fanout) * ENTRY_WORDS;
     if (words[at + 1] !== 0) --this.#written;
     words.fill(0, at, at + ENTRY_WORDS);
+    this.#mark(index);
+  }
+
+  /** Gives the reference to a page a checksum that no block has: what lies there is not to be believed any more. */
+  spoil(page: number): void {
+    const index = Math.floor(page / this.fanout);
+    const words = this.#words[index];
+    if (!words) return;
+    const at = (page % this.fanout) * ENTRY_WORDS;
+    words.fill(0, at + 2, at + ENTRY_WORDS);
     this.#mark(index);
   }
 

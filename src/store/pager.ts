@@ -34,7 +34,7 @@ import type { Core } from '../wasm.ts';
 import { guardTrap, LATEST } from '../wasm.ts';
 import type { BlockStore } from './blocks.ts';
 import type { Directory, Place } from './directory.ts';
-import { NOWHERE } from './directory.ts';
+import { isSpoilt, NOWHERE } from './directory.ts';
 import { FreeNumbers } from './numbers.ts';
 import type { SnapshotNode } from './versions.ts';
 import { Versions } from './versions.ts';
@@ -206,7 +206,12 @@ export class Pager {
   /** Makes an empty tree; answers its root's number. */
   createTree(isPrivate: boolean): number {
     const root = this.takeNumber(isPrivate);
-    this.run(() => this.core.x.treeCreate(root));
+    try {
+      this.run(() => this.core.x.treeCreate(root));
+    } catch (error) {
+      this.#giveNumber(root);
+      throw error;
+    }
     return root;
   }
 
@@ -377,7 +382,8 @@ export class Pager {
     if (place.units === 0 || !present) {
       throw new AegisError('CORRUPTION', `page ${page} is referenced but does not exist`, { page });
     }
-    const available = this.blocks.read(place);
+    if (isSpoilt(place)) throw this.blocks.spoilt(place, page);
+    const available = this.blocks.read(place, page);
     const end = old ? old.to : 0;
     let status = x.pageLoad(STAGING_AREA, available, page, place.sumLow, place.sumHigh, end, expecting);
     if (status === ENCODED) {

@@ -7,7 +7,8 @@
  *
  * Invariants
  *   1. Room for what a slice changes is made sure of first; without it the work waits for the next checkpoint.
- *   2. A tree with a page that cannot be read is left as it is: `verify` tells of the damage.
+ *   2. A tree with a page that cannot be read is left as it is: `verify` tells of the damage. A long value that cannot be
+ *      read is set aside as a dropped tree of its own, so that everything beside it is given back.
  *   3. Nothing is touched once the engine is closing or has failed.
  */
 import { OK } from '../../assembly/layout.ts';
@@ -90,11 +91,13 @@ export class GivingBack {
 
   /** Cuts the tree down; whether nothing but its empty root is left. */
   #cut({ root }: DroppedTree): boolean {
-    const { trees } = this.#parts;
+    const { trees, catalog } = this.#parts;
     const { pager, chains } = trees;
     for (let step = 0; step < SLICE_STEPS; ++step) {
       if (pager.run(() => pager.core.x.treeCut(root)) !== OK) return true;
       chains.freeDropped();
+      // Tried again when the store is opened, not sooner.
+      for (const id of catalog.keepStuck()) this.#damaged.add(id);
     }
     return false;
   }

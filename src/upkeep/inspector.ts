@@ -11,6 +11,7 @@
 import { ENCODED, OK, STAGING_AREA, UNIT_SIZE } from '../../assembly/layout.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { Place } from '../store/directory.ts';
+import { isSpoilt } from '../store/directory.ts';
 import type { Pager } from '../store/pager.ts';
 import type { Findings, Whereabouts } from './findings.ts';
 
@@ -99,9 +100,13 @@ export class Inspector {
       this.note(`page ${page} has an extent longer than a page can be`);
       return false;
     }
+    if (isSpoilt(place)) {
+      this.#findings.addError(blocks.spoilt(place, page));
+      return false;
+    }
     let available: number;
     try {
-      available = blocks.read(place);
+      available = blocks.read(place, page);
     } catch (error) {
       this.#findings.addError(error);
       return false;

@@ -7,7 +7,8 @@
  *   4. a new fence, higher than any seen
  *   5. the accepted tail of the log is written again and synced
  *   6. the slot that was read is written again, unchanged, and synced; so is the other one; then both, with the new fence
- *   7. the catalog of named trees is read and the log replayed into memory; commits the checkpoint holds are skipped
+ *   7. the catalog of named trees is read and the log replayed into memory; commits the checkpoint holds are skipped,
+ *      and what is for a page that cannot be read costs that page, not the store (apply.ts)
  *   8. a first checkpoint follows in the background
  *
  * Running it twice, or dying inside it, changes nothing: until step 6 the same bytes go to the same places, and step 6
@@ -138,6 +139,7 @@ async function create(options: OpenOptions, file: BackendFile, codecs: StoreCode
   await beginCreation(parts.core, file, options.backend, superblock);
   parts.pager.blocks.extents.setFilled(FIRST_DATA_UNIT);
   parts.pager.run(() => parts.core.x.treeCreate(MAIN_ROOT));
+  parts.applier.settle();
   const durable = parts.pager.versions.startDurable(0);
   const log = config.walEnabled
     ? await openLog(options, parts.core, superblock, superblock.fence, undefined)
@@ -236,6 +238,7 @@ async function recover(
     const durable = parts.pager.versions.startDurable(superblock.epoch);
     parts.catalog.load();
     const sequence = scan ? replay(options, parts, superblock, scan) : superblock.sequence;
+    parts.applier.settle();
     const log = wanted ? await openLog(options, parts.core, current, fence, scan) : undefined;
     if (!log) scan?.close();
     return {

@@ -1,7 +1,8 @@
 /* Mutants of the checks on what is read: checksums, identity, structure, bounds. Each check is taken out alone. */
-import { block, directedDamage, payload, planted } from './killers.ts';
+import { applying, block, directedDamage, payload, planted } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
+const APPLY = 'src/store/apply.ts';
 const BLOCK = 'assembly/block.ts';
 const PAYLOAD = 'assembly/payload.ts';
 const LOAD = 'src/upkeep/directory-load.ts';
@@ -168,5 +169,40 @@ export const damageMutants: readonly Mutant[] = [
     file: 'src/store/superblock.ts',
     edits: [['if (!whole || version !== FORMAT_VERSION)', 'if (version !== FORMAT_VERSION)']],
     killer: directedDamage(/superblock/),
+  },
+  {
+    name: 'damage: a page that lost a durable change is believed when it can be read again',
+    file: APPLY,
+    edits: [['if (page !== undefined) spoil(pager, page);', '']],
+    killer: applying(/is unreadable: the store opens/),
+  },
+  {
+    name: 'damage: a page that the log writes to costs the store',
+    file: APPLY,
+    edits: [
+      [
+        'if (!this.#replaying || (page === undefined && !isCatalog)) throw error;',
+        'if (page !== -1) throw error;',
+      ],
+    ],
+    killer: applying(/is rotten: the store opens/),
+  },
+  {
+    name: 'damage: a read that failed once while the log is replayed is not tried again',
+    file: APPLY,
+    edits: [['if (!isKnown && tries < READ_TRIES) continue;', '']],
+    killer: applying(/fail once each/),
+  },
+  {
+    name: 'damage: what is left of a long value that could not be freed is forgotten',
+    file: 'src/store/chains.ts',
+    edits: [['this.stuck.push({ first, rest: x.chainRest() });', 'void first;']],
+    killer: applying(/not even the pages/),
+  },
+  {
+    name: 'damage: long values that could not be freed take ids that the log names later',
+    file: APPLY,
+    edits: [['if (!this.#replaying) this.#keepStuck();', 'this.#keepStuck();']],
+    killer: applying(/unreadable is deleted$/),
   },
 ];

@@ -27,6 +27,10 @@ export function faults(test: RegExp): Killer {
   return { file: 'engine/faults.test.ts', test };
 }
 
+export function applying(test: RegExp): Killer {
+  return { file: 'damage/applying.test.ts', test };
+}
+
 export function directedDamage(test: RegExp): Killer {
   return { file: 'engine/damage-directed.test.ts', test };
 }
