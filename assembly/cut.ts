@@ -9,15 +9,7 @@ import { DAMAGE_KIND, NOT_FOUND, OK, PRIVATE_PAGE, ROOM } from './layout';
 import { frameNewest, pageNumber } from './frames';
 import { LATEST, damaged, frameAddress } from './memory';
 import { chainDrop } from './overflow';
-import {
-  META_CHAINED,
-  cellWord,
-  pageClear,
-  pageCount,
-  pageLevel,
-  pageRemove,
-  setCellWord,
-} from './page';
+import { META_CHAINED, cellWord, pageClear, pageCount, pageLevel, pageRemove, setCellWord } from './page';
 import { pullUp } from './reshape';
 import { makeWritable, pageEnd, stepReady } from './versions';
 import { walkFrame, walkTo } from './walk';
