@@ -217,6 +217,7 @@ export class CommitPipeline {
     } catch (error) {
       --this.#sequence;
       this.#parts.conflicts.takeBack(1);
+      log?.takeBack(error);
       throw this.#refusal(error);
     }
     commit.written = true;

@@ -10,7 +10,8 @@
  *   1. durable <= end; both only grow. `durable` is always the end of a whole commit.
  *   2. Room comes first: after `prepare` answered undefined, the writes it was asked for need no new file and no
  *      promise, so no commit is given up halfway for want of space.
- *   3. A write that throws leaves the log as it was before the commit the group belongs to.
+ *   3. A commit that ends halfway, because a write throws or its writer takes it back, leaves the log as it was before,
+ *      and nothing of it can be mistaken for what is written next.
  *   4. After a failed sync everything throws `STORE_FAILED`; nothing becomes durable or reusable any more.
  */
 import type { AegisError } from '../errors.ts';
@@ -117,6 +118,13 @@ export interface Log {
    * throws, every group of the commit it belongs to is taken back, and the next group takes the first one's place.
    */
   write(address: number, payloadLength: number, endsCommit: boolean): number;
+
+  /**
+   * Takes back every group of a commit of which not all groups have been written, whatever ended it (`cause`): the next
+   * group takes the place of its first one. Nothing to do when the last group written ends a commit. When it was not
+   * possible the log is over, as `failure` says.
+   */
+  takeBack(cause: unknown): void;
 
   /** Resolves when every whole commit written before the call is on stable storage. */
   sync(): Promise<void>;

@@ -12,8 +12,10 @@
  *   3. A group says `durable` as its mark, never what is merely written.
  *   4. A sync covers whatever was written when it began; `durable` then moves to the end of the last commit that
  *      was complete at that time, and only after every segment it touched has been synced.
- *   5. A commit that cannot be written is taken back: the log goes on where the commit began, and the header of its
- *      first group is written over and that is synced, before anyone hears of it. If even that fails, the log is over.
+ *   5. A commit that ends halfway is taken back: the log goes on where the commit began, and the header of its first
+ *      group is written over and that is synced, before anyone hears of it. If even that fails, the log is over.
+ *   6. What follows has a higher fence. The groups behind the first one stay in their segments, whole as they are, and
+ *      the same commit tried again is the same bytes: without it, a group of the first try would follow one of the second.
  *
  * Must not: wait for room (the commit pipeline asked for it), or know what a record means.
  */
@@ -61,13 +63,14 @@ export interface SegmentLogOptions {
 export class SegmentLog implements Log {
   readonly maxPayload: number;
   readonly #core: LogCore;
+  readonly #storeId: Word;
   readonly #health = new LogHealth();
   readonly #supply: SegmentSupply;
   readonly #live: Segment[];
   /** Bytes of a new segment that hold groups, and of the largest group. */
   readonly #usable: number;
   readonly #largest: number;
-  readonly #fence: number;
+  #fence: number;
   #end: number;
   /** End of the last complete commit, and the link there. */
   #commitEnd: LogPosition;
@@ -78,6 +81,7 @@ export class SegmentLog implements Log {
     invariant(scan.settled, 'a log goes on only from what is on stable storage');
     invariant(fence > scan.highestFence, 'every writer has a fence of its own, higher than all before');
     this.#core = core;
+    this.#storeId = storeId;
     this.#fence = fence;
     this.#usable = segmentSize - SEGMENT_HEADER_SIZE;
     this.#largest = largestGroup(this.#usable);
@@ -150,11 +154,15 @@ export class SegmentLog implements Log {
       segment.file.write(parts, this.#end - segment.firstLsn);
     } catch (error) {
       this.#takeBack(error);
-      throw error;
+      throw this.failure ?? error;
     }
     this.#end = lsn + length;
     if (endsCommit) this.#commitEnd = this.position;
     return this.#end;
+  }
+
+  takeBack(cause: unknown): void {
+    if (this.#end !== this.#commitEnd.lsn) this.#takeBack(cause);
   }
 
   async sync(): Promise<void> {
@@ -277,14 +285,16 @@ export class SegmentLog implements Log {
     const { lsn, link } = this.#commitEnd;
     while (this.#live.at(-1)!.firstLsn > lsn) this.#supply.give(this.#live.pop()!);
     this.#end = lsn;
+    this.#core.x.groupConfigure(...this.#storeId, ++this.#fence);
     this.#core.x.groupLinkSet(...link);
     const segment = this.#live.at(-1)!;
+    if (segment.firstLsn === lsn) segment.begin({ ...segment.header!, fence: this.#fence });
     segment.writes++;
     try {
       segment.file.write([EMPTY_UNIT], this.#placeIn(segment) - segment.firstLsn);
       segment.file.syncSync();
     } catch {
-      throw this.#health.fail('a commit could be neither written to the log nor taken back', cause);
+      this.#health.fail('a commit could be neither written to the log nor taken back', cause);
     }
   }
 }

@@ -19,6 +19,10 @@ export function segments(test: RegExp): Killer {
   return { file: 'wal/segments.test.ts', test };
 }
 
+export function largeCommits(test: RegExp): Killer {
+  return { file: 'engine/large-commits.test.ts', test };
+}
+
 export function groupCommit(test: RegExp): Killer {
   return { file: 'model/group-commit.test.ts', test };
 }

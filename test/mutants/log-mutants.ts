@@ -1,11 +1,12 @@
 /* Mutants of the log: what is written and synced when, what counts when it is read, what recovery writes again. */
-import { lives, logCrashes, scan, segments } from './killers.ts';
+import { largeCommits, lives, logCrashes, scan, segments } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const SEGMENTS = 'src/wal/segments.ts';
 const SUPPLY = 'src/wal/supply.ts';
 const SCAN = 'src/wal/scan.ts';
 const CHAIN = 'src/wal/chain.ts';
+const COMMIT = 'src/txn/commit.ts';
 const CONTENT = 'src/wal/content.ts';
 const RECORD = 'assembly/record.ts';
 
@@ -121,6 +122,30 @@ export const logMutants: readonly Mutant[] = [
     file: SEGMENTS,
     edits: [['segment.file.write([EMPTY_UNIT], this.#placeIn(segment) - segment.firstLsn);', '']],
     killer: logCrashes(100),
+  },
+  {
+    name: 'a commit tried again has the fence of the one that was given up',
+    file: SEGMENTS,
+    edits: [['++this.#fence', 'this.#fence']],
+    killer: segments(/tried again, byte for byte/),
+  },
+  {
+    name: 'a commit that something else than a write ends halfway stays in the log',
+    file: COMMIT,
+    edits: [['log?.takeBack(error);', '']],
+    killer: largeCommits(/cannot be read/),
+  },
+  {
+    name: 'a log takes back a commit that is whole',
+    file: SEGMENTS,
+    edits: [['if (this.#end !== this.#commitEnd.lsn) this.#takeBack(cause);', 'this.#takeBack(cause);']],
+    killer: segments(/nothing is taken back/),
+  },
+  {
+    name: 'a segment begun by a commit given up keeps its older fence in memory',
+    file: SEGMENTS,
+    edits: [['if (segment.firstLsn === lsn) segment.begin({', 'if (Number.isNaN(lsn)) segment.begin({']],
+    killer: segments(/an audit after one was given up/),
   },
   {
     name: 'sync: what was written over a commit given up is not synced',

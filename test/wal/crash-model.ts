@@ -45,12 +45,13 @@ export interface Tally {
   kills: number;
   failedSyncs: number;
   givenUp: number;
+  takenBack: number;
   recoveriesCut: number;
   tornTails: number;
 }
 
 export function newTally(): Tally {
-  const zero = { lives: 0, commits: 0, cuts: 0, kills: 0, failedSyncs: 0, givenUp: 0 };
+  const zero = { lives: 0, commits: 0, cuts: 0, kills: 0, failedSyncs: 0, givenUp: 0, takenBack: 0 };
   return { ...zero, recoveriesCut: 0, tornTails: 0 };
 }
 
@@ -75,6 +76,8 @@ export class CrashModel {
   #lastWritten = 0;
   #salt = 0;
   #long: Long | undefined;
+  /** The last long commit that ended halfway. */
+  #givenUp: readonly TestPart[] | undefined;
   /** Whether all that was written is in the cache. */
   #cacheIsWhole = true;
   /** A sync failed since the last recovery. */
@@ -192,7 +195,9 @@ export class CrashModel {
     const steps = random.below(60);
     for (let step = 0; step < steps; step++) {
       const what = random.below(100);
-      if (what < 50 && this.#long !== undefined) this.#continueLong(this.#long, log, written);
+      if (what < 4 && this.#long !== undefined) this.#giveUpLong(this.#long, log);
+      else if (what < 50 && this.#long !== undefined) this.#continueLong(this.#long, log, written);
+      else if (what < 42 && this.#givenUp?.[0]?.sequence === this.#lastWritten + 1) this.#beginLong(log);
       else if (what < 42) this.#commitGroup(log, written);
       else if (what < 50) this.#beginLong(log);
       else if (what < 65) running.push(log.sync().catch(expectFailure));
@@ -267,21 +272,41 @@ export class CrashModel {
 
   /** A commit of several groups; other things happen between them. */
   #beginLong(log: SegmentLog): void {
-    const groups = 2 + this.#random.below(3);
+    const groups = 2 + this.#random.below(5);
     const sequence = this.#lastWritten + 1;
-    const left = Array.from({ length: groups }, (_, index) => {
+    // The same commit tried again is the same bytes, group for group.
+    const again = this.#givenUp?.[0]?.sequence === sequence ? this.#givenUp : undefined;
+    const left = again?.slice() ?? this.#pieces(groups, sequence, log);
+    log.prepareSync(payloadLength(left), left.length);
+    this.#long = { left, all: left.slice(), bodies: [], before: log.position };
+  }
+
+  #pieces(groups: number, sequence: number, log: SegmentLog): TestPart[] {
+    const size = log.maxPayload / (this.#random.chance(0.5) ? 2 : 6);
+    return Array.from({ length: groups }, (_, index) => {
       const flags = (index === 0 ? PART_FIRST : 0) | (index === groups - 1 ? PART_LAST : 0);
-      return commit(sequence, valueFor(++this.#salt, log.maxPayload / 2 + this.#random.below(300)), flags);
+      return commit(sequence, valueFor(++this.#salt, size + this.#random.below(300)), flags);
     });
-    log.prepareSync(payloadLength(left), 1);
-    this.#long = { left, bodies: [], before: log.position };
+  }
+
+  /** Something other than the disk ends a commit between two of its groups. */
+  #giveUpLong(long: Long, log: SegmentLog): void {
+    this.#disk.onWrite = () => (this.#random.chance(0.02) ? 0 : undefined);
+    log.takeBack(new Error('a page could not be read'));
+    this.#disk.onWrite = undefined;
+    this.#tally.takenBack++;
+    if (log.failure !== undefined) this.#cacheIsWhole = false;
+    this.#long = undefined;
+    this.#givenUp = long.all;
   }
 
   #continueLong(long: Long, log: SegmentLog, written: Written[]): void {
     const part = long.left.shift()!;
     const bodies = this.#write(log, [part], long.left.length === 0);
-    if (bodies === undefined) this.#long = undefined;
-    else long.bodies.push(bodies[0]!.body);
+    if (bodies === undefined) {
+      this.#long = undefined;
+      this.#givenUp = long.all;
+    } else long.bodies.push(bodies[0]!.body);
     if (bodies === undefined || long.left.length > 0) return;
     this.#long = undefined;
     this.#truth.set(part.sequence, long.bodies);
@@ -321,6 +346,7 @@ export class CrashModel {
 
 interface Long {
   readonly left: TestPart[];
+  readonly all: readonly TestPart[];
   readonly bodies: Uint8Array[];
   readonly before: LogPosition;
 }

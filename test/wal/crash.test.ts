@@ -29,6 +29,7 @@ test(
       tally.kills,
       tally.failedSyncs,
       tally.givenUp,
+      tally.takenBack,
       tally.recoveriesCut,
       tally.tornTails,
     ];

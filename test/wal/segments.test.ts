@@ -4,11 +4,12 @@ import type { BackendFile, StorageBackend } from '../../src/backend/backend.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { AegisError } from '../../src/errors.ts';
 import { LogHealth } from '../../src/wal/health.ts';
-import type { Log } from '../../src/wal/log.ts';
+import type { Log, LogCore } from '../../src/wal/log.ts';
 import { segmentSizeFor } from '../../src/wal/segments.ts';
 import { seed } from '../support/seed.ts';
 import { CrashDisk } from './crash-disk.ts';
 import {
+  BEGINNING,
   buildPayload,
   commit,
   groupsIn,
@@ -398,6 +399,71 @@ describe('failure', () => {
         expect(parts[1]!.body.length).toBeLessThan(200);
       }
     }
+  });
+
+  /** Writes so many groups of a commit of four that needs three segments; `salt` tells its bytes. */
+  const writeSome = (core: LogCore, log: Log, sequence: number, count: number, salt = 0): void => {
+    log.prepareSync(4 * 1400);
+    for (let index = 0; index < count; index++) {
+      const flags = (index === 0 ? PART_FIRST : 0) | (index === 3 ? PART_LAST : 0);
+      const length = buildPayload(core, [commit(sequence, valueFor(index, 1300, salt), flags)]);
+      log.write(LOG_AREA, length, index === 3);
+    }
+  };
+
+  test('log: a commit that ended between two groups is taken back, and tried again, byte for byte', async () => {
+    for (const tries of [1, 2, 3, 4, 5, 6]) {
+      for (const salt of [0, 1]) {
+        const disk = newDisk();
+        const { core, log } = await openLog(disk, { segmentSize: 4096 });
+        for (let sequence = 1; sequence <= 10; sequence++)
+          writeGroup(core, log, [commit(sequence, valueFor(sequence, 1300))]);
+        log.syncSync();
+        const start = { ...log.position, sequence: 10, mark: log.durable, size: 0 };
+        log.prepareSync(4 * 1400);
+        log.release(start.lsn); // files made later are taken sooner: each try meets the pieces of the others
+        for (let round = 0; round < tries; round++) {
+          writeSome(core, log, 11, 3);
+          log.takeBack(new Error('a page could not be read'));
+          expect(log.position).toEqual({ lsn: start.lsn, link: start.link });
+          for (const left of [disk, disk.cut(new Random(round))])
+            expect((await readLog(left, start)).sequences).toEqual([]);
+        }
+        writeSome(core, log, 11, 4, salt);
+        log.syncSync();
+        writeGroup(core, log, [commit(12, valueFor(12, 10))]);
+        log.syncSync();
+        for (const left of [disk, disk.cut(new Random(tries))])
+          expect((await readLog(left, start)).sequences).toEqual([11, 11, 11, 11, 12]);
+      }
+    }
+  });
+
+  test('log: nothing is taken back where a commit is whole, and an audit after one was given up finds nothing', async () => {
+    const disk = newDisk();
+    const { core, log } = await openLog(disk, { segmentSize: 2048 });
+    const faults: unknown[] = [];
+    writeGroup(core, log, [commit(1, valueFor(1, 1300))]);
+    log.takeBack(new Error('nothing was begun'));
+    writeSome(core, log, 2, 2);
+    log.takeBack(new Error('a page could not be read'));
+    writeSome(core, log, 2, 4);
+    log.syncSync();
+    for (const _ of log.audit(
+      () => BEGINNING,
+      (fault) => faults.push(fault),
+    ));
+    expect(faults).toEqual([]);
+    expect((await readLog(disk)).sequences).toEqual([1, 2, 2, 2, 2]);
+  });
+
+  test('log: a commit that ended halfway and cannot be taken back ends the log', async () => {
+    const disk = newDisk();
+    const { core, log } = await openLog(disk, { segmentSize: 2048 });
+    writeSome(core, log, 1, 2);
+    disk.onWrite = () => 0;
+    log.takeBack(new Error('a page could not be read'));
+    await expectOver(log, 'STORE_FAILED');
   });
 
   test('log: a group that can be neither written nor taken back ends the log', async () => {
