@@ -184,11 +184,14 @@ export class Machine {
     if (this.config.readOnly) return;
     const { superblock, running } = this.checkpointer;
     const { failure, unsaved } = this.pipeline;
-    // Whoever wrote without waiting for a sync, and nothing since, hears of it nowhere else.
-    if (failure && unsaved > superblock.sequence) throw failure;
+    // Whoever wrote without waiting for a sync, and nothing since, hears of it nowhere else. Nor does anybody whose
+    // files are gone: what was durable there is not found again.
+    if (failure && (unsaved > superblock.sequence || failure.errno === 'ESTALE')) throw failure;
     if (failure) return;
     const owed = this.pipeline.applied !== superblock.sequence || superblock.generation === 0;
     if (owed || running || this.givingBack.worked) await this.checkpointer.checkpoint();
+    // Without a checkpoint nothing has asked for a while whether the files are still there.
+    else await this.store.pager.blocks.file.sync();
     // What is beyond our end may be another writer's by now.
     this.checkpointer.checkFence();
     this.store.pager.blocks.cutTail();

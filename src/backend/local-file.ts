@@ -9,7 +9,8 @@
  *    time, while the bytes are gone.
  * 4. A system call may write less than it was given and report nothing. The rest is written again, so the reason
  *    comes out as an error.
- * 5. A descriptor is closed only when no call in another thread uses it: its number would serve another file.
+ * 5. A sync counts only if the file can be found again: bytes in a file without a name are as good as lost.
+ * 6. A descriptor is closed only when no call in another thread uses it: its number would serve another file.
  */
 import {
   closeSync,
@@ -39,6 +40,8 @@ export interface LocalDescriptors {
   readonly syncer?: number;
   /** Each write has to be followed by a sync, because the descriptor itself does not see to it. */
   readonly syncEachWrite: boolean;
+  /** Throws when the place the file lies in is gone; asked after each sync. */
+  readonly mustBeThere?: (descriptor: number) => void;
 }
 
 /** A file of the local backend; made by `LocalBackend.open`. */
@@ -120,6 +123,7 @@ export class LocalFile implements BackendFile {
     if (this.#syncFailure !== undefined) throw this.#syncFailure;
     try {
       fdatasyncSync(syncer);
+      this.#descriptors.mustBeThere?.(syncer);
     } catch (cause) {
       throw this.#syncFailed(cause);
     }
@@ -156,9 +160,15 @@ export class LocalFile implements BackendFile {
       () =>
         new Promise<void>((resolve, reject) => {
           if (this.#syncFailure !== undefined) throw this.#syncFailure;
-          fdatasync(this.#descriptors.main, (cause) => {
-            if (cause) reject(this.#syncFailed(cause));
-            else resolve();
+          const { main, mustBeThere } = this.#descriptors;
+          fdatasync(main, (cause) => {
+            try {
+              if (cause) throw cause;
+              mustBeThere?.(main);
+              resolve();
+            } catch (error) {
+              reject(this.#syncFailed(error));
+            }
           });
         }),
     );

@@ -6,9 +6,10 @@
  *    exclusive lock; an absent folder lists as empty.
  * 2. Modes, links and odd files are `local-system.ts`'s business, the lock is `lock.ts`'s.
  * 3. While a lock is held, names are looked up only as long as the path still leads to the folder that was locked.
- *    Otherwise a store whose folder was moved would go on writing into a new folder of the old name.
+ *    Otherwise a store whose folder was moved would go on writing into a new folder of the old name. Nor does a sync
+ *    count after that, or when the file itself was removed: nobody would find the bytes again.
  */
-import { closeSync, constants, readdirSync, renameSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, fstatSync, readdirSync, renameSync, unlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
 import { AegisError } from '../errors.ts';
@@ -73,7 +74,8 @@ export class LocalBackend implements StorageBackend {
       const main = openPrivate(path, access, options.create);
       try {
         const syncer = openPrivate(path, constants.O_RDWR, false);
-        return new LocalFile(file, { main, syncer, syncEachWrite });
+        const mustBeThere = (descriptor: number) => this.#mustBeThere(file, descriptor);
+        return new LocalFile(file, { main, syncer, syncEachWrite, mustBeThere });
       } catch (cause) {
         closeSync(main);
         throw cause;
@@ -110,7 +112,7 @@ export class LocalBackend implements StorageBackend {
 
   /** Makes creations, removals and renames durable. */
   syncDirectory(): void {
-    this.#mustBeTheSame();
+    this.#mustBeTheSame('sync');
     syncFolder(this.directory);
   }
 
@@ -144,7 +146,15 @@ export class LocalBackend implements StorageBackend {
     return join(this.directory, file);
   }
 
-  #mustBeTheSame(): void {
+  #mustBeThere(file: string, descriptor: number): void {
+    if (this.#locks.size === 0) return;
+    this.#mustBeTheSame('sync');
+    if (fstatSync(descriptor).nlink > 0) return;
+    const message = `${file} was removed from ${this.directory} while the store was open`;
+    throw new AegisError('IO_ERROR', message, { operation: 'sync', file, errno: 'ESTALE' });
+  }
+
+  #mustBeTheSame(operation = 'open'): void {
     if (this.#locks.size === 0) return;
     let found: string | undefined;
     try {
@@ -153,7 +163,7 @@ export class LocalBackend implements StorageBackend {
       // Not there, so not the same.
     }
     for (const { folder } of this.#locks) if (folder === found) return;
-    const message = `${this.directory} is no longer the folder of the open store: it was moved or replaced`;
-    throw new AegisError('IO_ERROR', message, { operation: 'open', errno: 'ESTALE' });
+    const message = `${this.directory} is no longer the folder of the open store: it was removed, moved or replaced`;
+    throw new AegisError('IO_ERROR', message, { operation, errno: 'ESTALE' });
   }
 }

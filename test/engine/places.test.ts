@@ -5,9 +5,11 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -186,3 +188,55 @@ test('places: a read-only file system can be read from, and refuses writers with
   execFileSync('mount', ['-o', 'remount,rw', disk]);
   await (await open(store)).close();
 });
+
+/** What may become of the folder of an open store. */
+const GONE: [what: string, work: (folder: string) => void][] = [
+  ['removed', (at) => rmSync(at, { recursive: true })],
+  [
+    'removed and made again',
+    (at) => {
+      rmSync(at, { recursive: true });
+      mkdirSync(at);
+    },
+  ],
+  ['moved away', (at) => renameSync(at, `${at} elsewhere`)],
+  [
+    'moved away and made again',
+    (at) => {
+      renameSync(at, `${at} elsewhere`);
+      mkdirSync(at);
+    },
+  ],
+  [
+    'emptied',
+    (at) => {
+      for (const name of readdirSync(at)) rmSync(join(at, name));
+    },
+  ],
+];
+
+test.skipIf(process.platform === 'win32').each(GONE)(
+  'places: nothing is acknowledged, and close rejects, once the folder was %s',
+  async (_what, work) => {
+    for (const walEnabled of [true, false]) {
+      for (const after of [0, 20]) {
+        const folder = join(temporaryFolder(), 'store');
+        const engine = await open(folder, { walEnabled });
+        for (let i = 0; i < 50; i++) await engine.put(`before ${i}`, 'v');
+        await engine.checkpoint();
+        work(folder);
+        for (let i = 0; i < after; i++) {
+          const put = engine.put(`after ${i}`, 'v');
+          if (walEnabled) await expect(put).rejects.toMatchObject({ name: 'AegisError' });
+          else await put;
+        }
+        await expect(engine.close()).rejects.toMatchObject({ errno: 'ESTALE' });
+        const files = existsSync(folder) ? readdirSync(folder) : [];
+        expect(files.filter((name) => name !== 'lock')).toEqual([]);
+        const again = await open(folder);
+        expect(again.count()).toBe(0);
+        await again.close();
+      }
+    }
+  },
+);

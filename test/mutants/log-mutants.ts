@@ -118,6 +118,24 @@ export const logMutants: readonly Mutant[] = [
     killer: segments(/on a full disk even the last segment/),
   },
   {
+    name: 'local: a sync counts although its folder is gone',
+    file: 'src/backend/local.ts',
+    edits: [["this.#mustBeTheSame('sync');\n    if (fstat", 'if (fstat']],
+    killer: { file: 'engine/places.test.ts', test: /once the folder was/ },
+  },
+  {
+    name: 'local: a sync counts although its file has no name',
+    file: 'src/backend/local.ts',
+    edits: [['if (fstatSync(descriptor).nlink > 0) return;', 'return;']],
+    killer: { file: 'engine/places.test.ts', test: /once the folder was/ },
+  },
+  {
+    name: 'close: what is gone is not missed when nothing is owed',
+    file: 'src/machine.ts',
+    edits: [['else await this.store.pager.blocks.file.sync();', '']],
+    killer: { file: 'engine/places.test.ts', test: /once the folder was/ },
+  },
+  {
     name: 'M43 a commit given up midway is not written over',
     file: SEGMENTS,
     edits: [['segment.file.write([EMPTY_UNIT], this.#placeIn(segment) - segment.firstLsn);', '']],

@@ -354,6 +354,8 @@ describe('what must not come back', () => {
     const givenUp = valueFor(3, 700, 700);
     const length = buildPayload(core, [commit(3, givenUp)]);
     const link = log.position.link;
+    core.x.groupConfigure(...STORE_ID, 1); // as before a commit given up raised the fence
+    core.x.groupLinkSet(...link);
     core.x.groupSeal(LOG_AREA, length, end, 0);
     overwrite(disk, 'log-1', end, core.u8.slice(LOG_AREA, LOG_AREA + 1024));
     core.x.groupLinkSet(...link);
