@@ -128,7 +128,7 @@ export class CommitPipeline {
   /** Something has changed that may give room, or that somebody waits for. */
   resume(): void {
     this.#parts.callers.serve();
-    this.#wake();
+    this.wake();
   }
 
   // --- writing and syncing --------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ export class CommitPipeline {
       // What came while the other half was in use: nobody else will write it.
       if (this.#queue.length > 0) this.schedule();
     }
-    this.#wake();
+    this.wake();
   }
 
   #startSync(): void {
@@ -178,7 +178,7 @@ export class CommitPipeline {
       (error: unknown) => {
         this.#syncing = false;
         this.fail(error);
-        this.#wake();
+        this.wake();
       },
     );
   }
@@ -294,7 +294,8 @@ export class CommitPipeline {
     return new Promise((resolve) => this.#sleepers.push(resolve));
   }
 
-  #wake(): void {
+  /** Somebody has left the queue of commits, or of those who wait for room: whoever waits for that looks again. */
+  wake(): void {
     for (const resolve of this.#sleepers.splice(0)) resolve();
   }
 

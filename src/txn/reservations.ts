@@ -138,6 +138,7 @@ export class Reservations {
       const { pipeline } = this.#parts;
       // What is queued makes room when it is written and applied; what is not written has nobody else to do it.
       if (pipeline.queue.length > 0) pipeline.schedule();
+      pipeline.wake();
     }
   }
 
@@ -221,6 +222,7 @@ export class Reservations {
   #refuse(ticket: Ticket, error: unknown): void {
     this.#leave(ticket);
     ticket.refuse(error);
+    this.#parts.pipeline.wake();
   }
 
   /** Serves the first of the queue without waiting for anything. */

@@ -7,6 +7,7 @@ import { compactMutants } from './compact-mutants.ts';
 import { damageMutants } from './damage-mutants.ts';
 import { logMutants } from './log-mutants.ts';
 import type { Mutant } from './mutant.ts';
+import { roomMutants } from './room-mutants.ts';
 import { runtimeMutants } from './runtime-mutants.ts';
 import { savepointMutants } from './savepoint-mutants.ts';
 import { storeMutants } from './store-mutants.ts';
@@ -15,6 +16,7 @@ import { treeMutants } from './tree-mutants.ts';
 export const mutants: readonly Mutant[] = [
   ...storeMutants,
   ...treeMutants,
+  ...roomMutants,
   ...logMutants,
   ...commitMutants,
   ...damageMutants,

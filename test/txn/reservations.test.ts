@@ -18,6 +18,8 @@ function kit(log: Partial<Log> | undefined = undefined, limit: Partial<LogLimit>
     maxPayload: 1000,
     failure: undefined as AegisError | undefined,
     schedule: () => void events.push('schedule'),
+    woken: 0,
+    wake: () => void ++pipeline.woken,
     flushBlocking: () => {
       events.push('flush');
       while (queue.length > 0) queue.shift();
@@ -221,7 +223,10 @@ test('reservations: a checkpoint that fails, or that can gain nothing, refuses w
   expect(failed.events).toEqual(['first: IO_ERROR']);
   const useless = kit({ prepare });
   useless.wait('first');
+  const { woken } = useless.pipeline;
   await turn();
+  // Whoever closes the store sleeps until the last one has left.
+  expect(useless.pipeline.woken).toBeGreaterThan(woken);
   expect(useless.events).toEqual(['first: OUT_OF_SPACE']);
 });
 

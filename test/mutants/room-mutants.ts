@@ -1,0 +1,107 @@
+/* Mutants of the queue of those who wait for room, of room itself, and of what ends with a failure. */
+import type { Mutant } from './mutant.ts';
+
+const RESERVATIONS = 'src/txn/reservations.ts';
+const RUN = 'src/txn/run-transaction.ts';
+const TRANSACTION = 'src/txn/transaction.ts';
+
+const reservations = (test: RegExp) => ({ file: 'txn/reservations.test.ts', test });
+const room = (test: RegExp) => ({ file: 'txn/room.test.ts', test });
+const outcome = (test: RegExp) => ({ file: 'engine/transaction-outcome.test.ts', test });
+
+export const roomMutants: readonly Mutant[] = [
+  {
+    name: 'failure: a checkpoint goes on when the store has failed',
+    file: 'src/upkeep/checkpoint.ts',
+    edits: [
+      ['    if (failure) throw failure;\n    return run.steps.next();', '    return run.steps.next();'],
+    ],
+    killer: { file: 'defects/after-failure.test.ts', test: /./ },
+  },
+  {
+    name: 'reservations: a blocking request that is refused leaves unwritten what it let in before it',
+    file: RESERVATIONS,
+    edits: [['if (pipeline.queue.length > 0) pipeline.schedule();', '']],
+    killer: reservations(/leaves nothing unwritten/),
+  },
+  {
+    name: 'reservations: without space a checkpoint is tried over what is still queued',
+    file: RESERVATIONS,
+    edits: [['if (ticket.isShort && pipeline.queue.length > 0) return;', '']],
+    killer: reservations(/applied first/),
+  },
+  {
+    name: 'reservations: without space checkpoints are tried for ever',
+    file: RESERVATIONS,
+    edits: [['ticket.isShort && !ticket.freed ?', 'ticket.isShort ?']],
+    killer: reservations(/one checkpoint is tried/),
+  },
+  {
+    name: 'reservations: one that is refused wakes nobody',
+    file: RESERVATIONS,
+    edits: [['    ticket.refuse(error);\n    this.#parts.pipeline.wake();', '    ticket.refuse(error);']],
+    killer: reservations(/can gain nothing/),
+  },
+  {
+    name: 'reservations: who comes late is admitted before those who wait',
+    file: RESERVATIONS,
+    edits: [['if (this.#length > 0 || this.#mustFlush(request)', 'if (this.#mustFlush(request)']],
+    killer: reservations(/in the order of their coming/),
+  },
+  {
+    name: 'reservations: an admission that frees room lets others past it',
+    file: RESERVATIONS,
+    edits: [['if (this.#serving || this.#length === 0) return;', 'if (this.#length === 0) return;']],
+    killer: reservations(/nobody past those before/),
+  },
+  {
+    name: 'room: paths are counted for each operation, however few pages there are',
+    file: 'src/txn/room.ts',
+    edits: [
+      ['present += Math.min(operations, Math.ceil(level));', 'present += operations;'],
+      ['    present = Math.min(present, pageCount);\n', ''],
+    ],
+    killer: room(/thousands of small puts/),
+  },
+  {
+    name: 'room: a key counts as often as it was written',
+    file: 'src/txn/writer.ts',
+    edits: [['    writes.measure();\n', '']],
+    killer: room(/is there once/),
+  },
+  {
+    name: 'transaction: the closing of the store under it is no failure',
+    file: TRANSACTION,
+    edits: [
+      [
+        "      if (!context.lease.isOpen) throw new AegisError('CLOSED', 'the engine was closed before the commit');\n      await this.commit();",
+        '      if (context.lease.isOpen) await this.commit();',
+      ],
+    ],
+    killer: outcome(/closed under its work/),
+  },
+  {
+    name: 'transaction: a failed commit that the work kept to itself is forgotten',
+    file: TRANSACTION,
+    edits: [['    if (context.failure !== undefined) throw context.failure;\n', '']],
+    killer: outcome(/not lost with the error/),
+  },
+  {
+    name: 'transaction: a commit that the work did not wait for is not waited for',
+    file: TRANSACTION,
+    edits: [['    await this.#committing;\n', '']],
+    killer: outcome(/is waited for/),
+  },
+  {
+    name: 'transaction: losers try again all at once',
+    file: RUN,
+    edits: [['      turn ??= await retries.turn();\n', '']],
+    killer: outcome(/two hundred/),
+  },
+  {
+    name: 'transaction: the turn of a loser never passes while its work runs',
+    file: 'src/txn/retry-queue.ts',
+    edits: [['    cancel = this.#host.later(PATIENCE, turn.pass);\n', '']],
+    killer: outcome(/inside another one/),
+  },
+];
