@@ -7,10 +7,12 @@
  *      for it lets the next one try beside it: a transaction inside another one waits for that long, not for ever.
  *   2. A loser that loses in its turn insists: who has not tried yet waits for it to pass, so nobody starves.
  */
-import type { BackendHost } from '../backend/backend.ts';
 
 /** Milliseconds after which the next loser no longer waits for the one before it. */
 const PATIENCE = 1000;
+
+/** A timer. */
+type After = (ms: number, run: () => void) => () => void;
 
 /** The turn of a loser. */
 export interface Turn {
@@ -21,14 +23,15 @@ export interface Turn {
 }
 
 export class RetryQueue {
-  readonly #host: BackendHost;
+  readonly #after: After;
   readonly #losers = new Set<() => void>();
   #newcomers: (() => void)[] = [];
   #present: Turn | undefined;
   #insists = false;
 
-  constructor(host: BackendHost) {
-    this.#host = host;
+  /** @param after runs a function after a while, and keeps the process alive until then; answers how to cancel that. */
+  constructor(after: After) {
+    this.#after = after;
   }
 
   /** Resolves when a transaction may try for the first time; undefined: now. */
@@ -51,7 +54,7 @@ export class RetryQueue {
       },
     };
     this.#present = turn;
-    cancel = this.#host.later(PATIENCE, turn.pass);
+    cancel = this.#after(PATIENCE, turn.pass);
     return turn;
   }
 

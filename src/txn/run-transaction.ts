@@ -26,7 +26,8 @@ export async function runTransaction<T>(
 ): Promise<T> {
   let turn: Turn | undefined;
   try {
-    await retries.begin();
+    const beginning = retries.begin();
+    if (beginning) await beginning;
     for (let attempt = 0; ; ++attempt) {
       signal?.throwIfAborted();
       try {

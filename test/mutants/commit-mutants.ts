@@ -199,7 +199,7 @@ export const commitMutants: readonly Mutant[] = [
     file: ADMISSION,
     edits: [
       [
-        'if (noted) this.#noteNext((note) => note(from, to));\n    const alone = how.alone === true;\n    const commit = this.#commit(half, { from, to, pages, sync: how.sync, done, noted, alone });',
+        'if (noted) this.#noteNext((note) => note(from, to));\n    const alone = how.alone === true;\n    const commit = this.#commit(half, { from, to, load: size, sync: how.sync, done, noted, alone });',
         `const commit = this.#commit(half, { from, to, pages, sync: how.sync, noted: true, done: (error) => {
           if (noted) this.#note(commit);
           done(error);

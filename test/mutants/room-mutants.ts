@@ -90,7 +90,7 @@ export const roomMutants: readonly Mutant[] = [
     name: 'transaction: a commit that the work did not wait for is not waited for',
     file: TRANSACTION,
     edits: [['    await this.#committing;\n', '']],
-    killer: outcome(/is waited for/),
+    killer: outcome(/durable and visible when it resolves/),
   },
   {
     name: 'transaction: losers try again all at once',
@@ -101,7 +101,7 @@ export const roomMutants: readonly Mutant[] = [
   {
     name: 'transaction: the turn of a loser never passes while its work runs',
     file: 'src/txn/retry-queue.ts',
-    edits: [['    cancel = this.#host.later(PATIENCE, turn.pass);\n', '']],
+    edits: [['    cancel = this.#after(PATIENCE, turn.pass);\n', '']],
     killer: outcome(/inside another one/),
   },
 ];
