@@ -8,7 +8,7 @@
 
 import { UNIT_SIZE } from '../assembly/layout.ts';
 import type { BackendHost, Lock, StorageBackend } from './backend/backend.ts';
-import { hostOf, pauseOf } from './backend/host.ts';
+import { hostOf, pauseOf, timerOf } from './backend/host.ts';
 import { MemoryBackend } from './backend/memory.ts';
 import type { ResolvedConfig } from './config.ts';
 import { AegisError } from './errors.ts';
@@ -68,7 +68,7 @@ export class Machine {
     this.host = hostOf(backend);
     this.pause = pauseOf(backend);
     this.tell = tellerOf(config.onProgress);
-    this.retries = new RetryQueue(this.host);
+    this.retries = new RetryQueue(timerOf(backend));
     const { trees, catalog, pager, log, applier } = store;
     const conflicts = new Conflicts(trees, () => this.pipeline.applied);
     this.leases = new Leases(pager, () => this.pipeline.applied);

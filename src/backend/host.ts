@@ -53,6 +53,16 @@ export function pauseOf(backend: StorageBackend): () => Promise<void> {
   return () => sleep(0);
 }
 
+/** Runs a function after a while, and keeps the process alive until then; answers how to cancel that. */
+export function timerOf(backend: StorageBackend): BackendHost['later'] {
+  const { host } = backend;
+  if (host) return (ms, run) => host.later(ms, run);
+  return (ms, run) => {
+    const timer = setTimeout(run, ms);
+    return () => clearTimeout(timer);
+  };
+}
+
 /** Resolves after a while in milliseconds, and keeps the process alive until then. */
 export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => void setTimeout(resolve, ms));

@@ -200,7 +200,7 @@ export const commitMutants: readonly Mutant[] = [
     edits: [
       [
         'if (noted) this.#noteNext((note) => note(from, to));\n    const alone = how.alone === true;\n    const commit = this.#commit(half, { from, to, load: size, sync: how.sync, done, noted, alone });',
-        `const commit = this.#commit(half, { from, to, pages, sync: how.sync, noted: true, done: (error) => {
+        `const commit = this.#commit(half, { from, to, load: size, sync: how.sync, noted: true, done: (error) => {
           if (noted) this.#note(commit);
           done(error);
         } });`,

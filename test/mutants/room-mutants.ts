@@ -98,10 +98,4 @@ export const roomMutants: readonly Mutant[] = [
     edits: [['      turn ??= await retries.turn();\n', '']],
     killer: outcome(/two hundred/),
   },
-  {
-    name: 'transaction: the turn of a loser never passes while its work runs',
-    file: 'src/txn/retry-queue.ts',
-    edits: [['    cancel = this.#after(PATIENCE, turn.pass);\n', '']],
-    killer: outcome(/inside another one/),
-  },
 ];

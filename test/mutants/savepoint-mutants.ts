@@ -76,8 +76,8 @@ export const savepointMutants: readonly Mutant[] = [
     file: 'src/txn/context.ts',
     edits: [
       [
-        '    } catch (error) {\n      this.abort();\n      throw error;',
-        '    } catch (error) {\n      throw error;',
+        '      this.failure = error;\n      this.abort();\n      throw error;',
+        '      throw error;',
       ],
     ],
     killer: savepoints(/fails midway/),
