@@ -172,6 +172,20 @@ test('damage: a read that fails while a chain is freed costs nothing, not even t
   expect(engine.stats().pages.count).toBe(before - 5 + 1);
 });
 
+test('damage: a long value that only the replay cannot free takes no id that the log names', async () => {
+  const disk = new SimulatedBackend({ seed: 7 });
+  const engine = await open(disk);
+  await engine.tree('t').put('long', LONG);
+  await engine.checkpoint();
+  await engine.tree('t').put('long', 'short');
+  await engine.tree('u').put('key', 'value');
+  const left = disk.crash(() => true);
+  hit(left, 'unreadable', sectorOf(left, 'A'));
+  const again = await open(left);
+  expect([again.trees(), again.tree('u').getString('key')]).toEqual([['t', 'u'], 'value']);
+  expect(again.tree('t').getString('long')).toBe('short');
+});
+
 // --- pages that the log writes to -----------------------------------------------------------------------------
 
 type Model = Map<string, string | undefined>;

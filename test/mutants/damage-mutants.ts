@@ -203,6 +203,6 @@ export const damageMutants: readonly Mutant[] = [
     name: 'damage: long values that could not be freed take ids that the log names later',
     file: APPLY,
     edits: [['if (!this.#replaying) this.#keepStuck();', 'this.#keepStuck();']],
-    killer: applying(/unreadable is deleted$/),
+    killer: applying(/takes no id/),
   },
 ];
