@@ -244,5 +244,7 @@ function isOnDevice({ device, pending }: DiskFile, sectors: Uint8Array, position
 /** Zeros written behind the end of what the device has of the file: its length alone decides what is there. */
 function isZeroBeyond(device: SimulatedBytes, sectors: Uint8Array, position: number): boolean {
   if (position < device.size) return false;
-  return new Int32Array(sectors.buffer).every((word) => word === 0);
+  const words = new Int32Array(sectors.buffer);
+  for (let at = 0; at < words.length; at++) if (words[at] !== 0) return false;
+  return true;
 }

@@ -109,7 +109,7 @@ class Exploration {
 
   /** The program in words. */
   get told(): string {
-    return `program ${this.#seed}: ${JSON.stringify(this.#shape)} ${JSON.stringify(this.#config)}${this.#said}`;
+    return `program ${this.#seed}: ${JSON.stringify(this.#shape)} ${JSON.stringify(this.#config)}${this.#said}\n  faults: ${this.#strikes.struck.join('; ')}; unanswered: ${this.#ledger.open}`;
   }
 
   #tell(what: string): void {

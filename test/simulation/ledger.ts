@@ -115,6 +115,11 @@ export class Ledger {
     return this.#entries.length;
   }
 
+  /** Commits that nobody has answered, in words. */
+  get open(): string {
+    return this.#entries.filter(({ fate }) => fate === 'open').join(', ');
+  }
+
   /** A commit is about to be asked for. */
   begin(what: string, durable: boolean): Entry {
     const entry = new Entry(this.#entries.length + 1, what, this.now(), durable);
