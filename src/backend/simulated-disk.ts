@@ -163,13 +163,17 @@ export class SimulatedDisk {
     if (end > file.seen.size) this.#setLength(file, end);
     file.seen.put(bytes, position);
     const begin = position - (position % SECTOR_SIZE);
-    const sectors = new Uint8Array(Math.ceil((end - begin) / SECTOR_SIZE) * SECTOR_SIZE);
-    file.seen.read(sectors, begin);
+    const sectors =
+      begin === position && bytes.length % SECTOR_SIZE === 0 && bytes.byteOffset % 4 === 0
+        ? bytes
+        : new Uint8Array(Math.ceil((end - begin) / SECTOR_SIZE) * SECTOR_SIZE);
+    if (sectors !== bytes) file.seen.read(sectors, begin);
     for (let at = begin; at < end && file.forgotten.size > 0; at += SECTOR_SIZE) {
       file.forgotten.delete(at / SECTOR_SIZE);
     }
     if (isOnDevice(file, sectors, begin)) return;
-    file.pending.push({ kind: 'content', order: this.order++, position: begin, bytes: sectors });
+    const kept = sectors === bytes ? new Uint8Array(bytes) : sectors;
+    file.pending.push({ kind: 'content', order: this.order++, position: begin, bytes: kept });
   }
 
   truncate(file: DiskFile, size: number): void {
@@ -244,7 +248,7 @@ function isOnDevice({ device, pending }: DiskFile, sectors: Uint8Array, position
 /** Zeros written behind the end of what the device has of the file: its length alone decides what is there. */
 function isZeroBeyond(device: SimulatedBytes, sectors: Uint8Array, position: number): boolean {
   if (position < device.size) return false;
-  const words = new Int32Array(sectors.buffer);
+  const words = new Int32Array(sectors.buffer, sectors.byteOffset, sectors.length / 4);
   for (let at = 0; at < words.length; at++) if (words[at] !== 0) return false;
   return true;
 }

@@ -159,11 +159,12 @@ export class SimulatedFile implements BackendFile {
   }
 }
 
-/** All parts in one array; their place was checked. */
+/** All parts in one array, that of a single one; their place was checked. */
 function joined(parts: readonly Uint8Array[], position: number): Uint8Array {
   checkPosition(position);
   const length = parts.reduce((sum, part) => sum + part.length, 0);
   checkPosition(position + length);
+  if (parts.length === 1) return parts[0]!;
   const bytes = new Uint8Array(length);
   let at = 0;
   for (const part of parts) {

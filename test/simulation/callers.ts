@@ -10,7 +10,7 @@ import { judgeCopy, memoryWith, shownBy, type World } from './world.ts';
 
 const KEYS = 24;
 /** Puts of a burst. */
-const BURST_MAX = 400;
+const BURST_MAX = 160;
 
 export class Callers {
   readonly #world: World;

@@ -82,11 +82,11 @@ class Exploration {
     this.#random = random;
     this.#explored = explored;
     this.#watch = new Watch(new SimulatedRandom(random.bits()));
-    const callers = random.oneIn(4) ? 2 + random.below(63) : 2 + random.below(8);
+    const callers = random.oneIn(8) ? 2 + random.below(63) : 2 + random.below(8);
     this.#shape = {
       callers,
-      moves: 1 + Math.floor((10 + random.below(40)) / callers),
-      large: random.oneIn(8) ? 8 : 0,
+      moves: 1 + Math.floor((6 + random.below(random.oneIn(4) ? 50 : 16)) / callers),
+      large: random.oneIn(6) ? 6 : 0,
       bursts: random.oneIn(8) ? 12 : 0,
       isTight: random.oneIn(4),
     };
@@ -119,7 +119,7 @@ class Exploration {
   async run(): Promise<void> {
     const random = this.#random;
     let view = this.#ledger.live;
-    for (let lives = random.oneIn(3) ? 2 : 1; lives > 0; lives--) {
+    for (let lives = random.oneIn(4) ? 2 : 1; lives > 0; lives--) {
       const db = await this.#open(view, random.oneIn(4) ? 1 + random.below(2) : 0);
       if (db === undefined) return;
       view = await this.#live(db);

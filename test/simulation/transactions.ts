@@ -112,10 +112,10 @@ class Work {
       else if (kind < 14) this.#read(this.#callers.place());
       else if (kind < 15) this.#deleteRange();
       else if (kind < 17) {
-        savepoint = {
-          point: this.#ask('savepoint', () => this.#transaction.savepoint()),
-          writes: new Map(this.#writes),
-        };
+        const point = this.#ask('savepoint', () => this.#transaction.savepoint());
+        // One that the collector finds is merged into another, which must not depend on when it comes by.
+        this.#world.kept.push(point);
+        savepoint = { point, writes: new Map(this.#writes) };
       } else if (kind < 18 && savepoint !== undefined) {
         const { point, writes } = savepoint;
         // A transaction that could not go back is of no more use.

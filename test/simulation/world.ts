@@ -45,6 +45,8 @@ export class World {
   isClosing = false;
   /** Moves that were made. */
   moves = 0;
+  /** What the collector must not find. */
+  readonly kept: unknown[] = [];
   /** Commits that were answered, and how. */
   readonly fates = new Map<string, number>();
   /** Blocks with their ids, deleted ones too. */
