@@ -43,7 +43,7 @@ const CALLS_MAX = 60_000;
 /** Bytes of the data file that need no reason, and how many times what was written it may be. */
 const DATA_FREE = 2 << 20;
 const DATA_FACTOR = 4;
-const LOG_FREE = 2 << 20;
+const LOG_FREE = 4 << 20;
 const LOG_FACTOR = 3;
 
 /** Runs the program of a seed. @throws Violation naming how to repeat it */
