@@ -187,7 +187,8 @@ export class Reservations {
     const settled = (error?: unknown): void => {
       ticket.awaitsFile = false;
       if (error !== undefined) this.#noFile(ticket, error);
-      this.serve();
+      // Not `serve` alone: with the last one refused, `close` need not wait any more.
+      this.#parts.pipeline.resume();
     };
     file.then(() => settled(), settled);
     return false;
@@ -211,7 +212,7 @@ export class Reservations {
     ticket.awaitsFile = true;
     const settled = (): void => {
       ticket.awaitsFile = false;
-      this.serve();
+      pipeline.resume();
     };
     freed.then(settled, (cause: unknown) => {
       if (!ticket.left) this.#refuse(ticket, cause);

@@ -20,6 +20,10 @@ function kit(log: Partial<Log> | undefined = undefined, limit: Partial<LogLimit>
     schedule: () => void events.push('schedule'),
     woken: 0,
     wake: () => void ++pipeline.woken,
+    resume: () => {
+      ++pipeline.woken;
+      reservations.serve();
+    },
     flushBlocking: () => {
       events.push('flush');
       while (queue.length > 0) queue.shift();
