@@ -185,22 +185,6 @@ test.each(['EMFILE', 'ENOSPC', 'EIO'] as const)(
   },
 );
 
-test.each(['ENOSPC', 'EMFILE'] as const)(
-  'defects: close() never ends when %s refuses the last caller',
-  async (errno) => {
-    const disk = new SimulatedBackend({ manual: true });
-    const db = await open(disk);
-    failOnce(disk, errno, ({ operation, file }) => operation === 'open' && file.startsWith('log-'));
-    const put = told(db.put('key', new Uint8Array(400_000)));
-    const closing = told(db.close());
-    const [said, closed] = await disk.run(Promise.all([put, closing]));
-    expect(['OUT_OF_SPACE', 'IO_ERROR']).toContain(said);
-    expect(closed).toBe('ok');
-    const after = await open(disk);
-    expect(after.has('key')).toBe(false);
-  },
-);
-
 const isSuperblock = ({ operation, file, position }: SimulatedCall) =>
   operation === 'write' && file === 'data' && position < 8192;
 

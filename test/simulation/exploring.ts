@@ -1,0 +1,46 @@
+/*
+ * The explorer as a test: a share of the programs of one run, so that each core has one. EXPLORE=seed repeats a single
+ * program, EXPLORE_PROGRAMS=n runs so many in all.
+ */
+import { afterAll, expect, test } from 'vitest';
+import { report } from '../support/report.ts';
+import { long, seed } from '../support/seed.ts';
+import { explore, nothingExplored } from './explorer.ts';
+
+const SHARES = 2;
+const one = process.env['EXPLORE'];
+const PROGRAMS = Number(process.env['EXPLORE_PROGRAMS'] ?? (long ? 1_000_000 : 120));
+/** Milliseconds in which even a slow machine is done. */
+const TIMEOUT = long ? 24 * 3_600_000 : 3_600_000;
+
+/** Runs every so-manieth program of the run; `file` says where, for people. */
+export function exploring(share: number, file: string): void {
+  const explored = nothingExplored();
+
+  test(`explorer: many callers, two faults and an end break no promise, share ${share}`, {
+    timeout: TIMEOUT,
+  }, async () => {
+    if (one !== undefined) return explore(Number(one), explored);
+    for (let n = share; n < PROGRAMS; n += SHARES) await explore(seed * 10_000_000 + n, explored);
+    expect(explored.programs).toBe(Math.floor((PROGRAMS - share + SHARES - 1) / SHARES));
+  });
+
+  if (share === 0) {
+    test('explorer: the same seed is the same run', async () => {
+      const [once, again] = [nothingExplored(), nothingExplored()];
+      for (let n = 0; n < 3; n++) await explore(seed * 77_000 + n, once);
+      for (let n = 0; n < 3; n++) await explore(seed * 77_000 + n, again);
+      expect(again).toEqual(once);
+    });
+  }
+
+  afterAll(() => {
+    const { fates, ...figures } = explored;
+    const answers = Object.fromEntries([...fates].sort(([a], [b]) => (a < b ? -1 : 1)));
+    report(
+      `many callers at once, share ${share}`,
+      { ...figures, ...answers, violations: 0 },
+      `npx vitest run ${file}`,
+    );
+  });
+}
