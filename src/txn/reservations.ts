@@ -125,6 +125,8 @@ export class Reservations {
     this.#serve(() => {
       while (this.#head) this.#force(this.#head);
       this.#makeRoom(request);
+      // What was applied to make room may have failed the store; nothing is logged after that.
+      if (this.#parts.pipeline.failure) throw this.#parts.pipeline.failure;
       request.admit();
     });
   }

@@ -194,9 +194,11 @@ export class SegmentLog implements Log {
     this.#health.check();
     invariant(lsn <= this.#commitEnd.lsn, 'a checkpoint starts within the log');
     while (this.#live.length > 1 && this.#live[1]!.firstLsn <= lsn) this.#supply.give(this.#live.shift()!);
-    // On a full disk the last one, too: another place in the same file is better than none.
+    // On a full disk the last one, too: another place in the same file is better than none. Not while a sync of it is
+    // under way: it could not be taken again at once, and the room in it may be promised.
     const [last] = this.#live;
     if (!this.#supply.isShort || last === undefined || lsn !== this.#end || last.firstLsn === lsn) return;
+    if (last.syncing > 0) return;
     this.#supply.give(last);
     this.#live.length = 0;
   }

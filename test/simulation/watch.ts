@@ -7,7 +7,7 @@ import type { SimulatedClock, SimulatedRandom } from '../../src/backend/simulate
 import { Violation } from './violation.ts';
 
 /** Turns of the microtask queue after which nobody can be expected to do anything more. */
-const IDLE_TURNS = 400;
+const IDLE_TURNS = 20_000;
 /** Things that happen in time before a run counts as endless. */
 const STEPS_MAX = 60_000;
 /** Turns between two things that happen in time: few, so that callers are often in the middle of something. */

@@ -346,3 +346,14 @@ test('reservations: when the store fails everybody who waits is refused, and who
   expect(() => blocked.reservations.admitBlocking(blocked.request('own'))).toThrow(failure);
   expect(blocked.events).toEqual(['first: STORE_FAILED']);
 });
+
+test('reservations: a store that fails while a blocking request makes room admits nothing more', () => {
+  const { reservations, request, events, pipeline, queue, push } = kit();
+  push();
+  pipeline.flushBlocking = () => {
+    while (queue.length > 0) queue.shift();
+    pipeline.fail(new AegisError('STORE_FAILED', 'an apply stopped halfway'));
+  };
+  expect(() => reservations.admitBlocking(request('late', { exclusive: true }))).toThrow('halfway');
+  expect(events).not.toContain('late');
+});

@@ -570,6 +570,23 @@ describe('room', () => {
     expect(disk.list()).toEqual(['log-1']);
   });
 
+  test('log: on a full disk the last segment is kept while a sync of it is under way', async () => {
+    const disk = newDisk();
+    const { core, log } = await openLog(disk, { segmentSize: 4096 });
+    for (const sequence of upTo(2)) writeGroup(core, log, [commit(sequence, valueFor(sequence, 10))]);
+    log.syncSync();
+    disk.onWrite = (file) => (file === 'log-1' ? undefined : 0);
+    expect(() => log.prepareSync(4000)).toThrow(expect.objectContaining({ code: 'OUT_OF_SPACE' }));
+    writeGroup(core, log, [commit(3, valueFor(3, 10))]);
+    const sync = log.sync();
+    log.prepareSync(10);
+    log.release(log.end);
+    writeGroup(core, log, [commit(4, valueFor(4, 10))]);
+    await sync;
+    log.syncSync();
+    expect(disk.list()).toEqual(['log-1']);
+  });
+
   test('log: a found file that was never used is filled anew, and one that cannot be is gone', async () => {
     const disk = newDisk();
     disk.open('log-1', { create: true }).write([new Uint8Array(1000).fill(7)], 0);
