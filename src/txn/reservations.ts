@@ -225,7 +225,6 @@ export class Reservations {
   #refuse(ticket: Ticket, error: unknown): void {
     this.#leave(ticket);
     ticket.refuse(error);
-    this.#parts.pipeline.wake();
   }
 
   /** Serves the first of the queue without waiting for anything. */

@@ -39,7 +39,12 @@ export const roomMutants: readonly Mutant[] = [
   {
     name: 'reservations: one that is refused wakes nobody',
     file: RESERVATIONS,
-    edits: [['    ticket.refuse(error);\n    this.#parts.pipeline.wake();', '    ticket.refuse(error);']],
+    edits: [
+      [
+        'need not wait any more.\n      this.#parts.pipeline.resume();',
+        'need not wait any more.\n      this.serve();',
+      ],
+    ],
     killer: reservations(/can gain nothing/),
   },
   {

@@ -74,12 +74,7 @@ export const savepointMutants: readonly Mutant[] = [
   {
     name: 'savepoints: what fails midway can be committed',
     file: 'src/txn/context.ts',
-    edits: [
-      [
-        '      this.failure = error;\n      this.abort();\n      throw error;',
-        '      throw error;',
-      ],
-    ],
+    edits: [['      this.failure = error;\n      this.abort();\n      throw error;', '      throw error;']],
     killer: savepoints(/fails midway/),
   },
   {
