@@ -1,6 +1,7 @@
 /* All mutants. */
 
 import { backupMutants } from './backup-mutants.ts';
+import { cliMutants } from './cli-mutants.ts';
 import { codecMutants } from './codec-mutants.ts';
 import { commitMutants } from './commit-mutants.ts';
 import { compactMutants } from './compact-mutants.ts';
@@ -25,4 +26,5 @@ export const mutants: readonly Mutant[] = [
   ...codecMutants,
   ...compactMutants,
   ...runtimeMutants,
+  ...cliMutants,
 ];
