@@ -101,12 +101,13 @@ export class Chains {
    * dropped the chain stands, and what is left of it is `stuck` until somebody keeps it (catalog.ts) or, in a private
    * tree, until the tree ends. A page that is none of the chain's stays whose it is, and what lay behind it is lost:
    * `verify` tells.
+   * However it ends, nothing is left of the chain for the next change, which may be another tree's.
    */
   freeDropped(): void {
     const { x } = this.#pager.core;
-    if (x.chainDropped() === 0) return;
+    let dropped = x.chainDropped();
+    if (dropped === 0) return;
     try {
-      let dropped = x.chainDropped();
       this.#pager.run(() => {
         const status = x.chainFree();
         if (x.chainDropped() !== dropped) this.#pager.release();
@@ -114,11 +115,11 @@ export class Chains {
         return status;
       });
     } catch (error) {
-      if (!isDamage(error)) throw error;
       const first = x.chainDropped();
-      if ((first & PRIVATE_PAGE) === 0 && isHidden(this.#pager, first))
-        this.stuck.push({ first, rest: x.chainRest() });
+      const rest = x.chainRest();
       x.chainForget();
+      if (!isDamage(error)) throw error;
+      if ((first & PRIVATE_PAGE) === 0 && isHidden(this.#pager, first)) this.stuck.push({ first, rest });
     }
   }
 }

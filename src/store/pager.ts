@@ -43,8 +43,8 @@ import { Versions } from './versions.ts';
 const FREE_WANTED = 8;
 /** Dirty pages written at once when frames are needed. */
 const EVICT_BATCH = 32;
-/** Tries of one operation after which it cannot be making progress. */
-const TRIES_MAX = 1_000_000;
+/** Tries of one step of an operation after which it cannot be making progress. */
+const TRIES_MAX = 10_000;
 
 export class Pager {
   readonly core: Core;
@@ -65,6 +65,8 @@ export class Pager {
   #freePrivate: number[] = [];
   /** Where private pages lie that are not dirty, and the epoch their version began with. */
   readonly #privatePlaces = new Map<number, { readonly place: Place; readonly from: number }>();
+  /** Times that the present operation was called again since it last got on. */
+  #tries = 0;
   /** Pages of the private tree that is being worked on. */
   #owned: Set<number> | undefined;
 
@@ -138,9 +140,8 @@ export class Pager {
   #again(operation: () => number, first: number): number {
     let status = first;
     try {
-      for (let tries = 0; status === MISS || status === ROOM; ++tries) {
-        if (tries > TRIES_MAX)
-          throw new AegisError('STORE_FAILED', 'internal rule broken: an operation ends');
+      for (; status === MISS || status === ROOM; ++this.#tries) {
+        invariant(this.#tries < TRIES_MAX, 'an operation gets on');
         this.serve(status);
         status = operation();
       }
@@ -156,8 +157,9 @@ export class Pager {
     else this.makeRoom();
   }
 
-  /** Ends an operation that was served by hand. */
+  /** Ends an operation served by hand, or a step of one that got on: its pages may leave memory, tries count anew. */
   release(): void {
+    this.#tries = 0;
     if (this.core.x.pinnedCount() > 0) this.core.x.framesUnpin();
   }
 
@@ -334,7 +336,7 @@ export class Pager {
 
   #giveNumber(page: number): void {
     if (page & PRIVATE_PAGE) {
-      this.#owned?.delete(page);
+      invariant(this.#owned?.delete(page) !== false, 'a private page is freed by the tree that has it');
       this.#freePrivate.push(page);
     } else {
       this.#free.give(page);

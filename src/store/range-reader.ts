@@ -5,8 +5,9 @@
 import { OUT_AREA } from '../../assembly/layout.ts';
 import { AegisError } from '../errors.ts';
 import { META_CHAINED, META_TOMBSTONE, storedBytes, valueLengthOf } from './private-tree.ts';
-import type { Range } from './range.ts';
+import type { Bound, Range } from './range.ts';
 import {
+  compareKeys,
   isEmptyRange,
   RANGE_END_INCLUSIVE,
   RANGE_KEYS_ONLY,
@@ -53,9 +54,32 @@ export class RangeReader {
     return this.#exhausted;
   }
 
-  /** Last key read in, whether handed out or not; undefined before the first. */
+  /** Whether the present record is the last one, as far as is known without reading on. */
+  get isAtEnd(): boolean {
+    return this.#exhausted && this.#left === 0;
+  }
+
+  /** Last key read in or passed over, whether handed out or not; undefined before the first. */
   get lastRead(): Uint8Array | undefined {
     return this.#words === EMPTY ? undefined : this.#start.key;
+  }
+
+  /** Goes on at a bound ahead, unless something from there on is read in already; answers whether it does. */
+  skipTo(bound: Bound): boolean {
+    const last = this.lastRead;
+    if (this.#exhausted || !bound.key) return false;
+    const order = last ? compareKeys(last, bound.key) : 0;
+    if (this.#reverse ? order < 0 : order > 0) return false;
+    this.#left = 0;
+    this.#start.key = bound.key;
+    this.#start.inclusive = bound.inclusive;
+    return true;
+  }
+
+  /** Goes on no further. */
+  stop(): void {
+    this.#left = 0;
+    this.#exhausted = true;
   }
 
   /** Goes on to the next record; false at the end. `limit`: how many the caller will still want. */

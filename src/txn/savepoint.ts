@@ -112,6 +112,7 @@ export class Savepoints {
 
   /** Takes back what was written since. When it fails midway the write set is nothing to commit. */
   rollback(level: Level): void {
+    for (const { gaps } of this.#writes.trees) gaps.clear();
     // The sets are kept until all is put back.
     for (let one = this.#newest; one; one = one === level ? undefined : one.older) {
       for (const [tree, keys] of one.changed) if (level.written.has(tree)) this.#restore(tree, keys, level);

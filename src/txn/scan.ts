@@ -1,11 +1,17 @@
 /**
  * Scans: the records of a range in order, as of one snapshot, with a transaction's own writes merged in.
+ *
+ * Invariants
+ *   1. A scan holds its snapshot no longer than it can hand out more: it closes itself with the last record of the range,
+ *      or of the limit, whichever way that is taken. The value of a record is read before.
+ *   2. Stretches in which own deletions leave nothing are walked over once (gaps.ts).
  */
 import { AegisError, invalid } from '../errors.ts';
 import type { Range } from '../store/range.ts';
 import { compareKeys } from '../store/range.ts';
 import { RangeReader } from '../store/range-reader.ts';
 import type { Trees } from '../store/trees.ts';
+import { boundOf, type Cut, compare, cutsOf, type Gaps } from './gaps.ts';
 import type { Lease } from './snapshot.ts';
 
 /** A key and its value; the caller's own copies (records of one scan may share a buffer). */
@@ -18,6 +24,8 @@ export interface ScanSource {
   readonly root: number;
   /** Root of the transaction's own writes to it; 0: none. */
   readonly ownRoot: number;
+  /** Where own deletions leave nothing to see; with own writes only. */
+  readonly gaps?: Gaps | undefined;
   readonly lease: Lease;
   readonly range: Range;
   /** Hears how far a serializable transaction has read: up to this key, or (undefined) to the end of the range. */
@@ -37,25 +45,38 @@ export class Scan implements IterableIterator<Entry>, Disposable {
   #left: number;
   #baseReady = false;
   #ownReady = false;
+  /** Own deletions walked over since the last record, and where that began: right at the first one unless it is known. */
+  #run = 0;
+  #runFrom: Cut | undefined;
+  readonly #writes: number | undefined;
+  readonly #puts: number | undefined;
   #reported: Uint8Array | undefined;
   #finished = false;
 
   /** Scans come from `scan()` of an engine, a snapshot or a transaction. @internal */
   constructor(source: ScanSource) {
     this.#source = source;
-    this.#left = source.range.limit;
-    this.#base = new RangeReader(source.trees, source.root, source.lease.epoch, source.range);
-    this.#own =
-      source.ownRoot === 0
-        ? undefined
-        : new RangeReader(source.trees, source.ownRoot, source.lease.privateEpoch, source.range);
+    const { trees, root, ownRoot, lease, range, gaps } = source;
+    this.#left = range.limit;
+    this.#writes = gaps?.writes;
+    this.#puts = gaps?.puts;
+    const { near, far } = this.#ends;
+    this.#runFrom = near;
+    const start = gaps?.past(near, range.reverse) ?? near;
+    const from = start === near ? range : startingAt(range, start);
+    this.#base = new RangeReader(trees, root, lease.epoch, from);
+    this.#own = ownRoot === 0 ? undefined : new RangeReader(trees, ownRoot, lease.privateEpoch, from);
+    if (start !== near && !this.#isBefore(start, far)) this.#stop();
+    if (range.limit === 0) this.close();
   }
 
   /** The next record. @throws AegisError `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED` */
   next(): IteratorResult<Entry> {
     const reader = this.#advance(false);
     if (!reader) return { done: true, value: undefined };
-    return { done: false, value: [reader.key(), reader.value()] };
+    const value: Entry = [reader.key(), reader.value()];
+    this.#closeAtEnd();
+    return { done: false, value };
   }
 
   /**
@@ -72,6 +93,7 @@ export class Scan implements IterableIterator<Entry>, Disposable {
       if (!reader) break;
       entries.push([reader.key(), reader.value()]);
     }
+    this.#closeAtEnd();
     return entries;
   }
 
@@ -85,12 +107,25 @@ export class Scan implements IterableIterator<Entry>, Disposable {
     return this.#each(false, (reader) => reader.value());
   }
 
-  *#each(keysOnly: boolean, pick: (reader: RangeReader) => Uint8Array): IterableIterator<Uint8Array> {
-    try {
-      for (let reader = this.#advance(keysOnly); reader; reader = this.#advance(keysOnly)) yield pick(reader);
-    } finally {
+  /** Not a generator: one that has not begun does not hear of `return`. */
+  #each(keysOnly: boolean, pick: (reader: RangeReader) => Uint8Array): IterableIterator<Uint8Array> {
+    const next = (): IteratorResult<Uint8Array> => {
+      try {
+        const reader = this.#advance(keysOnly);
+        if (!reader) return { done: true, value: undefined };
+        const value = pick(reader);
+        this.#closeAtEnd();
+        return { done: false, value };
+      } catch (error) {
+        this.close();
+        throw error;
+      }
+    };
+    const end = (): IteratorResult<Uint8Array> => {
       this.close();
-    }
+      return { done: true, value: undefined };
+    };
+    return Object.assign(Object.create(ITERATOR) as IterableIterator<Uint8Array>, { next, return: end });
   }
 
   /** Ends the scan: the way out of a loop. */
@@ -135,24 +170,92 @@ export class Scan implements IterableIterator<Entry>, Disposable {
 
   /** Own writes hide records of the same key; own deletions hide them and are not shown. */
   #merge(own: RangeReader, wanted: number, keysOnly: boolean): RangeReader | undefined {
+    const { reverse } = this.#source.range;
     for (;;) {
       if (!this.#baseReady) this.#baseReady = this.#base.advance(wanted, keysOnly);
       if (!this.#ownReady) this.#ownReady = own.advance(wanted, keysOnly);
       if (!this.#ownReady) {
-        if (!this.#baseReady) return undefined;
+        if (!this.#baseReady) return this.#nothingTo(this.#ends.far);
         this.#baseReady = false;
-        return this.#base;
+        return this.#seen(this.#base);
       }
       const order = this.#baseReady ? compareKeys(own.key(), this.#base.key()) : -1;
-      const ownFirst = this.#source.range.reverse && this.#baseReady ? order >= 0 : order <= 0;
+      const ownFirst = reverse && this.#baseReady ? order >= 0 : order <= 0;
       if (!ownFirst) {
         this.#baseReady = false;
-        return this.#base;
+        return this.#seen(this.#base);
       }
       if (order === 0) this.#baseReady = false;
       this.#ownReady = false;
-      if (!own.isTombstone()) return own;
+      if (!own.isTombstone()) return this.#seen(own);
+      if (++this.#run === 1) this.#stepOver(own, wanted, keysOnly);
     }
+  }
+
+  /** The first own deletion of a run: what is known to be empty from there on is not walked over. */
+  #stepOver(own: RangeReader, wanted: number, keysOnly: boolean): void {
+    const { gaps, range } = this.#source;
+    const here: Cut = { key: own.key(), behind: range.reverse };
+    this.#runFrom ??= { key: own.key().slice(), behind: range.reverse };
+    if (!gaps || gaps.writes !== this.#writes) return;
+    const cut = gaps.past(here, range.reverse);
+    if (cut === here) return;
+    if (!this.#isBefore(cut, this.#ends.far)) {
+      this.#stop();
+      return;
+    }
+    const bound = boundOf(cut, range.reverse);
+    own.skipTo(bound);
+    if (this.#base.skipTo(bound)) this.#baseReady = false;
+    // What own deletions would hide that are not read any more.
+    for (; ; this.#baseReady = false) {
+      if (!this.#baseReady) this.#baseReady = this.#base.advance(wanted, keysOnly);
+      if (!this.#baseReady || !this.#isBefore({ key: this.#base.key(), behind: range.reverse }, cut)) return;
+    }
+  }
+
+  /** A record that is shown ends a run of own deletions. */
+  #seen(reader: RangeReader): RangeReader {
+    if (this.#run > 0) this.#nothingTo({ key: reader.key().slice(), behind: this.#source.range.reverse });
+    this.#runFrom = undefined;
+    return reader;
+  }
+
+  /** Nothing is seen up to a cut. */
+  #nothingTo(cut: Cut): undefined {
+    const { gaps, range } = this.#source;
+    const from = this.#runFrom;
+    if (this.#run > 0 && from && gaps && gaps.puts === this.#puts) {
+      if (range.reverse) gaps.add(cut, from, this.#run);
+      else gaps.add(from, cut, this.#run);
+    }
+    this.#run = 0;
+    return undefined;
+  }
+
+  /** Where the walk begins and where it ends. */
+  get #ends(): { near: Cut; far: Cut } {
+    const { range } = this.#source;
+    const { low, high } = cutsOf(range);
+    return range.reverse ? { near: high, far: low } : { near: low, far: high };
+  }
+
+  /** Whether the walk comes to one cut before another one. */
+  #isBefore(a: Cut, b: Cut): boolean {
+    return this.#source.range.reverse ? compare(a, b) > 0 : compare(a, b) < 0;
+  }
+
+  #stop(): void {
+    this.#base.stop();
+    this.#own?.stop();
+    this.#baseReady = false;
+  }
+
+  /** After a record was handed out: is it known to be the last one? */
+  #closeAtEnd(): void {
+    const isLast =
+      this.#base.isAtEnd && !this.#baseReady && (!this.#own || (this.#own.isAtEnd && !this.#ownReady));
+    if (isLast || this.#left <= 0) this.close();
   }
 
   #report(): void {
@@ -172,6 +275,15 @@ export class Scan implements IterableIterator<Entry>, Disposable {
     return undefined;
   }
 }
+
+/** A range without what lies before a cut on the way through it. */
+function startingAt(range: Range, cut: Cut): Range {
+  const bound = boundOf(cut, range.reverse);
+  return range.reverse ? { ...range, upper: bound } : { ...range, lower: bound };
+}
+
+/** What the runtime's own iterators have in common: `map`, `take` and the like where there are such. */
+const ITERATOR: object = Object.getPrototypeOf(Object.getPrototypeOf([][Symbol.iterator]()));
 
 /** Stands for "to the end of the range" among reported keys. */
 const ALL = new Uint8Array(0);

@@ -94,7 +94,8 @@ export abstract class TransactionSpace {
     const ownRoot = this.#own?.root ?? 0;
     const lease = leases.share(this.#context.lease, ownRoot !== 0);
     const onRead = id === 0 ? undefined : this.#rangeNoter(id, range);
-    const scan = new Scan({ trees, root, ownRoot, lease, range, check: checkReadable, onRead });
+    const gaps = ownRoot === 0 ? undefined : this.#context.holdings.writes.gaps(this.#name);
+    const scan = new Scan({ trees, root, ownRoot, gaps, lease, range, check: checkReadable, onRead });
     leases.watch(scan, lease);
     return scan;
   }
@@ -158,7 +159,14 @@ export abstract class TransactionSpace {
     const resolved = resolveRange(this.#context.parts.trees, range);
     const { writes } = this.#context.holdings;
     this.#context.whole(() => {
-      for (const key of this.#scan(resolved).keys()) writes.delete(this.#name, key);
+      let last: Uint8Array | undefined;
+      let count = 0;
+      for (const key of this.#scan(resolved).keys()) {
+        writes.delete(this.#name, key);
+        last = key;
+        ++count;
+      }
+      if (last) writes.gaps(this.#name)?.emptied(resolved, count, last);
     });
   }
 }

@@ -29,6 +29,7 @@ import {
 import { MAIN_NAME, MAIN_TREE, nameBytes } from '../store/tree-name.ts';
 import type { Trees } from '../store/trees.ts';
 import { LATEST } from '../wasm.ts';
+import { Gaps } from './gaps.ts';
 
 /** Operations from which on it pays to count what they come to. */
 const MEASURED_FROM = 64;
@@ -71,6 +72,8 @@ export interface TreeWrites {
   /** The name as it is logged. */
   readonly bytes: Uint8Array;
   readonly keys: PrivateTree;
+  /** Where its deletions leave nothing to see. */
+  readonly gaps: Gaps;
   /** Whether anything was put, taken back or not. */
   hasPut: boolean;
   /** Id of the tree, once resolved. */
@@ -137,6 +140,11 @@ export class WriteSet {
     return this.#byName.get(name)?.keys;
   }
 
+  /** Where own deletions leave nothing of a tree of the store to see, if anything was written there. */
+  gaps(name: string): Gaps | undefined {
+    return this.#byName.get(name)?.gaps;
+  }
+
   /** What is going to be changed, tree by tree. */
   get trees(): Iterable<TreeWrites> {
     return this.#byName.values();
@@ -146,6 +154,7 @@ export class WriteSet {
     this.beforeWrite?.(name, key);
     const own = this.#of(name);
     own.hasPut = true;
+    own.gaps.put(key);
     own.keys.put(key, value);
     this.#count(
       key.length,
@@ -156,7 +165,9 @@ export class WriteSet {
 
   delete(name: string, key: Uint8Array): void {
     this.beforeWrite?.(name, key);
-    this.#of(name).keys.bury(key);
+    const own = this.#of(name);
+    own.gaps.deleted();
+    own.keys.bury(key);
     this.#count(key.length, 0, 0);
   }
 
@@ -197,7 +208,8 @@ export class WriteSet {
     let own = this.#byName.get(name);
     if (!own) {
       const keys = new PrivateTree(this.#trees);
-      own = { name, bytes: nameBytes(name), keys, hasPut: false, id: MAIN_TREE, isNew: false };
+      const gaps = new Gaps();
+      own = { name, bytes: nameBytes(name), keys, gaps, hasPut: false, id: MAIN_TREE, isNew: false };
       this.#byName.set(name, own);
     }
     return own;
