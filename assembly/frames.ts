@@ -2,7 +2,7 @@
  * Frames: which page version lies where, which frames are free, and which one goes when another is needed.
  *
  * Newest versions are found by page number in one hash table, old versions (which a snapshot still reads) in
- * another; both chain through the frame table. The page number and the epoch a version begins with stand in the page
+ * another (held.ts). The page number and the epoch a version begins with stand in the page
  * itself; the frame table adds the epoch an old version ends with.
  *
  * Replacement is LRU kept cheaply, after SIEVE (Zhang et al., NSDI 2024): a touch sets one byte; resident frames
@@ -17,9 +17,10 @@
  *      that missed them, so that an operation needing many pages ends even in the smallest pool.
  *   5. Victims leave only between core calls: within one, an address stays good.
  *
- * Frame table entry: 0 next in hash chain or free list | 4 younger | 8 older | 12 flags | 16 end epoch u64 |
- * 24 next pinned | 28 unused.
+ * Frame table entry: 0 next in hash chain or free list, or left in a tree | 4 younger | 8 older | 12 flags |
+ * 16 end epoch u64 | 24 next pinned | 28 right in a tree.
  */
+import { frameOld, heldInsert, heldRemove } from './held';
 import {
   MISS,
   VICTIM_AREA,
@@ -31,7 +32,6 @@ import {
 } from './layout';
 import {
   BUCKETS,
-  BUCKET_MASK,
   DEBUG,
   DIRTY_COUNT,
   FRAME_COUNT,
@@ -45,7 +45,6 @@ import {
   MISS_LOW,
   MISS_PAGE,
   NO_BOUND,
-  OLD_BUCKETS,
   PINNED,
   PIN_HEAD,
   QUEUE_HEAD,
@@ -54,9 +53,16 @@ import {
   TOUCHED,
   TOUCHES,
   VERSION_RESIDENT,
+  bucketOf,
   frameAddress,
+  frameEnd,
   frameEntry,
+  pageEpoch,
+  pageNumber,
 } from './memory';
+
+export { frameOld } from './held';
+export { frameEnd, pageEpoch, pageNumber } from './memory';
 
 export const FRAME_DIRTY: u32 = 1;
 export const FRAME_OLD: u32 = 2; // an old version
@@ -67,14 +73,6 @@ export const FRAME_RESIDENT: u32 = 8;
 export const LEVEL_ANY: u32 = 0xff;
 export const LEVEL_OVERFLOW: u32 = 0xfe;
 
-// The first fields of every page; the rest is page.ts's.
-export function pageNumber(page: usize): u32 {
-  return load<u32>(page);
-}
-export function pageEpoch(page: usize): u64 {
-  return load<u64>(page, 8);
-}
-
 export function frameFlags(frame: u32): u32 {
   return load<u32>(frameEntry(frame), 12);
 }
@@ -83,32 +81,11 @@ function setFlags(frame: u32, flags: u32): void {
   store<u32>(frameEntry(frame), flags, 12);
 }
 
-export function frameEnd(frame: u32): u64 {
-  return load<u64>(frameEntry(frame), 16);
-}
-
-function bucketOf(table: usize, page: u32): usize {
-  // Fibonacci hashing spreads consecutive page numbers; the mask keeps the well-mixed middle bits.
-  const hash = (page * 0x9e3779b1) >> 8;
-  return (load<u32>(table) as usize) + ((((hash ^ page) & load<u32>(BUCKET_MASK)) as usize) << 2);
-}
-
 /** Frame of a page's newest version, or 0. */
 export function frameNewest(page: u32): u32 {
   let frame = load<u32>(bucketOf(BUCKETS, page));
   while (frame != 0 && pageNumber(frameAddress(frame)) != page) frame = load<u32>(frameEntry(frame));
   return frame;
-}
-
-/** Frame of the old version of a page that an epoch sees, or 0. */
-export function frameOld(page: u32, epoch: u64): u32 {
-  let frame = load<u32>(bucketOf(OLD_BUCKETS, page));
-  while (frame != 0) {
-    const address = frameAddress(frame);
-    if (pageNumber(address) == page && pageEpoch(address) <= epoch && epoch < frameEnd(frame)) return frame;
-    frame = load<u32>(frameEntry(frame));
-  }
-  return 0;
 }
 
 /** Frame of the version of a page that an epoch sees, or 0. */
@@ -171,14 +148,14 @@ function queueRemove(frame: u32): void {
   else store<u32>(QUEUE_TAIL, younger);
 }
 
-function hashInsert(table: usize, page: u32, frame: u32): void {
-  const bucket = bucketOf(table, page);
+function hashInsert(page: u32, frame: u32): void {
+  const bucket = bucketOf(BUCKETS, page);
   store<u32>(frameEntry(frame), load<u32>(bucket));
   store<u32>(bucket, frame);
 }
 
-function hashRemove(table: usize, page: u32, frame: u32): void {
-  let link = bucketOf(table, page);
+function hashRemove(page: u32, frame: u32): void {
+  let link = bucketOf(BUCKETS, page);
   while (load<u32>(link) != frame) {
     assert(load<u32>(link) != 0, 'a resident frame is in its hash chain');
     link = frameEntry(load<u32>(link));
@@ -214,11 +191,11 @@ export function frameAdmit(frame: u32, dirty: bool, end: u64): void {
   if (end != 0) {
     flags |= FRAME_OLD;
     store<u64>(frameEntry(frame), end, 16);
-    hashInsert(OLD_BUCKETS, page, frame);
+    heldInsert(page, frame);
     store<u32>(VERSION_RESIDENT, load<u32>(VERSION_RESIDENT) + 1);
   } else {
     if (DEBUG) assert(frameNewest(page) == 0, 'one newest version a page');
-    hashInsert(BUCKETS, page, frame);
+    hashInsert(page, frame);
     if ((page & PRIVATE_PAGE) == 0) store<u32>(SHARED_RESIDENT, load<u32>(SHARED_RESIDENT) + 1);
   }
   setFlags(frame, flags);
@@ -229,10 +206,10 @@ export function frameAdmit(frame: u32, dirty: bool, end: u64): void {
 function hashLeave(frame: u32, flags: u32): void {
   const page = pageNumber(frameAddress(frame));
   if (flags & FRAME_OLD) {
-    hashRemove(OLD_BUCKETS, page, frame);
+    heldRemove(page, frame);
     store<u32>(VERSION_RESIDENT, load<u32>(VERSION_RESIDENT) - 1);
   } else {
-    hashRemove(BUCKETS, page, frame);
+    hashRemove(page, frame);
     if ((page & PRIVATE_PAGE) == 0) store<u32>(SHARED_RESIDENT, load<u32>(SHARED_RESIDENT) - 1);
   }
 }
@@ -254,7 +231,7 @@ export function frameRetire(frame: u32, end: u64): void {
   hashLeave(frame, flags);
   setFlags(frame, flags | FRAME_OLD);
   store<u64>(frameEntry(frame), end, 16);
-  hashInsert(OLD_BUCKETS, pageNumber(frameAddress(frame)), frame);
+  heldInsert(pageNumber(frameAddress(frame)), frame);
   store<u32>(VERSION_RESIDENT, load<u32>(VERSION_RESIDENT) + 1);
 }
 

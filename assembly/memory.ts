@@ -137,6 +137,26 @@ export function frameEntry(frame: u32): usize {
   return (load<u32>(FRAME_TABLE) as usize) + (frame as usize) * FRAME_ENTRY_SIZE;
 }
 
+// The first fields of every page; the rest is page.ts's.
+export function pageNumber(page: usize): u32 {
+  return load<u32>(page);
+}
+export function pageEpoch(page: usize): u64 {
+  return load<u64>(page, 8);
+}
+
+/** First epoch that no longer sees the old version in a frame. */
+export function frameEnd(frame: u32): u64 {
+  return load<u64>(frameEntry(frame), 16);
+}
+
+/** Where what is known of a page begins in a hash table. */
+export function bucketOf(table: usize, page: u32): usize {
+  // Fibonacci hashing spreads consecutive page numbers; the mask keeps the well-mixed middle bits.
+  const hash = (page * 0x9e3779b1) >> 8;
+  return (load<u32>(table) as usize) + ((((hash ^ page) & load<u32>(BUCKET_MASK)) as usize) << 2);
+}
+
 /** Notes what is wrong with a page and answers DAMAGED. */
 export function damaged(page: u32, what: u32): i32 {
   store<u32>(DAMAGE_PAGE, page);

@@ -145,14 +145,11 @@ export class Extents {
   /** How many extents of so many units fit in the holes below the end; stops counting at `most`. */
   places(units: number, most: number): number {
     let places = 0;
-    let run = 0;
-    for (let unit = this.#first; unit < this.#end && places < most; ++unit) {
-      // No extent is looked for across the edge of a piece.
-      if (unit % PIECE_UNITS === 0) run = 0;
-      run = this.#owned(unit) ? 0 : run + 1;
-      if (run < units) continue;
-      ++places;
-      run = 0;
+    // Piece by piece, and those without a long enough run not at all: a commit on a full disk asks this each time.
+    for (let at = this.#first; places < most; ++places) {
+      const hole = this.#search(at, this.#end, units);
+      if (hole === undefined) break;
+      at = hole + units;
     }
     return places;
   }

@@ -13,7 +13,8 @@
  *   1. Snapshots are ordered by epoch, one node an epoch; users of the same epoch share it.
  *   2. A record hangs on the newest live snapshot that sees its version (from <= epoch < to); none sees it: it is
  *      dead, its extent free and its frame dropped.
- *   3. Records of one page have disjoint epochs, kept newest first.
+ *   3. Records of one page have disjoint epochs, kept oldest first; the one that an epoch sees is found by halving. Dead
+ *      ones stay in their row until half of it is dead.
  *   4. The core's reader epoch is the newest one with a reader: above it, pages change in place.
  *
  * Each snapshot keeps its records as a pairing heap (Fredman, Sedgewick, Sleator, Tarjan 1986) with the latest `from`
@@ -25,6 +26,9 @@ import { invariant } from '../errors.ts';
 import type { Place } from './directory.ts';
 import { NOWHERE } from './directory.ts';
 
+/** Records up to which a row takes no more room than it needs. */
+const SHORT_ROW = 8;
+
 /** An old version of a page that some snapshot sees. */
 export interface VersionRecord {
   readonly page: number;
@@ -34,12 +38,16 @@ export interface VersionRecord {
   readonly to: number;
   /** Its extent; `units` 0: its bytes are in a frame only. */
   place: Place;
-  /** The next older and the next newer version of the same page. */
-  older: VersionRecord | undefined;
-  newer: VersionRecord | undefined;
+  isDead: boolean;
   // pairing heap
   child: VersionRecord | undefined;
   sibling: VersionRecord | undefined;
+}
+
+/** The versions of one page. */
+interface Row {
+  records: VersionRecord[];
+  dead: number;
 }
 
 /** A live epoch. */
@@ -66,7 +74,7 @@ export interface VersionOwner {
 
 export class Versions {
   readonly #owner: VersionOwner;
-  readonly #records = new Map<number, VersionRecord>();
+  readonly #rows = new Map<number, Row>();
   #newest: SnapshotNode | undefined;
   #count = 0;
   #hasReader = false;
@@ -145,14 +153,20 @@ export class Versions {
       from,
       to,
       place,
-      older: this.#records.get(page),
-      newer: undefined,
+      isDead: false,
       child: undefined,
       sibling: undefined,
     };
-    invariant(!record.older || record.older.to <= from, 'versions of a page have disjoint epochs');
-    if (record.older) record.older.newer = record;
-    this.#records.set(page, record);
+    const row = this.#rows.get(page);
+    if (!row) {
+      this.#rows.set(page, { records: [record], dead: 0 });
+    } else {
+      const last = row.records.at(-1);
+      invariant(!last || last.to <= from, 'versions of a page have disjoint epochs');
+      // Most rows stay short, and an array that grows by itself takes room for many at once.
+      if (row.records.length < SHORT_ROW) row.records = [...row.records, record];
+      else row.records.push(record);
+    }
     ++this.#count;
     node.heap = meld(node.heap, record);
     return true;
@@ -160,16 +174,28 @@ export class Versions {
 
   /** The old version of a page that an epoch sees, if any. */
   find(page: number, epoch: number): VersionRecord | undefined {
-    let record = this.#records.get(page);
-    while (record && record.from > epoch) record = record.older;
+    const record = this.#last(page, epoch);
     return record && epoch < record.to ? record : undefined;
   }
 
   /** The old version of a page that began with an epoch. */
   findFrom(page: number, from: number): VersionRecord | undefined {
-    let record = this.#records.get(page);
-    while (record && record.from !== from) record = record.older;
-    return record;
+    const record = this.#last(page, from);
+    return record?.from === from ? record : undefined;
+  }
+
+  /** The last version of a page that began up to an epoch; one that is dead, no snapshot sees. */
+  #last(page: number, epoch: number): VersionRecord | undefined {
+    const records = this.#rows.get(page)?.records;
+    if (!records) return undefined;
+    let low = 0;
+    for (let high = records.length; low < high; ) {
+      const middle = (low + high) >> 1;
+      if ((records[middle] as VersionRecord).from <= epoch) low = middle + 1;
+      else high = middle;
+    }
+    const record = records[low - 1];
+    return record && !record.isDead ? record : undefined;
   }
 
   /** The newest epoch up to a given one that somebody reads; 0 when there is none. */
@@ -206,9 +232,7 @@ export class Versions {
 
   /** Every record kept: only for verification. */
   *records(): Generator<VersionRecord> {
-    for (const newest of this.#records.values()) {
-      for (let record: VersionRecord | undefined = newest; record; record = record.older) yield record;
-    }
+    for (const { records } of this.#rows.values()) yield* records.filter(isAlive);
   }
 
   #node(epoch: number): SnapshotNode {
@@ -245,11 +269,14 @@ export class Versions {
   }
 
   #die(record: VersionRecord): void {
-    const { older, newer } = record;
-    if (older) older.newer = newer;
-    if (newer) newer.older = older;
-    else if (older) this.#records.set(record.page, older);
-    else this.#records.delete(record.page);
+    record.isDead = true;
+    const row = this.#rows.get(record.page) as Row;
+    if (++row.dead === row.records.length) {
+      this.#rows.delete(record.page);
+    } else if (row.dead * 2 > row.records.length) {
+      row.records = row.records.filter(isAlive);
+      row.dead = 0;
+    }
     --this.#count;
     if (record.place.units > 0) this.#owner.freePlace(record.place);
     record.place = NOWHERE;
@@ -262,6 +289,10 @@ export class Versions {
     this.#hasReader = node !== undefined;
     this.#owner.readerEpoch(node ? node.epoch : 0);
   }
+}
+
+function isAlive(record: VersionRecord): boolean {
+  return !record.isDead;
 }
 
 /** Melds two heaps; the latest `from` is on top. */
