@@ -146,13 +146,15 @@ async function buildBundles() {
   const local = await localExports(esbuild, shared);
   const browser = await esbuild.build({
     ...shared,
-    entryPoints: { browser: present.index },
+    entryPoints: { browser: present.index, 'browser-local': present.local },
     minify: true,
     plugins: [withTomlParser, withoutLocal(local)],
   });
   writeOutputs(browser);
   dropStaleChunks([main, browser]);
-  requireNoNode('build/browser.js', browser.metafile, ['import-statement', 'require-call', 'dynamic-import']);
+  for (const entry of ['build/browser.js', 'build/browser-local.js']) {
+    requireNoNode(entry, browser.metafile, ['import-statement', 'require-call', 'dynamic-import']);
+  }
 }
 
 /** Nobody debugs zstd-codec, and its source maps would be half of the package. */

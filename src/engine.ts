@@ -112,9 +112,10 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * space is given back in the background. @throws AegisError as `put`
    */
   async dropTree(name: string): Promise<boolean> {
-    const { writer, givingBack, config } = this.#machine.writable();
+    const { writer, givingBack, config, breath } = this.#machine.writable();
     const existed = await writer.drop(checkTreeName(name), config.syncOnCommit);
     void givingBack.start();
+    await breath.rest();
     return existed;
   }
 
@@ -194,7 +195,10 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * @throws AegisError `READ_ONLY`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
    */
   async checkpoint(): Promise<CheckpointData> {
-    return this.#machine.writable().checkpointer.checkpoint();
+    const { checkpointer, breath } = this.#machine.writable();
+    const data = await checkpointer.checkpoint();
+    await breath.rest();
+    return data;
   }
 
   /**

@@ -55,8 +55,8 @@ export abstract class KeySpace extends KeyReader {
 
   /** Does all in one commit, in their order, or none. Durable and visible as `put`. @throws AegisError as `put` */
   async batch(operations: Iterable<BatchOperation>): Promise<void> {
-    const { writer, config } = this.#machine.writable();
-    await writer.batch(this.#name, operations, config.syncOnCommit);
+    const { writer, config, breath } = this.#machine.writable();
+    await (writer.batch(this.#name, operations, config.syncOnCommit) ?? breath.rest());
   }
 
   /** As `put`, blocking. @throws AegisError as `put`, `UNSUPPORTED` (the backend cannot make a file at once) */

@@ -8,6 +8,8 @@
 
 import { UNIT_SIZE } from '../assembly/layout.ts';
 import type { BackendHost, Lock, StorageBackend } from './backend/backend.ts';
+import type { Breath } from './backend/breath.ts';
+import { breathOf } from './backend/breath.ts';
 import { hostOf, pauseOf, timerOf } from './backend/host.ts';
 import { MemoryBackend } from './backend/memory.ts';
 import type { ResolvedConfig } from './config.ts';
@@ -47,6 +49,8 @@ export class Machine {
   readonly transactions: TransactionParts;
   /** Lets other work run. */
   readonly pause: () => Promise<void>;
+  /** Lets other work run between calls that wait for nothing. */
+  readonly breath: Breath;
   /** Tells the program how far long work is. */
   readonly tell: Tell;
   /** Commits refused with CONFLICT. */
@@ -67,6 +71,7 @@ export class Machine {
     this.#lock = lock;
     this.host = hostOf(backend);
     this.pause = pauseOf(backend);
+    this.breath = breathOf(backend);
     this.tell = tellerOf(config.onProgress);
     this.retries = new RetryQueue(timerOf(backend));
     const { trees, catalog, pager, log, applier } = store;
@@ -75,6 +80,7 @@ export class Machine {
     this.pipeline = new CommitPipeline({
       log,
       applier,
+      breath: this.breath,
       host: this.host,
       flushInterval: config.walFlushInterval,
       sequence: store.sequence,
@@ -140,6 +146,7 @@ export class Machine {
       leases: this.leases,
       catalog,
       syncOnCommit: config.syncOnCommit,
+      rest: () => this.breath.rest(),
       checkReadable: () => this.checkReadable(),
       ended: () => void --this.activeTransactions,
       conflicted: () => void ++this.conflicts,

@@ -6,6 +6,7 @@ import type { StorageBackend } from './backend/backend.ts';
 import { hostOf } from './backend/host.ts';
 import { MemoryBackend } from './backend/memory.ts';
 import type { ResolvedConfig } from './config.ts';
+import { AegisError } from './errors.ts';
 import { Machine } from './machine.ts';
 import { refuseForeignPlace } from './upkeep/find-store.ts';
 import { openStore } from './upkeep/recovery.ts';
@@ -43,6 +44,15 @@ export async function backendOf(
 ): Promise<StorageBackend> {
   if (config.backend === 'memory') return new MemoryBackend();
   if (config.backend !== 'local') return config.backend;
-  const { LocalBackend } = await import('./backend/local.ts');
+  const { LocalBackend } = await importLocal();
   return new LocalBackend(config.dataDirectory);
+}
+
+async function importLocal(): Promise<typeof import('./backend/local.ts')> {
+  try {
+    return await import('./backend/local.ts');
+  } catch (cause) {
+    const message = 'the local backend needs Node, Deno or Bun: this runtime has no node:fs';
+    throw new AegisError('UNSUPPORTED', message, { cause });
+  }
 }

@@ -1,5 +1,6 @@
 /** The door to lz4-wasm: instances of it are made here and nowhere else. */
 import { instantiate } from '../build/wasm/lz4.js';
+import { withoutWasm } from './wasm.ts';
 
 /** What of the package is used. A sized block is four bytes of size, then one LZ4 block. */
 export interface Lz4Instance {
@@ -9,7 +10,11 @@ export interface Lz4Instance {
 
 /** A fresh instance with a memory of its own. */
 export function createLz4(): Lz4Instance {
-  return instantiate();
+  try {
+    return instantiate();
+  } catch (cause) {
+    throw withoutWasm(cause);
+  }
 }
 
 /** Whether an error says that an instance is not to be used again. */

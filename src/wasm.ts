@@ -80,10 +80,21 @@ const compared = new WeakSet<WebAssembly.Module>();
 function compile(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
   let module = compiled.get(bytes);
   if (module === undefined) {
-    module = new WebAssembly.Module(bytes);
+    try {
+      module = new WebAssembly.Module(bytes);
+    } catch (cause) {
+      throw withoutWasm(cause);
+    }
     compiled.set(bytes, module);
   }
   return module;
+}
+
+/** The error where there is no WebAssembly (`node --jitless`), or where a page's security policy forbids it. */
+export function withoutWasm(cause: unknown): AegisError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const message = `this runtime cannot run WebAssembly, or may not: ${reason}`;
+  return new AegisError('UNSUPPORTED', message, { cause });
 }
 
 /** Bytes of linear memory that a pool needs. */
@@ -97,6 +108,7 @@ export function createCore(options: CoreOptions): Core {
   const pages = Math.ceil(memoryBytes(options.pageSize, frames) / WASM_PAGE);
   if (pages > WASM_PAGES_MAX)
     throw new AegisError('TOO_LARGE', 'bufferPoolSize: must stay below 4 GB with its tables');
+  const module = compile(options.module ?? release);
   let memory: WebAssembly.Memory;
   try {
     memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
@@ -109,8 +121,7 @@ export function createCore(options: CoreOptions): Core {
     env: { memory, abort: abort(memory) },
     memory: { pageSize: options.pageSize, pageShift: Math.log2(options.pageSize) },
   };
-  const module = compile(options.module ?? release);
-  const instance = new WebAssembly.Instance(module, imports);
+  const instance = instantiate(module, imports);
   const exports = instance.exports as Record<string, unknown>;
   if (!compared.has(module)) checkLayout(exports);
   compared.add(module);
@@ -132,6 +143,17 @@ export function createCore(options: CoreOptions): Core {
   if (status !== layout.OK)
     throw new AegisError('STORE_FAILED', 'internal rule broken: the pool fits its memory');
   return core;
+}
+
+function instantiate(module: WebAssembly.Module, imports: WebAssembly.Imports): WebAssembly.Instance {
+  try {
+    return new WebAssembly.Instance(module, imports);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw withoutWasm(cause);
+    throw new AegisError('TOO_LARGE', 'this machine refuses the memory for another instance of the core', {
+      cause,
+    });
+  }
 }
 
 /** Compares every shared constant with the module's own: a stale or foreign module is refused. */
@@ -161,10 +183,17 @@ function abort(
   };
 }
 
-/** Turns a WebAssembly trap into STORE_FAILED; any other error stays as it is. */
+/** What runtimes say when there is no memory for an array or a text. */
+const NO_MEMORY = /allocation|out of memory|array length|array buffer|string length|string longer/i;
+
+/** Turns a WebAssembly trap into STORE_FAILED, and memory that was refused into TOO_LARGE; others stay as they are. */
 export function guardTrap(error: unknown): unknown {
-  if (error instanceof WebAssembly.RuntimeError) {
+  // Without WebAssembly nothing traps.
+  if (typeof WebAssembly === 'object' && error instanceof WebAssembly.RuntimeError) {
     return new AegisError('STORE_FAILED', `internal rule broken: ${error.message}`, { cause: error });
+  }
+  if (error instanceof RangeError && NO_MEMORY.test(error.message)) {
+    return new AegisError('TOO_LARGE', `this machine refuses the memory: ${error.message}`, { cause: error });
   }
   return error;
 }

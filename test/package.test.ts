@@ -52,4 +52,18 @@ test('package: the browser bundle has a memory store and says that it has no loc
   expect(db.getString('k')).toBe('v');
   await db.close();
   await expect(StorageEngine.open({ backend: 'local' })).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+  await expect(StorageEngine.open({ dataDirectory: 'x' })).rejects.toMatchObject({ code: 'UNSUPPORTED' });
+});
+
+test('package: what a browser gets as the local backend says that there is none, as an error of the package', async () => {
+  const { AegisError } = await built<Main>('browser');
+  const { LocalBackend } = await built<Local>('browser-local');
+  let error: unknown;
+  try {
+    new LocalBackend('folder');
+  } catch (thrown) {
+    error = thrown;
+  }
+  expect(error).toBeInstanceOf(AegisError);
+  expect(error).toMatchObject({ code: 'UNSUPPORTED' });
 });

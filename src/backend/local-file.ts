@@ -11,6 +11,7 @@
  *    comes out as an error.
  * 5. A sync counts only if the file can be found again: bytes in a file without a name are as good as lost.
  * 6. A descriptor is closed only when no call in another thread uses it: its number would serve another file.
+ * 7. Where the runtime refuses every sync, all writes go through a descriptor that syncs each of them.
  */
 import {
   closeSync,
@@ -38,6 +39,8 @@ export interface LocalDescriptors {
   readonly main: number;
   /** For `syncSync`; absent in a file opened for reading. */
   readonly syncer?: number;
+  /** Every write is on stable storage when it returns: there is nothing to sync, and nobody is asked to. */
+  readonly isDurable?: boolean;
   /** Each write has to be followed by a sync, because the descriptor itself does not see to it. */
   readonly syncEachWrite: boolean;
   /** Throws when the place the file lies in is gone; asked after each sync. */
@@ -118,11 +121,11 @@ export class LocalFile implements BackendFile {
 
   syncSync(): void {
     this.#mustBeOpen();
-    const { syncer } = this.#descriptors;
+    const { syncer, isDurable } = this.#descriptors;
     if (syncer === undefined) return;
     if (this.#syncFailure !== undefined) throw this.#syncFailure;
     try {
-      fdatasyncSync(syncer);
+      if (!isDurable) fdatasyncSync(syncer);
       this.#descriptors.mustBeThere?.(syncer);
     } catch (cause) {
       throw this.#syncFailed(cause);
@@ -160,8 +163,8 @@ export class LocalFile implements BackendFile {
       () =>
         new Promise<void>((resolve, reject) => {
           if (this.#syncFailure !== undefined) throw this.#syncFailure;
-          const { main, mustBeThere } = this.#descriptors;
-          fdatasync(main, (cause) => {
+          const { main, isDurable, mustBeThere } = this.#descriptors;
+          const settle = (cause: Error | null): void => {
             try {
               if (cause) throw cause;
               mustBeThere?.(main);
@@ -169,7 +172,9 @@ export class LocalFile implements BackendFile {
             } catch (error) {
               reject(this.#syncFailed(error));
             }
-          });
+          };
+          if (isDurable) settle(null);
+          else fdatasync(main, settle);
         }),
     );
     this.#syncs = turn.catch(() => undefined);

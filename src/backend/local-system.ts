@@ -6,6 +6,10 @@
  * 2. Only regular files are opened, and never through a symbolic link in the last place: a link could lead a write
  *    out of the folder. A pipe does not make `open` wait.
  * 3. A folder made here is entered in its parent for good before anything is put into it.
+ * 4. Nothing asks for a permission in passing. What a runtime that guards its files refuses is `UNSUPPORTED`, except
+ *    where the store holds without it: the name of the machine, and the syncs of folders. A Node with a permission
+ *    model syncs nothing at all; there every write is on stable storage when it returns (`local.ts`), and that a new
+ *    name is on the disk cannot be promised.
  */
 import {
   chmodSync,
@@ -13,33 +17,42 @@ import {
   constants,
   existsSync,
   fchmodSync,
+  fdatasyncSync,
   fstatSync,
   fsyncSync,
   mkdirSync,
   openSync,
   statSync,
 } from 'node:fs';
+import { hostname, constants as system } from 'node:os';
 import { basename, dirname } from 'node:path';
 import process from 'node:process';
 import { AegisError } from '../errors.ts';
-import { codeOfErrno } from './errno.ts';
+import { codeOfErrno, nameOfError, REFUSED_BY_RUNTIME } from './errno.ts';
 
 const FILE_MODE = 0o600;
 const FOLDER_MODE = 0o700;
+const PERMISSIONS_NEEDED =
+  '(the permission model of this runtime refuses it; a local store needs to read and to write in its folder)';
 // A name that comes and goes between two system calls is somebody's game, not a race worth more tries.
 const OPEN_TRIES_MAX = 10;
 
 /** The system's name of an error, such as `EIO`, where it has one. */
 export function errnoOf(cause: unknown): string | undefined {
-  const code = cause instanceof Error ? (cause as { code?: unknown }).code : undefined;
-  return typeof code === 'string' ? code : undefined;
+  return nameOfError(cause, system.errno, process.platform === 'win32');
+}
+
+/** Whether it was the runtime that refused, not the system: a permission that the program was not given. */
+export function isRefusedByRuntime(cause: unknown): boolean {
+  return errnoOf(cause) === REFUSED_BY_RUNTIME;
 }
 
 /** The error of ours for one of the system's. A failed sync is `IO_ERROR` whatever the reason (see `backend.ts`). */
 export function systemError(cause: unknown, operation: string, file: string): AegisError {
   if (cause instanceof AegisError) return cause;
   const errno = errnoOf(cause);
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  const { message = String(cause) } = Object(cause) as { message?: string };
+  const reason = errno === REFUSED_BY_RUNTIME ? `${message} ${PERMISSIONS_NEEDED}` : message;
   return new AegisError(codeOfErrno(errno, operation), `${operation} of ${file} failed: ${reason}`, {
     cause,
     file,
@@ -89,33 +102,79 @@ function regular(descriptor: number, path: string): number {
 
 /** Makes a folder and its missing parents, each durable in the one above. */
 export function makeFolder(folder: string): void {
-  const missing: string[] = [];
-  for (let above = folder; !existsSync(above); above = dirname(above)) missing.push(above);
-  for (const path of missing.reverse()) {
-    ask('mkdir', path, () => {
-      try {
-        mkdirSync(path, { mode: FOLDER_MODE });
-        chmodSync(path, FOLDER_MODE);
-      } catch (cause) {
-        // Another opener was quicker; it sets the mode and we both see to the entry.
-        if (errnoOf(cause) !== 'EEXIST') throw cause;
-      }
-    });
-    syncFolder(dirname(path));
+  if (isThere(folder)) return;
+  const above = dirname(folder);
+  try {
+    makeOneFolder(folder);
+  } catch (cause) {
+    // Not looked for from above: a runtime may let us see this folder and none of its parents.
+    if (errnoOf(cause) !== 'ENOENT' || above === folder) throw systemError(cause, 'mkdir', folder);
+    makeFolder(above);
+    ask('mkdir', folder, () => makeOneFolder(folder));
+  }
+  syncFolder(above);
+}
+
+function isThere(folder: string): boolean {
+  try {
+    return existsSync(folder);
+  } catch {
+    // A runtime that does not let us look: to make it tells more.
+    return false;
   }
 }
 
-/** Makes what happened to a folder's entries durable; Windows offers no such thing and needs none. */
+function makeOneFolder(path: string): void {
+  try {
+    mkdirSync(path, { mode: FOLDER_MODE });
+    chmodSync(path, FOLDER_MODE);
+  } catch (cause) {
+    // Another opener was quicker; it sets the mode and we both see to the entry.
+    if (errnoOf(cause) !== 'EEXIST') throw cause;
+  }
+}
+
+/**
+ * Makes what happened to a folder's entries durable; Windows offers no such thing and needs none. A runtime that refuses
+ * it is no reason to have no store.
+ */
 export function syncFolder(folder: string): void {
   if (process.platform === 'win32') return;
-  ask('sync', folder, () => {
+  try {
     const descriptor = openSync(folder, constants.O_RDONLY | (constants.O_DIRECTORY ?? 0));
     try {
       fsyncSync(descriptor);
     } finally {
       closeSync(descriptor);
     }
-  });
+  } catch (cause) {
+    if (!isRefusedByRuntime(cause)) throw systemError(cause, 'sync', folder);
+  }
+}
+
+/** Whether this runtime refuses to sync files, as Node's permission model does whatever it is told to allow. */
+export function syncIsRefused(descriptor: number): boolean {
+  // Without such a model nothing is tried: a sync costs what the disk takes.
+  if ((process as { permission?: unknown }).permission === undefined) return false;
+  try {
+    fdatasyncSync(descriptor);
+    return false;
+  } catch (cause) {
+    if (!isRefusedByRuntime(cause)) throw cause;
+    return true;
+  }
+}
+
+/** Name of this machine or container, empty where the runtime keeps it to itself. */
+export function machineName(): string {
+  const { Deno } = globalThis as { Deno?: { permissions: { querySync(what: object): { state: string } } } };
+  try {
+    // To ask without the permission would have Deno ask its user for it.
+    if (Deno && Deno.permissions.querySync({ name: 'sys', kind: 'hostname' }).state !== 'granted') return '';
+    return hostname();
+  } catch {
+    return '';
+  }
 }
 
 /** Which file or folder a path leads to or a descriptor stands for: two of them are one exactly if these agree. */

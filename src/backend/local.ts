@@ -24,6 +24,7 @@ import {
   makeFolder,
   openPrivate,
   syncFolder,
+  syncIsRefused,
   systemError,
 } from './local-system.ts';
 import { lockData } from './lock.ts';
@@ -39,7 +40,8 @@ export class LocalBackend implements StorageBackend {
 
   /**
    * @param directory Folder of the store; made, with its parents, when a store is created in it.
-   * @throws {AegisError} `INVALID_ARGUMENT` for a path that cannot be one.
+   * @throws {AegisError} `INVALID_ARGUMENT` for a path that cannot be one, `NOT_FOUND` for a relative one when the
+   *   working directory is gone.
    */
   constructor(directory: string) {
     if (typeof directory !== 'string' || directory === '' || directory.includes('\0')) {
@@ -48,7 +50,7 @@ export class LocalBackend implements StorageBackend {
         'the directory of a local store is a path without NUL, not empty',
       );
     }
-    this.directory = resolve(directory);
+    this.directory = ask('open', directory, () => resolve(directory));
   }
 
   /**
@@ -62,7 +64,8 @@ export class LocalBackend implements StorageBackend {
     const durableWrites = options.durableWrites ?? false;
     // Elsewhere O_DSYNC is absent or stops at the drive's own cache, which a sync does not.
     const syncEachWrite = durableWrites && process.platform !== 'linux';
-    const access = durableWrites && !syncEachWrite ? constants.O_RDWR | constants.O_DSYNC : constants.O_RDWR;
+    const durably = constants.O_RDWR | constants.O_DSYNC;
+    const access = durableWrites && !syncEachWrite ? durably : constants.O_RDWR;
     return ask('open', file, () => {
       if (options.create) makeFolder(this.directory);
       if (options.readOnly) {
@@ -71,11 +74,17 @@ export class LocalBackend implements StorageBackend {
           syncEachWrite,
         });
       }
-      const main = openPrivate(path, access, options.create);
+      let main = openPrivate(path, access, options.create);
       try {
+        const isDurable = syncIsRefused(main);
+        if (isDurable) {
+          if (process.platform !== 'linux') throw unsynced(file);
+          closeSync(main);
+          main = openPrivate(path, durably, false);
+        }
         const syncer = openPrivate(path, constants.O_RDWR, false);
         const mustBeThere = (descriptor: number) => this.#mustBeThere(file, descriptor);
-        return new LocalFile(file, { main, syncer, syncEachWrite, mustBeThere });
+        return new LocalFile(file, { main, syncer, syncEachWrite, isDurable, mustBeThere });
       } catch (cause) {
         closeSync(main);
         throw cause;
@@ -166,4 +175,13 @@ export class LocalBackend implements StorageBackend {
     const message = `${this.directory} is no longer the folder of the open store: it was removed, moved or replaced`;
     throw new AegisError('IO_ERROR', message, { operation, errno: 'ESTALE' });
   }
+}
+
+/** Elsewhere a write that is on the disk, and not in the drive's own cache, cannot be had without a sync. */
+function unsynced(file: string): AegisError {
+  return new AegisError(
+    'UNSUPPORTED',
+    `${file} cannot be made durable: the permission model of this Node refuses every sync (start it without --permission)`,
+    { file, operation: 'sync' },
+  );
 }

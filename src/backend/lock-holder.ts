@@ -12,11 +12,10 @@
  *    and left alone.
  */
 import { closeSync, constants, ftruncateSync, readFileSync, readSync, writeSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import type { LockMode } from './backend.ts';
-import { errnoOf, openPrivate } from './local-system.ts';
+import { errnoOf, machineName, openPrivate } from './local-system.ts';
 
 const HOLDER_FILE = 'lock';
 /** On Windows the lock is on this file: one on `data` would shut out the engine itself. */
@@ -27,7 +26,7 @@ const SLOTS_MAX = 64;
 /** Who holds a store. */
 export interface Holder {
   readonly pid: number;
-  /** Name of its machine or container. */
+  /** Name of its machine or container; empty where its runtime does not tell. */
   readonly host: string;
   /** When it took the lock, as an ISO 8601 date. */
   readonly since: string;
@@ -49,7 +48,7 @@ export function announceHolder(directory: string, mode: LockMode, now: number, i
   if (isFresh && readSlots(path) === undefined) return () => undefined;
   const holder: Holder = {
     pid: process.pid,
-    host: hostname(),
+    host: machineName(),
     since: new Date(now).toISOString(),
     runtime: runtimeName(),
     begun: beginOfProcess(process.pid),
@@ -67,7 +66,7 @@ export function findHolder(directory: string): { holder: Holder; isSure: boolean
   let unsure: Holder | undefined;
   for (const holder of readSlots(join(directory, HOLDER_FILE)) ?? []) {
     if (holder === undefined) continue;
-    if (holder.host !== hostname()) unsure ??= holder;
+    if (holder.host !== machineName()) unsure ??= holder;
     else if (isAlive(holder)) return { holder, isSure: true };
   }
   return unsure && { holder: unsure, isSure: false };
@@ -104,7 +103,7 @@ function writeHolder(path: string, mode: LockMode, holder: Holder): () => void {
 function freeSlot(path: string): number {
   const slots = readSlots(path) ?? [];
   const free = slots.findIndex(
-    (holder) => holder === undefined || (holder.host === hostname() && !isAlive(holder)),
+    (holder) => holder === undefined || (holder.host === machineName() && !isAlive(holder)),
   );
   return free === -1 ? slots.length : free;
 }

@@ -50,7 +50,7 @@ export async function lockOpenFile(request: LockRequest): Promise<LockAnswer> {
   throw new AegisError(
     'UNSUPPORTED',
     `no lock to be had for ${request.path}: on ${process.platform} this runtime needs the program flock ` +
-      '(package util-linux) and the permission to start it',
+      '(package util-linux) and the permission to start it (--allow-child-process under --permission)',
     { file: 'data', operation: 'lock' },
   );
 }

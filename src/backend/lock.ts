@@ -10,10 +10,11 @@
  */
 import { closeSync, constants, statSync } from 'node:fs';
 import { join } from 'node:path';
+import process from 'node:process';
 import { AegisError } from '../errors.ts';
 import type { BackendHost, LockMode } from './backend.ts';
 import { sleep } from './host.ts';
-import { ask, identityOf, openPrivate, systemError } from './local-system.ts';
+import { ask, identityOf, machineName, openPrivate, systemError } from './local-system.ts';
 import { announceHolder, findHolder, type Holder } from './lock-holder.ts';
 import type { LockAnswer } from './lock-socket.ts';
 import { lockFailed, lockOpenFile } from './lock-ways.ts';
@@ -44,17 +45,23 @@ export async function lockData(
 ): Promise<{ release(): void }> {
   const data = join(directory, 'data');
   const { free } = await takeOrRefuse(directory, data, mode);
-  const isFresh = currentSize(data) === 0;
-  const withdraw = announceHolder(directory, mode, host.now(), isFresh);
-  let released = false;
-  return {
-    release: () => {
-      if (released) return;
-      released = true;
-      withdraw();
-      free();
-    },
-  };
+  try {
+    const isFresh = currentSize(data) === 0;
+    const withdraw = announceHolder(directory, mode, host.now(), isFresh);
+    let released = false;
+    return {
+      release: () => {
+        if (released) return;
+        released = true;
+        withdraw();
+        free();
+      },
+    };
+  } catch (cause) {
+    // Whatever it was: nobody would ever give this lock back.
+    free();
+    throw systemError(cause, 'lock', 'data');
+  }
 }
 
 async function takeOrRefuse(directory: string, data: string, mode: LockMode): Promise<Held> {
@@ -114,7 +121,11 @@ function locked(directory: string, holder: Holder | undefined): AegisError {
     return new AegisError('LOCKED', `${store} elsewhere; its holder did not say who it is`, { file: 'data' });
   }
   const { pid, host, runtime, since } = holder;
-  const message = `${store} in process ${pid} on ${host} (${runtime}, since ${since})`;
+  const isThis = pid === process.pid && host === machineName();
+  const where = isThis
+    ? `already, in this very process, ${pid}, or a thread of it`
+    : `in process ${pid} on ${host || 'a machine whose name it was not told'}`;
+  const message = `${store} ${where} (${runtime}, since ${since})`;
   return new AegisError('LOCKED', message, { file: 'data', pid });
 }
 

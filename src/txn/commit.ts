@@ -16,6 +16,7 @@
  *   5. After a failed sync nothing is acknowledged; after a failed apply nothing is read either.
  */
 import { GROUP_HEADER_SIZE, LOG_HALF_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
+import type { Breath } from '../backend/breath.ts';
 import { afterThis } from '../backend/host.ts';
 import { AegisError, causedBy, invariant } from '../errors.ts';
 import type { Applier } from '../store/apply.ts';
@@ -28,6 +29,8 @@ import { Relaxed } from './relaxed.ts';
 
 /** What the pipeline works with. */
 export interface CommitParts extends RelaxedParts {
+  /** Lets other work run between groups, when nothing else does. */
+  readonly breath: Breath;
   readonly applier: Applier;
   /** Last commit the store holds. */
   readonly sequence: number;
@@ -143,8 +146,10 @@ export class CommitPipeline {
         afterThis(turn);
         return;
       }
-      this.#scheduled = false;
-      this.#flush();
+      this.#parts.breath.run(() => {
+        this.#scheduled = false;
+        this.#flush();
+      });
     };
     afterThis(turn);
   }

@@ -36,6 +36,8 @@ export interface TransactionParts {
   readonly conflicts: Conflicts;
   readonly leases: Leases;
   readonly syncOnCommit: boolean;
+  /** Lets other work run when that is due. */
+  readonly rest: () => Promise<void>;
   /** Throws when the engine cannot be read any more. */
   readonly checkReadable: () => void;
   /** Called once when a transaction ends. */

@@ -98,7 +98,11 @@ export class Transaction extends TransactionSpace implements Disposable {
    */
   async commit(options: { sync?: boolean } = {}): Promise<CommitResult> {
     const proposal = this.#begin(options);
-    if (!proposal) return this.#nothingToDo();
+    if (!proposal) {
+      const result = this.#nothingToDo();
+      await this.#context.parts.rest();
+      return result;
+    }
     this.#committing = this.#context.parts.writer.commit(proposal).then(
       (commit) => this.#finish(commit),
       (error: unknown) => {

@@ -7,7 +7,7 @@ import type * as Fs from 'node:fs';
 import { readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { LocalBackend } from '../../src/backend/local.ts';
 import { AegisError } from '../../src/errors.ts';
 import { temporaryFolder } from '../support/place.ts';
@@ -19,6 +19,7 @@ const system = vi.hoisted(() => ({
   libraries: [] as string[],
   libraryIsThere: true,
   helperIsThere: true,
+  nameIsSecret: false,
   refuseOpen: undefined as Error | undefined,
 }));
 
@@ -43,7 +44,11 @@ vi.mock('node:process', async (importOriginal) => {
 
 vi.mock('node:os', async (importOriginal) => {
   const original = await importOriginal<{ hostname(): string }>();
-  return { ...original, hostname: () => system.seen.hostname ?? original.hostname() };
+  const hostname = () => {
+    if (system.nameIsSecret) throw Object.assign(new Error('Requires sys access'), { name: 'NotCapable' });
+    return system.seen.hostname ?? original.hostname();
+  };
+  return { ...original, hostname };
 });
 
 vi.mock('node:child_process', async (importOriginal) => ({
@@ -254,4 +259,20 @@ test.each([
   const reader = await backend.lock('shared');
   expect(readFileSync(join(folder, 'lock'), 'utf8').startsWith(`{"pid":${process.pid}`)).toBe(true);
   await reader.release();
+});
+
+test('lock holder: a machine that keeps its name to itself stops nobody', async () => {
+  const folder = temporaryFolder();
+  system.nameIsSecret = true;
+  onTestFinished(() => {
+    system.nameIsSecret = false;
+  });
+  for (let i = 0; i < 2; i++) {
+    const lock = await new LocalBackend(folder).lock('exclusive');
+    expect(JSON.parse(readFileSync(join(folder, 'lock'), 'utf8'))).toMatchObject({
+      host: '',
+      pid: process.pid,
+    });
+    await lock.release();
+  }
 });

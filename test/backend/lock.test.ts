@@ -23,7 +23,9 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { runtimeHost } from '../../src/backend/host.ts';
 import { LocalBackend } from '../../src/backend/local.ts';
+import { lockData } from '../../src/backend/lock.ts';
 import { temporaryFolder } from '../support/place.ts';
 import {
   bundleProgram,
@@ -237,6 +239,38 @@ test('lock: a holder on another machine is named when nobody here is', async () 
   const again = new LocalBackend(folder).lock('exclusive');
   await expect(again).rejects.toEqual(locked(4321));
   await expect(again).rejects.toThrow(`process 4321 on not-${hostname()} (node 1, since 2020`);
+});
+
+test('lock: a holder whose runtime keeps the name of the machine to itself is named without it', async () => {
+  const folder = temporaryFolder();
+  await new LocalBackend(folder).lock('exclusive');
+  const record = { pid: 4321, host: '', since: '2020-01-01T00:00:00.000Z', runtime: 'deno 2' };
+  writeFileSync(join(folder, 'lock'), JSON.stringify(record).padEnd(512));
+  const again = new LocalBackend(folder).lock('exclusive');
+  await expect(again).rejects.toThrow('process 4321 on a machine whose name it was not told (deno 2');
+});
+
+test('lock: a holder in this very process is called that', async () => {
+  const folder = temporaryFolder();
+  const lock = await new LocalBackend(folder).lock('exclusive');
+  const again = new LocalBackend(folder).lock('exclusive');
+  await expect(again).rejects.toThrow(
+    `already, in this very process, ${process.pid}, or a thread of it (node`,
+  );
+  await expect(again).rejects.toMatchObject({ code: 'LOCKED', pid: process.pid });
+  await lock.release();
+});
+
+test('lock: what goes wrong once it is held gives it back', async () => {
+  const folder = temporaryFolder();
+  const bug = new Error('no time today');
+  const now = () => {
+    throw bug;
+  };
+  const broken = lockData(folder, 'exclusive', { ...runtimeHost, now });
+  await expect(broken).rejects.toMatchObject({ code: 'IO_ERROR', operation: 'lock', cause: bug });
+  const lock = await new LocalBackend(folder).lock('exclusive');
+  await lock.release();
 });
 
 test('lock: it waits a moment for a holder that is just leaving', async () => {

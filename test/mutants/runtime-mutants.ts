@@ -45,4 +45,24 @@ export const runtimeMutants: readonly Mutant[] = [
     edits: [['  queueMicrotask(run);', '  globalThis.queueMicrotask(run);']],
     killer: fakeClocks(/in memory,/),
   },
+  {
+    name: 'turns: work goes on in the same turn for ever',
+    file: 'src/backend/breath.ts',
+    edits: [
+      ['if (since !== undefined) return now - since > SPELL;', 'if (since !== undefined) return false;'],
+    ],
+    killer: { file: 'engine/turns.test.ts', test: /lets timers run: put$/ },
+  },
+  {
+    name: 'lock: what goes wrong once it is held keeps it',
+    file: 'src/backend/lock.ts',
+    edits: [['    // Whatever it was: nobody would ever give this lock back.\n    free();', '']],
+    killer: { file: 'backend/lock.test.ts', test: /gives it back/ },
+  },
+  {
+    name: 'errors: the number that a system error ends with is not read',
+    file: 'src/backend/errno.ts',
+    edits: [['exec(String(message)) ?? []', "exec('') ?? []"]],
+    killer: { file: 'backend/errno.test.ts', test: /at the end/ },
+  },
 ];

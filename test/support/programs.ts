@@ -34,6 +34,11 @@ export function hasRuntime(runtime: RuntimeName): boolean {
   return existsSync(commands[runtime][0]);
 }
 
+/** How a runtime starts a program: its own program and the flags for it. */
+export function commandOf(runtime: RuntimeName): readonly string[] {
+  return commands[runtime];
+}
+
 /** Bundles a program into a folder; answers its path. */
 export async function bundleProgram(source: string, folder: string): Promise<string> {
   const outfile = join(folder, `${basename(source, '.ts')}.mjs`);
