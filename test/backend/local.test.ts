@@ -15,7 +15,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, type TestContext, test } from 'vitest';
+import { runtimeHost } from '../../src/backend/host.ts';
 import { LocalBackend } from '../../src/backend/local.ts';
+import { lockData } from '../../src/backend/lock.ts';
 import { temporaryFolder } from '../support/place.ts';
 
 const writable = { create: true };
@@ -271,4 +273,16 @@ test('local: a hard link of a file is the same file', () => {
   expect(backend.open('other', present).size()).toBe(1);
   rmSync(join(folder, 'other'));
   expect(backend.open('data', present).size()).toBe(1);
+});
+
+test('lock: what goes wrong once it is held gives it back', async () => {
+  const folder = temporaryFolder();
+  const bug = new Error('no time today');
+  const now = () => {
+    throw bug;
+  };
+  const broken = lockData(folder, 'exclusive', { ...runtimeHost, now });
+  await expect(broken).rejects.toMatchObject({ code: 'IO_ERROR', operation: 'lock', cause: bug });
+  const lock = await new LocalBackend(folder).lock('exclusive');
+  await lock.release();
 });

@@ -23,9 +23,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { runtimeHost } from '../../src/backend/host.ts';
 import { LocalBackend } from '../../src/backend/local.ts';
-import { lockData } from '../../src/backend/lock.ts';
 import { temporaryFolder } from '../support/place.ts';
 import {
   bundleProgram,
@@ -258,18 +256,6 @@ test('lock: a holder in this very process is called that', async () => {
     `already, in this very process, ${process.pid}, or a thread of it (node`,
   );
   await expect(again).rejects.toMatchObject({ code: 'LOCKED', pid: process.pid });
-  await lock.release();
-});
-
-test('lock: what goes wrong once it is held gives it back', async () => {
-  const folder = temporaryFolder();
-  const bug = new Error('no time today');
-  const now = () => {
-    throw bug;
-  };
-  const broken = lockData(folder, 'exclusive', { ...runtimeHost, now });
-  await expect(broken).rejects.toMatchObject({ code: 'IO_ERROR', operation: 'lock', cause: bug });
-  const lock = await new LocalBackend(folder).lock('exclusive');
   await lock.release();
 });
 

@@ -57,7 +57,7 @@ export const runtimeMutants: readonly Mutant[] = [
     name: 'lock: what goes wrong once it is held keeps it',
     file: 'src/backend/lock.ts',
     edits: [['    // Whatever it was: nobody would ever give this lock back.\n    free();', '']],
-    killer: { file: 'backend/lock.test.ts', test: /gives it back/ },
+    killer: { file: 'backend/local.test.ts', test: /gives it back/ },
   },
   {
     name: 'errors: the number that a system error ends with is not read',
