@@ -121,11 +121,10 @@ function locked(directory: string, holder: Holder | undefined): AegisError {
     return new AegisError('LOCKED', `${store} elsewhere; its holder did not say who it is`, { file: 'data' });
   }
   const { pid, host, runtime, since } = holder;
+  const on = host === '' ? '' : ` on ${host}`;
   const isThis = pid === process.pid && host === machineName();
-  const where = isThis
-    ? `already, in this very process, ${pid}, or a thread of it`
-    : `in process ${pid} on ${host || 'a machine whose name it was not told'}`;
-  const message = `${store} ${where} (${runtime}, since ${since})`;
+  const hint = isThis ? '; that is this very process, or a thread of it' : '';
+  const message = `${store} in process ${pid}${on} (${runtime}, since ${since})${hint}`;
   return new AegisError('LOCKED', message, { file: 'data', pid });
 }
 

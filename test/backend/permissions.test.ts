@@ -78,7 +78,7 @@ test.each(['node', 'deno', 'bun'] as const)(
     if (!hasRuntime(runtime)) return;
     const [command = '', ...flags] = commandOf(runtime);
     const answer = said(command, [...flags, program, temporaryFolder(), 'twice']);
-    expect(answer).toMatch(/^LOCKED .* in this very process, \d+, or a thread of it/);
+    expect(answer).toMatch(/^LOCKED .* in process \d+ .*; that is this very process, or a thread of it/);
     expect(answer).toMatch(/\nok true 101$/);
   },
 );
