@@ -5,6 +5,7 @@
  * 2. What `header` says is what `serialize` gives.
  */
 import { VALUE_SIZE_MAX } from '../assembly/layout.ts';
+import { checkBytes, ownBytes } from './bytes-in.ts';
 import type { CompressionType } from './codec/codec.ts';
 import type { BlockHeader, BlockType, GivenCodecs } from './codec/user-block.ts';
 import { BLOCK_TYPES, checkBlock, decodeBlock, encodeBlock, headerOf } from './codec/user-block.ts';
@@ -27,10 +28,6 @@ interface BlockState {
   readonly compression: CompressionType;
   readonly level: number | undefined;
   readonly serialized: Uint8Array | undefined;
-}
-
-function checkBytes(what: string, given: unknown): asserts given is Uint8Array {
-  if (!(given instanceof Uint8Array)) throw invalid(what, given, 'a Uint8Array');
 }
 
 /** A block of bytes. It needs no open store: what `serialize` gives can be kept and read anywhere. */
@@ -58,17 +55,17 @@ export class Block {
       this.#serialized = state.serialized;
       return;
     }
-    checkBytes('Block', data);
+    const given = checkBytes('Block', data, 'a Uint8Array');
     checkOptions('Block', options, ['type']);
     const { type = 'table' } = options;
     if (!BLOCK_TYPES.includes(type)) throw invalid('Block: type', type, `one of ${BLOCK_TYPES.join(', ')}`);
-    if (data.length > VALUE_SIZE_MAX) {
+    if (given.length > VALUE_SIZE_MAX) {
       throw new AegisError(
         'TOO_LARGE',
-        `a block of ${data.length} bytes; at most ${VALUE_SIZE_MAX} are allowed`,
+        `a block of ${given.length} bytes; at most ${VALUE_SIZE_MAX} are allowed`,
       );
     }
-    this.data = new Uint8Array(data);
+    this.data = ownBytes(given);
     this.type = type;
     this.compression = 'none';
     this.level = undefined;
@@ -97,7 +94,7 @@ export class Block {
    * @throws AegisError `UNSUPPORTED` (zstd in a browser before `await loadCodec('zstd')`), `STORE_FAILED` (a defect)
    */
   serialize(): Uint8Array {
-    return this.#bytes().slice();
+    return ownBytes(this.#bytes());
   }
 
   /**
@@ -109,7 +106,10 @@ export class Block {
   }
 
   #bytes(): Uint8Array {
-    this.#serialized ??= encodeBlock(this);
+    if (this.#serialized === undefined) {
+      checkBytes('the data of a block', this.data);
+      this.#serialized = encodeBlock(this);
+    }
     return this.#serialized;
   }
 }
@@ -127,8 +127,7 @@ export function serializedWith(block: Block, codecs: GivenCodecs): Uint8Array {
 
 /** Reads a serialised block with given codecs. */
 export function readBlock(bytes: Uint8Array, codecs: GivenCodecs): Block {
-  checkBytes('Block.deserialize', bytes);
-  const serialized = bytes.slice();
+  const serialized = ownBytes(checkBytes('Block.deserialize', bytes, 'a Uint8Array'));
   const header = checkBlock(serialized);
   const data = decodeBlock(serialized, header, codecs);
   const { type, compression } = header;

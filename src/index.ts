@@ -12,6 +12,7 @@ export type {
 export { MemoryBackend } from './backend/memory.ts';
 export type { BlockHeader, BlockOptions, BlockType } from './block.ts';
 export { Block } from './block.ts';
+export type { Bytes as Key, Bytes as Value } from './bytes-in.ts';
 export type { Codec, CompressionType } from './codec/codec.ts';
 export { loadCodec } from './codec/zstd.ts';
 export type { CodecChoice, Progress, ResolvedConfig, StorageConfig } from './config.ts';
@@ -23,7 +24,7 @@ export { AegisError } from './errors.ts';
 export { Snapshot, SnapshotTree } from './snapshot.ts';
 export type { StorageStats } from './stats.ts';
 export type { BlockId } from './store/block-id.ts';
-export type { Bytes as Key, Bytes as Value, RangeOptions } from './store/range.ts';
+export type { RangeOptions } from './store/range.ts';
 export { Tree } from './tree.ts';
 export type { CommitResult } from './txn/queue.ts';
 export { Savepoint } from './txn/savepoint.ts';

@@ -2,7 +2,8 @@
  * Reading an ordered key space: the half of the public methods that an engine and a snapshot have in common, so that
  * each is written and described once. What is read, and as of when, is the source's affair.
  */
-import type { Bytes, RangeOptions } from './store/range.ts';
+import type { Bytes } from './bytes-in.ts';
+import type { RangeOptions } from './store/range.ts';
 import { resolveRange } from './store/range.ts';
 import type { TOMBSTONE, Trees } from './store/trees.ts';
 import { checkKeyList } from './store/trees.ts';

@@ -6,9 +6,10 @@
  *   1. The tree is looked up by its name at every call: it may be made, dropped and made again in between.
  *   2. A method that returns a promise rejects; it never throws.
  */
+
+import type { Bytes } from './bytes-in.ts';
 import { KeyReader, type View } from './key-reader.ts';
 import type { Machine } from './machine.ts';
-import type { Bytes } from './store/range.ts';
 import type { BatchOperation } from './txn/writer.ts';
 import { LATEST } from './wasm.ts';
 

@@ -2,10 +2,9 @@
  * Ranges: what a caller asks for (`RangeOptions`), made into two checked bounds and a direction, and the flags of the
  * core's range call.
  */
+import type { Bytes } from '../bytes-in.ts';
+import { ownBytes } from '../bytes-in.ts';
 import { checkOptions, invalid } from '../errors.ts';
-
-/** What a key or value may be: a string stands for its UTF-8 bytes. */
-export type Bytes = string | Uint8Array;
 
 /** Makes checked bytes of a key. */
 export interface KeyCheck {
@@ -53,7 +52,8 @@ export interface Range {
 
 export const OPEN_BOUND: Bound = { key: undefined, inclusive: false };
 
-const KNOWN = ['gt', 'gte', 'lt', 'lte', 'prefix', 'reverse', 'limit'];
+const BOUNDS = ['gt', 'gte', 'lt', 'lte', 'prefix'] as const;
+const KNOWN = [...BOUNDS, 'reverse', 'limit'];
 
 /** Unsigned byte order, shorter first. */
 export function compareKeys(a: Uint8Array, b: Uint8Array): number {
@@ -76,16 +76,23 @@ export function resolveRange(trees: KeyCheck, options: RangeOptions = {}): Range
   let lower = OPEN_BOUND;
   let upper = OPEN_BOUND;
   const { gt, gte, lt, lte, prefix } = options;
-  if (gt !== undefined) lower = higher(lower, { key: trees.keyBytes(gt).slice(), inclusive: false });
-  if (gte !== undefined) lower = higher(lower, { key: trees.keyBytes(gte).slice(), inclusive: true });
-  if (lt !== undefined) upper = lowerOf(upper, { key: trees.keyBytes(lt).slice(), inclusive: false });
-  if (lte !== undefined) upper = lowerOf(upper, { key: trees.keyBytes(lte).slice(), inclusive: true });
+  if (gt !== undefined) lower = higher(lower, { key: ownBytes(trees.keyBytes(gt)), inclusive: false });
+  if (gte !== undefined) lower = higher(lower, { key: ownBytes(trees.keyBytes(gte)), inclusive: true });
+  if (lt !== undefined) upper = lowerOf(upper, { key: ownBytes(trees.keyBytes(lt)), inclusive: false });
+  if (lte !== undefined) upper = lowerOf(upper, { key: ownBytes(trees.keyBytes(lte)), inclusive: true });
   if (prefix !== undefined) {
-    const first = trees.keyBytes(prefix).slice();
+    const first = ownBytes(trees.keyBytes(prefix));
     lower = higher(lower, { key: first, inclusive: true });
     upper = lowerOf(upper, { key: afterPrefix(first), inclusive: false });
   }
   return { lower, upper, reverse, limit };
+}
+
+/** Refuses a bound that is named and has no value: a misspelt option must not delete what it was to spare. */
+export function checkNamedBounds(what: string, options: RangeOptions): void {
+  for (const name of BOUNDS) {
+    if (name in options && options[name] === undefined) throw invalid(`${what}: ${name}`, undefined, 'a key');
+  }
 }
 
 /** Whether no key can be in a range. */

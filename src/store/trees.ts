@@ -17,14 +17,15 @@ import {
   OK,
   OUT_AREA,
   VALUE_CHAINED,
-  VALUE_SIZE_MAX,
   VALUE_TOMBSTONE,
 } from '../../assembly/layout.ts';
+import type { Bytes } from '../bytes-in.ts';
+import { checkBytes, checkWellFormed, encodeString } from '../bytes-in.ts';
 import { AegisError, invalid } from '../errors.ts';
 import { NO_BOUND } from '../wasm.ts';
 import { Chains } from './chains.ts';
 import type { Pager } from './pager.ts';
-import type { Bytes, Range } from './range.ts';
+import type { Range } from './range.ts';
 import { isEmptyRange, RANGE_COUNT_ONLY, RANGE_END_INCLUSIVE, RANGE_START_INCLUSIVE } from './range.ts';
 
 /** A deletion found in a transaction's own tree. */
@@ -42,23 +43,14 @@ const SHORT_STRING = 24;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
-/** The UTF-8 bytes of a string that is a legal key or value. */
-export function encodeString(text: string, what: string): Uint8Array {
-  checkWellFormed(text, what);
-  return encoder.encode(text);
-}
-
-/** A string with half a character has no bytes of its own: two such strings would become one key. */
-function checkWellFormed(text: string, what: string): void {
-  // isWellFormed is in every runtime we support; typings of ES2023 do not know it yet.
-  const checked = text as string & { isWellFormed?: () => boolean };
-  const fine = checked.isWellFormed ? checked.isWellFormed() : !/\p{Surrogate}/u.test(text);
-  if (!fine) throw new AegisError('INVALID_ARGUMENT', `${what}: a string must not hold a lone surrogate`);
-}
-
-/** Text of bytes: a byte order mark is kept, invalid UTF-8 shows as U+FFFD. */
+/** Text of bytes: a byte order mark is kept, invalid UTF-8 shows as U+FFFD. Throws TOO_LARGE. */
 export function decodeString(bytes: Uint8Array): string {
-  return decoder.decode(bytes);
+  try {
+    return decoder.decode(bytes);
+  } catch (cause) {
+    const what = `getString: ${bytes.length} bytes make a longer string than this runtime has; get answers them`;
+    throw new AegisError('TOO_LARGE', what, { cause });
+  }
 }
 
 export class Trees {
@@ -83,10 +75,10 @@ export class Trees {
   /** Puts a key where the core looks for it; answers its length. Throws INVALID_ARGUMENT, TOO_LARGE. */
   setKey(key: Bytes): number {
     if (typeof key === 'string') return this.#setStringKey(key);
-    if (!(key instanceof Uint8Array)) throw notBytes('key', key);
-    if (key.length > this.keyMax) throw this.#keyTooLarge(key.length);
-    this.pager.core.u8.set(key, KEY_AREA);
-    return key.length;
+    const bytes = checkBytes('key', key);
+    if (bytes.length > this.keyMax) throw this.#keyTooLarge(bytes.length);
+    this.pager.core.u8.set(bytes, KEY_AREA);
+    return bytes.length;
   }
 
   #setStringKey(key: string): number {
@@ -102,14 +94,13 @@ export class Trees {
     }
     checkWellFormed(key, 'key');
     const { read, written } = encoder.encodeInto(key, this.#keyView);
-    if (read < key.length || written > this.keyMax) throw this.#keyTooLarge(encoder.encode(key).length);
+    if (read < key.length || written > this.keyMax) throw this.#keyTooLarge(encodeString(key, 'key').length);
     return written;
   }
 
-  /** A key as bytes of its own, checked. */
+  /** A key as bytes, checked: those of the caller, who may change them once the call has returned. */
   keyBytes(key: Bytes): Uint8Array {
-    const bytes = typeof key === 'string' ? encodeString(key, 'key') : key;
-    if (!(bytes instanceof Uint8Array)) throw notBytes('key', key);
+    const bytes = typeof key === 'string' ? encodeString(key, 'key') : checkBytes('key', key);
     if (bytes.length > this.keyMax) throw this.#keyTooLarge(bytes.length);
     return bytes;
   }
@@ -131,7 +122,7 @@ export class Trees {
     if (length >= 0) return decoder.decode(this.pager.core.u8.subarray(OUT_AREA, OUT_AREA + length));
     if (length === GET_ABSENT) return undefined;
     const value = this.#elsewhere(epoch);
-    return value === TOMBSTONE ? value : decoder.decode(value);
+    return value === TOMBSTONE ? value : decodeString(value);
   }
 
   /** Whether the key in KEY_AREA is there; TOMBSTONE when a deletion is. Leaves OUT_AREA alone. */
@@ -365,23 +356,7 @@ export class Trees {
   }
 }
 
-/** The error for something that is neither text nor bytes. */
-export function notBytes(what: string, given: unknown): AegisError {
-  const kind = given === null ? 'null' : Array.isArray(given) ? 'an array' : typeof given;
-  return new AegisError('INVALID_ARGUMENT', `${what}: a string or Uint8Array is needed, got ${kind}`);
-}
-
 /** Refuses what is no list of keys; the keys themselves are checked one by one. */
 export function checkKeyList(keys: unknown): void {
   if (!Array.isArray(keys)) throw invalid('getMany', keys, 'a list of keys');
-}
-
-/** A value as bytes, checked. */
-export function valueBytes(value: Bytes): Uint8Array {
-  const bytes = typeof value === 'string' ? encodeString(value, 'value') : value;
-  if (!(bytes instanceof Uint8Array)) throw notBytes('value', value);
-  if (bytes.length > VALUE_SIZE_MAX) {
-    throw new AegisError('TOO_LARGE', `value: ${bytes.length} bytes, at most ${VALUE_SIZE_MAX}`);
-  }
-  return bytes;
 }

@@ -3,8 +3,9 @@
  *
  * `own` is the private tree of its writes to that tree, if there is one; `root` (0: there is no such tree) and `epoch` are of the snapshot.
  */
+import type { Bytes } from '../bytes-in.ts';
 import type { PrivateTree } from '../store/private-tree.ts';
-import type { Bytes, Range } from '../store/range.ts';
+import type { Range } from '../store/range.ts';
 import { RangeReader } from '../store/range-reader.ts';
 import type { Trees } from '../store/trees.ts';
 import { TOMBSTONE } from '../store/trees.ts';

@@ -2,10 +2,12 @@
  * A key space inside a transaction: its snapshot with own writes merged in. The default tree of the transaction and
  * its named trees have these methods in common.
  */
+import type { Bytes } from '../bytes-in.ts';
+import { valueBytes } from '../bytes-in.ts';
 import { invalid } from '../errors.ts';
-import type { Bytes, Range, RangeOptions } from '../store/range.ts';
-import { OPEN_BOUND, resolveRange } from '../store/range.ts';
-import { checkKeyList, decodeString, TOMBSTONE, valueBytes } from '../store/trees.ts';
+import type { Range, RangeOptions } from '../store/range.ts';
+import { checkNamedBounds, OPEN_BOUND, resolveRange } from '../store/range.ts';
+import { checkKeyList, decodeString, TOMBSTONE } from '../store/trees.ts';
 import type { TransactionContext } from './context.ts';
 import type { MergedTree } from './merged-reads.ts';
 import { getManyMerged, ownSurplus } from './merged-reads.ts';
@@ -150,13 +152,15 @@ export abstract class TransactionSpace {
   }
   /**
    * Removes the records of a range, own writes included, for this transaction until it commits; with a limit the first
-   * so many, in the range's direction. Values are not read. When it fails midway the transaction is aborted.
+   * so many, in the range's direction. A bound that is named but undefined is refused: what was to be bounded must not
+   * become everything, which is `{}`. Values are not read. When it fails midway the transaction is aborted.
    * @throws AegisError as `put`
    */
   deleteRange(range: RangeOptions): void {
     this.#context.checkWritable();
     if (range === undefined) throw invalid('deleteRange', range, 'a range');
     const resolved = resolveRange(this.#context.parts.trees, range);
+    checkNamedBounds('deleteRange', range);
     const { writes } = this.#context.holdings;
     this.#context.whole(() => {
       let last: Uint8Array | undefined;

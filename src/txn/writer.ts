@@ -2,17 +2,18 @@
  * Single operations and batches as commits of their own. They are ordered by the pipeline and never conflict.
  *
  * An operation is packed into the log buffer at once when there is room, from the caller's own bytes; when it has to
- * wait, it waits with copies, behind those that came before. Trees are named; what a name stands for is looked up when
+ * wait, it waits with copies, behind those that came before. What is read by the caller's own code is copied at once. Trees are named; what a name stands for is looked up when
  * the operation is packed, and so in the state that it is applied to, or a reserved id.
  */
 import { RECORD_DELETE, RECORD_DROP, RECORD_HEADER_SIZE, RECORD_PUT } from '../../assembly/layout.ts';
+import type { Bytes } from '../bytes-in.ts';
+import { ownBytes, valueBytes } from '../bytes-in.ts';
 import { AegisError } from '../errors.ts';
 import type { Catalog } from '../store/catalog.ts';
-import type { Bytes } from '../store/range.ts';
 import { checkTreeName, MAIN_NAME, MAIN_TREE, nameBytes } from '../store/tree-name.ts';
 import type { Trees } from '../store/trees.ts';
-import { valueBytes } from '../store/trees.ts';
 import type { Admission, CommitSize } from './admission.ts';
+import { isPlainList, isPlainObject } from './batch-list.ts';
 import type { CommitPipeline } from './commit.ts';
 import type { Committed, Done } from './queue.ts';
 import type { Reservations } from './reservations.ts';
@@ -291,12 +292,17 @@ export class Writer {
       throw new AegisError('INVALID_ARGUMENT', 'batch: a list of operations is needed');
     }
     const list: Operation[] = [];
+    const isPlain = isPlainList(operations);
     for (const operation of operations) {
-      const name = operation?.tree === undefined ? tree : checkTreeName(operation.tree);
+      const named = operation?.tree;
+      const name = named === undefined ? tree : checkTreeName(named);
+      // Between two operations, or two fields of one, their owner may fill the same memory anew.
+      const keep = isPlain && isPlainObject(operation) ? asTheyLie : ownBytes;
       if (operation?.type === 'put') {
-        list.push(this.#put(name, operation.key, operation.value));
+        const key = keep(this.#trees.keyBytes(operation.key));
+        list.push({ tree: name, key, value: keep(valueBytes(operation.value)) });
       } else if (operation?.type === 'delete') {
-        list.push(this.#deletion(name, operation.key));
+        list.push({ tree: name, key: keep(this.#trees.keyBytes(operation.key)), value: undefined });
       } else {
         throw new AegisError(
           'INVALID_ARGUMENT',
@@ -334,7 +340,11 @@ export class Writer {
 /** Copies what a caller gave: it may change it as soon as its call has returned. */
 function keepBytes(operations: readonly Operation[]): void {
   for (const operation of operations) {
-    operation.key = operation.key.slice();
-    operation.value = operation.value?.slice();
+    operation.key = ownBytes(operation.key);
+    operation.value = operation.value && ownBytes(operation.value);
   }
+}
+
+function asTheyLie(bytes: Uint8Array): Uint8Array {
+  return bytes;
 }

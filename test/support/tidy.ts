@@ -159,6 +159,7 @@ export const nothingFromOutside: Rule = (files) =>
 const rooms: readonly (readonly [RegExp, string, number])[] = [
   [/^assembly\/layout\.ts$/, 'layout', 0],
   [/^src\/errors\.ts$/, 'errors', 0],
+  [/^src\/bytes-in\.ts$/, 'bytes', 1],
   [/^src\/wasm(-\w+)?\.ts$/, 'wasm', 1],
   [/^src\/backend\//, 'backend', 2],
   [/^src\/codec\//, 'codec', 3],
