@@ -195,6 +195,7 @@ test('borrowed bytes: a block whose data was transferred says so', async () => {
   await refused('INVALID_ARGUMENT', () => block.serialize());
   await refused('INVALID_ARGUMENT', () => block.header);
   await refused('INVALID_ARGUMENT', () => db.writeBlock(block));
+  expect(await db.verify()).toMatchObject({ ok: true });
 });
 
 const MANY = 100;
