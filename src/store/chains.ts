@@ -7,6 +7,7 @@
 import { INPUT_AREA, KEY_AREA, PRIVATE_PAGE } from '../../assembly/layout.ts';
 import { isDamage } from './beside-damage.ts';
 import type { Pager } from './pager.ts';
+import { newBytes } from './slabs.ts';
 import { isHidden } from './spoil.ts';
 
 /** What is left of a dropped chain that could not be freed to its end. */
@@ -28,7 +29,7 @@ export class Chains {
 
   /** Reads a whole overflow chain. */
   read(first: number, epoch: number, length: number): Uint8Array {
-    const value = new Uint8Array(length);
+    const value = newBytes(length);
     let filled = 0;
     this.walk(first, epoch, length, (address, bytes) => {
       value.set(this.#pager.core.u8.subarray(address, address + bytes), filled);

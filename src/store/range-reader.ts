@@ -1,9 +1,15 @@
 /**
- * Reads a range of one tree, many records a call: the chunk that the core packs is copied out once, and keys and
- * values are views on that copy.
+ * Reads a range of one tree, many records a call: the chunk that the core packs is copied out in pieces as large as a
+ * slab may be (slabs.ts), and keys and values are views on them.
+ *
+ * Invariants
+ *   1. Callers own the pieces and do with them what they like. So what records are made of (lengths, and where long
+ *      values begin) is noted when they are read in, and a piece that was transferred away is read again: an epoch that
+ *      is held shows the same records each time.
  */
 import { OUT_AREA } from '../../assembly/layout.ts';
-import { AegisError } from '../errors.ts';
+import { ownBytes } from '../bytes-in.ts';
+import { AegisError, invariant } from '../errors.ts';
 import { META_CHAINED, META_TOMBSTONE, storedBytes, valueLengthOf } from './private-tree.ts';
 import type { Bound, Range } from './range.ts';
 import {
@@ -14,13 +20,21 @@ import {
   RANGE_REVERSE,
   RANGE_START_INCLUSIVE,
 } from './range.ts';
+import { canShare, pieceOf, SLAB_BYTES } from './slabs.ts';
 import type { Trees } from './trees.ts';
 
 /** Records of the first chunk; later ones grow up to CHUNK_MAX, so that short scans stay cheap. */
 const CHUNK_FIRST = 64;
 const CHUNK_MAX = 1024;
 
-const EMPTY = new Uint32Array(0);
+const NO_PIECE = new ArrayBuffer(0);
+
+/** What was asked of the core for the present chunk. */
+interface Question {
+  readonly start: Uint8Array | undefined;
+  readonly flags: number;
+  readonly limit: number;
+}
 
 export class RangeReader {
   readonly #trees: Trees;
@@ -30,8 +44,20 @@ export class RangeReader {
   readonly #end: { readonly key: Uint8Array | undefined; readonly inclusive: boolean };
   readonly #reverse: boolean;
   #chunk = CHUNK_FIRST;
-  #words: Uint32Array = EMPTY;
-  /** Byte positions in the chunk: the present record, and the one after it. */
+  #asked: Question | undefined;
+  /** Length of the key and meta word of each record in the chunk. */
+  readonly #notes: number[] = [];
+  /** First pages of long values, by the number of their record in the chunk. */
+  readonly #longs = new Map<number, number>();
+  /** The chunk, and where in it each piece begins. */
+  #pieces: ArrayBuffer[] = [];
+  #begins: number[] = [];
+  #piece = -1;
+  #memory = NO_PIECE;
+  #begin = 0;
+  #pieceEnd = 0;
+  /** Number of the present record in the chunk, its position there, and that of the one after it. */
+  #index = -1;
   #at = 0;
   #next = 0;
   #left = 0;
@@ -61,7 +87,7 @@ export class RangeReader {
 
   /** Last key read in or passed over, whether handed out or not; undefined before the first. */
   get lastRead(): Uint8Array | undefined {
-    return this.#words === EMPTY ? undefined : this.#start.key;
+    return this.#asked === undefined ? undefined : this.#start.key;
   }
 
   /** Goes on at a bound ahead, unless something from there on is read in already; answers whether it does. */
@@ -88,33 +114,53 @@ export class RangeReader {
       if (this.#exhausted || !this.#fill(limit, keysOnly)) return false;
     }
     --this.#left;
+    const index = ++this.#index;
     this.#at = this.#next;
-    const words = this.#words;
-    const keyLength = words[this.#at >> 2] as number;
-    const stored = this.#keysOnly ? 0 : storedBytes(words[(this.#at >> 2) + 1] as number);
+    if (this.#at >= this.#pieceEnd) this.#turn(this.#piece + 1);
+    const keyLength = this.#notes[2 * index] as number;
+    const stored = this.#keysOnly ? 0 : storedBytes(this.#notes[2 * index + 1] as number);
     this.#next = (this.#at + 8 + keyLength + stored + 3) & ~3;
     return true;
   }
 
+  /** Goes on in a piece. */
+  #turn(piece: number): void {
+    this.#piece = piece;
+    this.#memory = this.#pieces[piece] as ArrayBuffer;
+    this.#begin = this.#begins[piece] as number;
+    this.#pieceEnd = this.#begins[piece + 1] as number;
+  }
+
   /** Key of the present record. */
   key(): Uint8Array {
-    return new Uint8Array(this.#words.buffer, this.#at + 8, this.#words[this.#at >> 2]);
+    return this.#cut(8, this.#notes[2 * this.#index] as number);
+  }
+
+  /** Bytes of the present record. */
+  #cut(from: number, length: number): Uint8Array {
+    const at = this.#at - this.#begin + from;
+    const isShared = canShare && this.#pieceEnd - this.#begin <= SLAB_BYTES;
+    try {
+      const view = new Uint8Array(this.#memory, at, length);
+      return isShared ? view : ownBytes(view);
+    } catch {
+      this.#readAgain();
+      return new Uint8Array(this.#memory, at, length);
+    }
   }
 
   /** Whether the present record is a deletion. */
   isTombstone(): boolean {
-    return ((this.#words[(this.#at >> 2) + 1] as number) & META_TOMBSTONE) !== 0;
+    return ((this.#notes[2 * this.#index + 1] as number) & META_TOMBSTONE) !== 0;
   }
 
   /** Value of the present record. */
   value(): Uint8Array {
     // The caller asked for keys when the chunk was read, and changed its mind.
     if (this.#keysOnly) return this.#lookUp();
-    const at = this.#at >> 2;
-    const offset = this.#at + 8 + (this.#words[at] as number);
-    const meta = this.#words[at + 1] as number;
-    if (!(meta & META_CHAINED)) return new Uint8Array(this.#words.buffer, offset, meta);
-    const page = new DataView(this.#words.buffer).getUint32(offset, true);
+    const meta = this.#notes[2 * this.#index + 1] as number;
+    if (!(meta & META_CHAINED)) return this.#cut(8 + (this.#notes[2 * this.#index] as number), meta);
+    const page = this.#longs.get(this.#index) as number;
     return this.#trees.chains.read(page, this.#epoch, valueLengthOf(meta));
   }
 
@@ -126,43 +172,75 @@ export class RangeReader {
   }
 
   #fill(limit: number, keysOnly: boolean): boolean {
-    const { x, u8 } = this.#trees.pager.core;
+    const { x } = this.#trees.pager.core;
     const flags =
       (this.#reverse ? RANGE_REVERSE : 0) |
       (this.#start.inclusive ? RANGE_START_INCLUSIVE : 0) |
       (this.#end.inclusive ? RANGE_END_INCLUSIVE : 0) |
       (keysOnly ? RANGE_KEYS_ONLY : 0);
-    const wanted = Math.max(1, Math.min(limit, this.#chunk));
-    const count = this.#trees.readRange(
-      this.#root,
-      this.#epoch,
-      this.#start.key,
-      this.#end.key,
-      flags,
-      wanted,
-    );
+    const asked = { start: this.#start.key, flags, limit: Math.max(1, Math.min(limit, this.#chunk)) };
+    const count = this.#ask(asked);
     this.#chunk = Math.min(CHUNK_MAX, this.#chunk * 4);
     if (x.scanDone() !== 0) this.#exhausted = true;
     if (count === 0) return false;
-    const bytes = x.scanBytes();
-    const copy = u8.slice(OUT_AREA, OUT_AREA + bytes);
-    this.#words = new Uint32Array(copy.buffer);
+    this.#asked = asked;
     this.#keysOnly = keysOnly;
     this.#left = count;
+    this.#index = -1;
     this.#next = 0;
-    this.#start.key = lastKey(this.#words, count, keysOnly);
+    this.#start.key = this.#take(count);
     this.#start.inclusive = false;
+    this.#turn(0);
     return true;
+  }
+
+  #ask({ start, flags, limit }: Question): number {
+    return this.#trees.readRange(this.#root, this.#epoch, start, this.#end.key, flags, limit);
+  }
+
+  /** Takes over so many records that the core has packed; answers the key of the last one. */
+  #take(count: number): Uint8Array {
+    const { core } = this.#trees.pager;
+    const { u8, u32 } = core;
+    const notes = this.#notes;
+    this.#longs.clear();
+    this.#pieces = [];
+    this.#begins = [0];
+    let begin = 0;
+    let last = 0;
+    let at = 0;
+    for (let i = 0; i < count; ++i) {
+      const record = (OUT_AREA + at) >> 2;
+      const keyLength = u32[record] as number;
+      const meta = u32[record + 1] as number;
+      const value = at + 8 + keyLength;
+      notes[2 * i] = keyLength;
+      notes[2 * i + 1] = meta;
+      if (meta & META_CHAINED && !this.#keysOnly) this.#longs.set(i, pageAt(u8, OUT_AREA + value));
+      last = at;
+      at = (value + (this.#keysOnly ? 0 : storedBytes(meta)) + 3) & ~3;
+      if (at - begin > SLAB_BYTES && last > begin) {
+        this.#pieces.push(pieceOf(core, OUT_AREA + begin, OUT_AREA + last));
+        this.#begins.push(last);
+        begin = last;
+      }
+    }
+    this.#pieces.push(pieceOf(core, OUT_AREA + begin, OUT_AREA + at));
+    this.#begins.push(at);
+    const key = OUT_AREA + last + 8;
+    return u8.slice(key, key + (notes[2 * count - 2] as number));
+  }
+
+  /** The chunk, after somebody transferred a piece of it away. */
+  #readAgain(): void {
+    const count = this.#ask(this.#asked as Question);
+    invariant(count === this.#index + 1 + this.#left, 'what is read again is what was read');
+    this.#take(count);
+    this.#turn(this.#piece);
   }
 }
 
-/** Key of the last of so many packed records. */
-function lastKey(words: Uint32Array, count: number, keysOnly: boolean): Uint8Array {
-  let at = 0;
-  for (let i = 1; i < count; ++i) {
-    const stored = keysOnly ? 0 : storedBytes(words[(at >> 2) + 1] as number);
-    at = (at + 8 + (words[at >> 2] as number) + stored + 3) & ~3;
-  }
-  // A copy: the caller owns the bytes of the chunk and may change them.
-  return new Uint8Array(words.buffer, at + 8, words[at >> 2]).slice();
+/** A page number at an address of any alignment. */
+function pageAt(u8: Uint8Array, at: number): number {
+  return new DataView(u8.buffer).getUint32(at, true);
 }

@@ -2,8 +2,8 @@
  * Trees over the pager: single keys, ranges and long values, shared trees and private ones alike. The one place that
  * knows how keys and values cross into WebAssembly.
  *
- * Values handed out are the caller's own copies: short ones are cut from slabs of 8 KiB (an ArrayBuffer for each
- * would cost more than the lookup; keeping one value keeps its slab), long ones have a buffer of their own.
+ * Values handed out are the caller's own copies: short ones are cut from slabs (slabs.ts), long ones have memory of
+ * their own.
  */
 import {
   BOUND_AREA,
@@ -27,11 +27,11 @@ import { Chains } from './chains.ts';
 import type { Pager } from './pager.ts';
 import type { Range } from './range.ts';
 import { isEmptyRange, RANGE_COUNT_ONLY, RANGE_END_INCLUSIVE, RANGE_START_INCLUSIVE } from './range.ts';
+import { newBytes, Slabs } from './slabs.ts';
 
 /** A deletion found in a transaction's own tree. */
 export const TOMBSTONE = Symbol('tombstone');
 
-const SLAB_BYTES = 8192;
 /** Keys looked up at once. */
 export const GROUP_SIZE = 16;
 const GET_ABSENT = -1;
@@ -60,13 +60,12 @@ export class Trees {
   /** Largest key in bytes. */
   readonly keyMax: number;
   readonly #keyView: Uint8Array;
-  #slab = new ArrayBuffer(SLAB_BYTES);
-  #slabWords = new Int32Array(this.#slab);
-  #slabUsed = 0;
+  readonly #slabs: Slabs;
 
   constructor(pager: Pager) {
     this.pager = pager;
     this.chains = new Chains(pager);
+    this.#slabs = new Slabs(pager.core);
     this.keyMax = pager.core.pageSize / KEY_SIZE_DIVISOR;
     // One byte more than allowed: a key that fills it is too long.
     this.#keyView = pager.core.u8.subarray(KEY_AREA, KEY_AREA + this.keyMax + 1);
@@ -112,7 +111,7 @@ export class Trees {
   /** Looks up the key in KEY_AREA: its value, TOMBSTONE, or undefined. */
   get(root: number, epoch: number, keyLength: number): Uint8Array | typeof TOMBSTONE | undefined {
     const length = this.#find(root, epoch, keyLength);
-    if (length >= 0) return this.#cut(OUT_AREA, length);
+    if (length >= 0) return this.#slabs.cut(OUT_AREA, length);
     return length === GET_ABSENT ? undefined : this.#elsewhere(epoch);
   }
 
@@ -168,26 +167,9 @@ export class Trees {
     const length = x.valueLength();
     const at = x.valueAddress();
     if (flags & VALUE_CHAINED) return this.chains.read(at, epoch, length);
-    const value = new Uint8Array(length);
+    const value = newBytes(length);
     value.set(u8.subarray(at, at + length));
     return value;
-  }
-
-  /** A copy of bytes in linear memory (4-aligned) as a view on the slab. */
-  #cut(address: number, length: number): Uint8Array {
-    const words = (length + 3) >> 2;
-    if (this.#slabUsed + words > SLAB_BYTES / 4) {
-      this.#slab = new ArrayBuffer(SLAB_BYTES);
-      this.#slabWords = new Int32Array(this.#slab);
-      this.#slabUsed = 0;
-    }
-    const { i32 } = this.pager.core;
-    const source = address >> 2;
-    const target = this.#slabUsed;
-    const slab = this.#slabWords;
-    for (let i = 0; i < words; ++i) slab[target + i] = i32[source + i] as number;
-    this.#slabUsed = target + words;
-    return new Uint8Array(this.#slab, target * 4, length);
   }
 
   /** Looks up many keys, GROUP_SIZE at a time. */
@@ -227,7 +209,7 @@ export class Trees {
     let elsewhere = false;
     for (let i = 0; i < count; ++i) {
       const length = i32[OUT_AREA / 4 + i * 2] as number;
-      if (length >= 0) values.push(this.#cut(u32[OUT_AREA / 4 + i * 2 + 1] as number, length));
+      if (length >= 0) values.push(this.#slabs.cut(u32[OUT_AREA / 4 + i * 2 + 1] as number, length));
       else values.push(undefined);
       if (length === GET_ELSEWHERE) elsewhere = true;
     }

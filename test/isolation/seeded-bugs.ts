@@ -298,8 +298,8 @@ export const seededBugs: readonly SeededBug[] = [
       { file: 'store/range-reader.ts', from: 'const CHUNK_FIRST = 64;', to: 'const CHUNK_FIRST = 2;' },
       {
         file: 'store/range-reader.ts',
-        from: '      this.#epoch,\n      this.#start.key,',
-        to: '      this.#words === EMPTY ? this.#epoch : 2 ** 53,\n      this.#start.key,',
+        from: 'this.#root, this.#epoch, start,',
+        to: 'this.#root, this.#asked === undefined ? this.#epoch : 2 ** 53, start,',
       },
     ],
   },

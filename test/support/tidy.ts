@@ -126,7 +126,7 @@ export const nodeStaysLocal: Rule = (files) =>
     .filter(({ specifier }) => builtins.test(specifier))
     .map(({ from, specifier }) => `${from} imports ${specifier}`);
 
-const mayTouchSurroundings = /^src\/(local\.ts|backend\/(host|(local|lock)(-\w+)?)\.ts|cli\/.*)$/;
+const mayTouchSurroundings = /^src\/(local\.ts|backend\/((host|local|lock)(-\w+)?)\.ts|cli\/.*)$/;
 const surroundings = new Set(
   ['Date', 'performance', 'setTimeout', 'setInterval', 'setImmediate', 'process', 'crypto'].concat([
     'navigator',
