@@ -45,8 +45,42 @@ export interface AegisErrorDetails {
   pid?: number;
 }
 
+/** What an error of ours looks like, whichever copy of this class made it. */
+const CODES: Readonly<Record<AegisErrorCode, true>> = {
+  INVALID_ARGUMENT: true,
+  TOO_LARGE: true,
+  UNSUPPORTED: true,
+  NOT_FOUND: true,
+  EXISTS: true,
+  NOT_A_STORE: true,
+  UNSUPPORTED_VERSION: true,
+  LOCKED: true,
+  CLOSED: true,
+  READ_ONLY: true,
+  TRANSACTION_FINISHED: true,
+  CONFLICT: true,
+  CORRUPTION: true,
+  OUT_OF_SPACE: true,
+  IO_ERROR: true,
+  STORE_FAILED: true,
+  COMMIT_UNKNOWN: true,
+};
+
 /** The only error class the package throws on purpose. */
 export class AegisError extends Error {
+  /**
+   * Errors of ours are known by their name and code: where modules are loaded twice (Jest, frames, two copies of the
+   * package) there are several such classes, and a backend or a callback may throw another one's.
+   */
+  static override [Symbol.hasInstance](given: unknown): boolean {
+    // biome-ignore lint/complexity/noThisInStatic: a class made from this one inherits it, and asks for itself
+    if (Function.prototype[Symbol.hasInstance].call(this, given)) return true;
+    // biome-ignore lint/complexity/noThisInStatic: as above
+    if (this !== AegisError || typeof given !== 'object' || given === null) return false;
+    const { name, code } = given as Partial<AegisError>;
+    return name === 'AegisError' && typeof code === 'string' && Object.hasOwn(CODES, code);
+  }
+
   /** Always `AegisError`: tells it from other errors where classes cannot be compared. */
   override readonly name = 'AegisError';
   /** One of the documented codes. */
@@ -117,11 +151,17 @@ export function aboutPage(error: unknown, page: number, offset: number): unknown
   return new AegisError(error.code, error.message, { ...error, cause: error.cause, page, offset });
 }
 
+/** What something thrown says of itself: an error of any realm its message, and never a reason to fail. */
+export function reasonOf(cause: unknown): string {
+  const message = (cause as { message?: unknown } | null | undefined)?.message;
+  if (typeof message === 'string') return message;
+  return typeof cause === 'string' ? cause : shown(cause);
+}
+
 /** An error with the message and the evidence of what caused it. */
 export function causedBy(code: AegisErrorCode, what: string, cause: unknown): AegisError {
   const { errno, operation } = cause instanceof AegisError ? cause : ({} as Partial<AegisError>);
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new AegisError(code, `${what}: ${reason}`, {
+  return new AegisError(code, `${what}: ${reasonOf(cause)}`, {
     cause,
     ...(errno === undefined ? {} : { errno }),
     ...(operation === undefined ? {} : { operation }),

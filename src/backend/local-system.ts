@@ -27,7 +27,7 @@ import {
 import { hostname, constants as system } from 'node:os';
 import { basename, dirname } from 'node:path';
 import process from 'node:process';
-import { AegisError } from '../errors.ts';
+import { AegisError, reasonOf } from '../errors.ts';
 import { codeOfErrno, nameOfError, REFUSED_BY_RUNTIME } from './errno.ts';
 
 const FILE_MODE = 0o600;
@@ -51,7 +51,7 @@ export function isRefusedByRuntime(cause: unknown): boolean {
 export function systemError(cause: unknown, operation: string, file: string): AegisError {
   if (cause instanceof AegisError) return cause;
   const errno = errnoOf(cause);
-  const { message = String(cause) } = Object(cause) as { message?: string };
+  const message = reasonOf(cause);
   const reason = errno === REFUSED_BY_RUNTIME ? `${message} ${PERMISSIONS_NEEDED}` : message;
   return new AegisError(codeOfErrno(errno, operation), `${operation} of ${file} failed: ${reason}`, {
     cause,

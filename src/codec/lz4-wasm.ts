@@ -9,7 +9,7 @@
  *    as the target has. The size before a block is written here.
  * 2. An instance that trapped is thrown away.
  */
-import { AegisError } from '../errors.ts';
+import { AegisError, reasonOf } from '../errors.ts';
 import type { Lz4Instance } from '../wasm-lz4.ts';
 import { createLz4, isTrap } from '../wasm-lz4.ts';
 import type { Codec } from './codec.ts';
@@ -28,7 +28,7 @@ function call<T>(work: (instance: Lz4Instance) => T): T {
     return work(instance);
   } catch (cause) {
     if (isTrap(cause)) instance = undefined;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = reasonOf(cause);
     throw new AegisError('CORRUPTION', `lz4-wasm: ${reason}`, { cause });
   }
 }

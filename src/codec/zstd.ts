@@ -11,7 +11,7 @@
  * 3. Whatever it answers or throws, a call ends with a number.
  */
 import { runtimeRequire } from '../backend/host.ts';
-import { AegisError, invalid } from '../errors.ts';
+import { AegisError, invalid, reasonOf } from '../errors.ts';
 import type { ZstdSimple } from '../wasm-zstd.ts';
 import { importZstd, moduleUrl, requireZstd } from '../wasm-zstd.ts';
 import type { Codec, CompressionType } from './codec.ts';
@@ -69,8 +69,9 @@ function codecOf(simple: ZstdSimple): Codec {
 let loaded: Codec | undefined;
 
 function refusal(cause: unknown, advice: string): AegisError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new AegisError('UNSUPPORTED', `zstd cannot be loaded here: ${reason}; ${advice}`, { cause });
+  return new AegisError('UNSUPPORTED', `zstd cannot be loaded here: ${reasonOf(cause)}; ${advice}`, {
+    cause,
+  });
 }
 
 /** The built-in zstd codec; loads it if need be. @throws AegisError `UNSUPPORTED` */

@@ -6,7 +6,9 @@
  * 2. A case uses nothing but the contract. So the suite cannot see whether a sync reaches stable storage: that takes
  *    power cuts.
  */
+
 import type { StorageBackend } from '../backend/backend.ts';
+import { reasonOf } from '../errors.ts';
 import { fileCases } from './file-cases.ts';
 import { Place } from './place.ts';
 import { placeCases } from './place-cases.ts';
@@ -84,9 +86,7 @@ async function runAll(cases: readonly BackendCase[]): Promise<BackendSuiteReport
       await run();
       passed.push(name);
     } catch (cause) {
-      failures.push(
-        new Error(`${name}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause }),
-      );
+      failures.push(new Error(`${name}: ${reasonOf(cause)}`, { cause }));
     }
   }
   if (failures.length === 0) return { passed };

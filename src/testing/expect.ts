@@ -26,7 +26,7 @@ export async function expectError(
   }
   expect(found !== undefined, `${what}: no error instead of ${codes.join(' or ')}`);
   const { code } = found as { code?: unknown };
-  const isOurs = found instanceof Error && found.name === 'AegisError';
+  const isOurs = (found as { name?: unknown }).name === 'AegisError';
   expect(
     isOurs && codes.includes(String(code)),
     `${what}: ${String(found)} instead of ${codes.join(' or ')}`,

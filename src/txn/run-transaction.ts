@@ -33,7 +33,7 @@ export async function runTransaction<T>(
       try {
         return await runOnce(begin(), work);
       } catch (error) {
-        if (!(error instanceof AegisError) || !error.retryable || attempt >= maxRetries) throw error;
+        if (!(error instanceof AegisError) || error.code !== 'CONFLICT' || attempt >= maxRetries) throw error;
       }
       turn?.insist();
       turn ??= await retries.turn();
