@@ -61,6 +61,8 @@ export class RangeReader {
   #at = 0;
   #next = 0;
   #left = 0;
+  /** Records in the chunk. */
+  #count = 0;
   #exhausted: boolean;
   /** Whether the chunk holds keys only. */
   #keysOnly = false;
@@ -186,6 +188,7 @@ export class RangeReader {
     this.#asked = asked;
     this.#keysOnly = keysOnly;
     this.#left = count;
+    this.#count = count;
     this.#index = -1;
     this.#next = 0;
     this.#start.key = this.#take(count);
@@ -234,7 +237,7 @@ export class RangeReader {
   /** The chunk, after somebody transferred a piece of it away. */
   #readAgain(): void {
     const count = this.#ask(this.#asked as Question);
-    invariant(count === this.#index + 1 + this.#left, 'what is read again is what was read');
+    invariant(count === this.#count, 'what is read again is what was read');
     this.#take(count);
     this.#turn(this.#piece);
   }
