@@ -51,7 +51,7 @@ export class Room {
   /** Most pages that commits can dirty, all together. */
   pagesFor({ operations, pages, named }: Load): number {
     if (operations === 0) return 0;
-    const { pageCount, versions } = this.#pager;
+    const { pageCount, versions, core } = this.#pager;
     let present = 0;
     for (let level = pageCount; level >= 1; level /= FAN_OUT_MIN)
       present += Math.min(operations, Math.ceil(level));
@@ -59,8 +59,8 @@ export class Room {
     const roots = Math.min(named, pageCount);
     // Each page there is may split once before what is put fills it again.
     const dirtied = 2 * present + roots + Math.ceil(FILL_FACTOR * pages) + BASE_PAGES;
-    // With a reader open every page there is may leave its old bytes behind as well.
-    return versions.hasReader ? dirtied + present : dirtied;
+    // With a reader open a page may leave its old bytes behind as well, unless they lie in an extent already.
+    return versions.hasReader ? dirtied + Math.min(present, core.x.dirtyCount()) : dirtied;
   }
 
   /**
@@ -99,7 +99,7 @@ export class Room {
     const { blocks } = this.#pager;
     const units = this.#needed(pages);
     try {
-      blocks.fillTail(units + SLACK_PAGES * blocks.pageUnits + (units >> 3));
+      blocks.fillTail(units + SLACK_PAGES * blocks.pageUnits + (units >> 4));
     } catch (error) {
       if (this.#missing(pages) > 0) throw error;
     }
