@@ -199,7 +199,6 @@ const GONE: [what: string, work: (folder: string) => void][] = [
       mkdirSync(at);
     },
   ],
-  ['moved away', (at) => renameSync(at, `${at} elsewhere`)],
   [
     'moved away and made again',
     (at) => {

@@ -196,7 +196,12 @@ export const damageMutants: readonly Mutant[] = [
   {
     name: 'damage: what is left of a long value that could not be freed is forgotten',
     file: 'src/store/chains.ts',
-    edits: [['this.stuck.push({ first, rest: x.chainRest() });', 'void first;']],
+    edits: [
+      [
+        'isHidden(this.#pager, first)) this.stuck.push({ first, rest });',
+        'isHidden(this.#pager, first)) void first;',
+      ],
+    ],
     killer: applying(/not even the pages/),
   },
   {
