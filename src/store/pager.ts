@@ -211,7 +211,9 @@ export class Pager {
     try {
       this.run(() => this.core.x.treeCreate(root));
     } catch (error) {
-      this.#giveNumber(root);
+      // The tree has no page yet, so the number is nobody's.
+      if (isPrivate) this.#freePrivate.push(root);
+      else this.#free.give(root);
       throw error;
     }
     return root;
