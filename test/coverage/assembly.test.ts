@@ -37,6 +37,8 @@ const quick = [
     'txn/ranges',
     'trees/drop',
     'engine/commit-paths',
+    'txn/conflicts',
+    'damage/applying',
   ],
 ];
 const full = [...quick, 'core', 'upkeep/verify'];
