@@ -3,6 +3,7 @@
  * a serializable one every way of reading: keys that were there or not, ranges by scan and by count.
  */
 import { expect, onTestFinished, test } from 'vitest';
+import { MemoryBackend } from '../../src/backend/memory.ts';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
 import { StorageEngine } from '../../src/engine.ts';
 import type { Transaction } from '../../src/txn/transaction.ts';
@@ -111,4 +112,32 @@ test('conflicts: a long scan is noted as far as it has come', async () => {
   tx.put('mine', 'x');
   await disk.run(db.put('key 01400', 'changed'));
   expect(await conflicts(disk, tx)).toBe(true);
+});
+
+test('conflicts: notes of two trees in one commit are found again, also when they have left memory', async () => {
+  const engine = await StorageEngine.open({
+    backend: new MemoryBackend(),
+    pageSize: 4096,
+    bufferPoolSize: 16 * 4096,
+  });
+  const [first, second, third] = [0, 1, 2].map(() => engine.beginTransaction());
+  const key = (i: number): string => `${'long key '.repeat(20)}${(i * 7919) % 6000}`;
+  for (let at = 0; at < 6000; at += 200) {
+    await engine.batch(
+      Array.from({ length: 200 }, (_, i) => ({
+        type: 'put' as const,
+        key: key(at + i),
+        value: 'value',
+        ...(i % 2 === 0 ? {} : { tree: 'other' }),
+      })),
+    );
+  }
+  first!.put(key(1000), 'late');
+  second!.tree('other').put(key(1), 'late');
+  third!.put('untouched', 'value');
+  await expect(first!.commit()).rejects.toMatchObject({ code: 'CONFLICT' });
+  await expect(second!.commit()).rejects.toMatchObject({ code: 'CONFLICT' });
+  await third!.commit();
+  expect(engine.getString('untouched')).toBe('value');
+  await engine.close();
 });
