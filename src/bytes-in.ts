@@ -33,11 +33,6 @@ const bufferOf = typedArrayGetter<ArrayBuffer>('buffer');
 const offsetOf = typedArrayGetter<number>('byteOffset');
 const { indexOf } = Uint8Array.prototype;
 
-/** Whether something is a Uint8Array of some realm. */
-export function isBytes(given: unknown): given is Uint8Array {
-  return tagOf.call(given) === 'Uint8Array';
-}
-
 /** Checked bytes, still the caller's. Throws INVALID_ARGUMENT. */
 export function checkBytes(what: string, given: unknown, needed = 'a string or Uint8Array'): Uint8Array {
   if (tagOf.call(given) !== 'Uint8Array') throw notBytes(what, given, needed);
