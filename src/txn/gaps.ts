@@ -12,6 +12,7 @@
  *   3. A scan shows its own moment: it believes the gaps there were when it was made, so none once something is
  *      written, and tells of new ones as long as nothing was put.
  */
+import { ownBytes } from '../bytes-in.ts';
 import type { Bound, Range } from '../store/range.ts';
 import { compareKeys } from '../store/range.ts';
 
@@ -49,7 +50,7 @@ export class Gaps {
     ++this.writes;
   }
 
-  /** A key is put: it is in no gap any more. The bytes are kept. */
+  /** A key is put: it is in no gap any more. Its bytes are the caller's. */
   put(key: Uint8Array): void {
     ++this.writes;
     ++this.puts;
@@ -57,7 +58,7 @@ export class Gaps {
     const at = this.#first(before, false);
     const gap = this.#gaps[at];
     if (!gap || compare(gap.low, before) > 0) return;
-    const own = key.slice();
+    const own = ownBytes(key);
     const parts: Gap[] = [
       { low: gap.low, high: { key: own, behind: false } },
       { low: { key: own, behind: true }, high: gap.high },

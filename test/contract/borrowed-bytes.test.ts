@@ -489,3 +489,19 @@ test('borrowed bytes: a bound that is named but undefined deletes nothing', asyn
   expect(tx.count()).toBe(0);
   tx.abort();
 });
+
+test('borrowed bytes: a key put among own deletions stays where it was put, whatever becomes of its buffer', async () => {
+  const engine = await StorageEngine.open();
+  for (let i = 0; i < 40; ++i) await engine.put(`key ${String(i).padStart(2, '0')}`, 'old');
+  const tx = engine.beginTransaction();
+  tx.deleteRange({});
+  const scratch = Buffer.from('key 20');
+  tx.put(scratch, 'new');
+  scratch.fill(0x7a);
+  const seen = [...tx.scan()].map(([key]) => Buffer.from(key).toString());
+  expect(seen).toEqual(['key 20']);
+  expect([...tx.scan({ gte: 'key 10', lt: 'key 30' }).keys()].length).toBe(1);
+  expect([...tx.scan({ reverse: true }).keys()].length).toBe(1);
+  tx.abort();
+  await engine.close();
+});

@@ -212,8 +212,8 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: 'txn/writer.ts',
-        from: 'if (commit) return pipeline.schedule();',
-        to: 'if (commit) { pipeline.schedule(); return resolve(commit); }',
+        from: 'if (this.#reservations.admitNow(request)) return;',
+        to: 'if (this.#reservations.admitNow(request)) return resolve(commit as unknown as Committed);',
       },
     ],
   },
