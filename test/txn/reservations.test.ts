@@ -357,3 +357,19 @@ test('reservations: a store that fails while a blocking request makes room admit
   expect(() => reservations.admitBlocking(request('late', { exclusive: true }))).toThrow('halfway');
   expect(events).not.toContain('late');
 });
+
+test('reservations: when serving one before a blocking request fails the store, the next is refused without a try', () => {
+  const failure = new AegisError('STORE_FAILED', 'the store failed');
+  const { pipeline, reservations, request, wait, push, events } = kit();
+  push();
+  wait('first', {
+    exclusive: true,
+    admit: () => {
+      pipeline.failure = failure;
+      throw failure;
+    },
+  });
+  wait('second');
+  expect(() => reservations.admitBlocking(request('own'))).toThrow(failure);
+  expect(events).toEqual(['schedule', 'flush', 'first: STORE_FAILED', 'second: STORE_FAILED']);
+});
