@@ -128,3 +128,33 @@ test('full disk: a death at any call loses nothing', async () => {
   }
   await engine.close();
 });
+
+test('full disk: a large commit that could not be applied is refused before it is logged', async () => {
+  const backend = new FaultyBackend();
+  const config = { pageSize: 4096, bufferPoolSize: 16 * 4096, compression: 'none' } as const;
+  const engine = await openSmall(backend, config);
+  const large = (tag: string) => {
+    const tx = engine.beginTransaction();
+    for (let i = 0; i < 1500; i++) tx.put(`${tag} ${i}`, 'x'.repeat(1000));
+    return tx;
+  };
+  // Log files for one more like it are there afterwards.
+  await large('first').commit();
+  await engine.checkpoint();
+  for (const isBlocking of [false, true]) {
+    const tx = large(`second ${isBlocking}`);
+    backend.capacity = [...backend.files.values()].reduce(
+      (sum, { length }) => sum + Math.ceil(length / 4096) * 4096,
+      0,
+    );
+    if (isBlocking) await refused('OUT_OF_SPACE', () => tx.commitSync());
+    else await rejected('OUT_OF_SPACE', () => tx.commit());
+    expect(engine.count({ prefix: 'second' })).toBe(0);
+    expect(await engine.delete(`first ${Number(isBlocking)}`)).toBe(true);
+    backend.capacity = Number.POSITIVE_INFINITY;
+  }
+  await large('third').commit();
+  expect(engine.count({ prefix: 'third' })).toBe(1500);
+  expect(await engine.verify()).toMatchObject({ ok: true });
+  await engine.close();
+});

@@ -444,7 +444,14 @@ describe('failure', () => {
     const { core, log } = await openLog(disk, { segmentSize: 2048 });
     const faults: unknown[] = [];
     writeGroup(core, log, [commit(1, valueFor(1, 1300))]);
+    let written = 0;
+    disk.onWrite = () => {
+      ++written;
+      return undefined;
+    };
     log.takeBack(new Error('nothing was begun'));
+    expect(written).toBe(0);
+    disk.onWrite = undefined;
     writeSome(core, log, 2, 2);
     log.takeBack(new Error('a page could not be read'));
     writeSome(core, log, 2, 4);
