@@ -10,6 +10,8 @@
  *   1. Entry 0 is never used; a number's entry is absent (kind 0) while the page has never been written, or is free.
  *   2. `changed` holds every chunk whose entries differ from the last chunk composed for a checkpoint.
  */
+import { invariant } from '../errors.ts';
+
 /** Where a block lies and what its checksum is. `units` 0 means: nowhere. */
 export interface Place {
   readonly start: number;
@@ -107,7 +109,7 @@ export class Directory {
   spoil(page: number): void {
     const index = Math.floor(page / this.fanout);
     const words = this.#words[index];
-    if (!words) return;
+    invariant(words !== undefined, 'a page that is spoilt has a place');
     const at = (page % this.fanout) * ENTRY_WORDS;
     words.fill(0, at + 2, at + ENTRY_WORDS);
     this.#mark(index);

@@ -8,7 +8,7 @@ import { SimulatedBackend } from '../../src/backend/simulated.ts';
 import type { StorageConfig } from '../../src/config.ts';
 import { StorageEngine } from '../../src/engine.ts';
 import { AegisError } from '../../src/errors.ts';
-import { Block } from '../../src/index.ts';
+import { Block, MemoryBackend } from '../../src/index.ts';
 
 const UNIT = 512;
 const BLOCK_MAGIC = 0x42474541;
@@ -255,6 +255,11 @@ for (const damage of DAMAGES) {
         const lost = judge(engine, model, hint);
         if (lost > 0) ++partly;
         if (lost > 0) expect((await engine.verify()).problems.length, hint).toBeGreaterThan(0);
+        // No copy is made around it either.
+        if (lost > 0 && !readOnly)
+          await expect(engine.backup(new MemoryBackend()), hint).rejects.toMatchObject({
+            code: expect.stringMatching(/CORRUPTION|IO_ERROR/),
+          });
         if (!readOnly)
           expect(
             await engine.put('zzz', 'goes on').then(
