@@ -35,7 +35,8 @@ function keyOf({ file, test: { source }, env }: Killer): string {
 async function judge(mutant: Mutant): Promise<{ outcome: Outcome; seeds: number }> {
   for (let seed = 1; ; seed++) {
     const outcome = await run(mutant.killer, mutant, seed);
-    if (outcome.result !== 'passed' || seed === SEEDS) return { outcome, seeds: seed };
+    // A program that is broken says nothing yet: its next seed may not be.
+    if (outcome.result === 'failed' || seed === SEEDS) return { outcome, seeds: seed };
   }
 }
 

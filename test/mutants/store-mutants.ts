@@ -38,7 +38,7 @@ export const storeMutants: readonly Mutant[] = [
       [SLOTS, ''],
       [`      log?.release(lsn);\n`, `      log?.release(lsn);\n${SLOTS}\n`],
     ],
-    killer: lives(/: (promises|no log)/),
+    killer: checkpoint(/whichever slot/),
   },
   {
     name: 'M6 a checkpoint releases before the first slot is synced',
@@ -53,7 +53,7 @@ export const storeMutants: readonly Mutant[] = [
         yield 'sync';\n`,
       ],
     ],
-    killer: lives(/: (promises|no log)/),
+    killer: checkpoint(/whichever slot/),
   },
   {
     name: 'M6 a checkpoint releases when one slot is synced',
@@ -67,19 +67,19 @@ export const storeMutants: readonly Mutant[] = [
         yield 'sync';\n`,
       ],
     ],
-    killer: lives(/: (promises|no log)/, 6),
+    killer: checkpoint(/whichever slot/),
   },
   {
     name: 'M6 a checkpoint writes one slot only',
     file: CHECKPOINT,
     edits: [['[1 - this.#slot, this.#slot]', '[1 - this.#slot]']],
-    killer: lives(/: (promises|no log)/),
+    killer: checkpoint(/whichever slot/),
   },
   {
     name: 'M7 the superblock is written before the data is synced',
     file: CHECKPOINT,
     edits: [["unsure = true;\n      yield 'sync';", 'unsure = true;']],
-    killer: lives(/: (promises|no log)/),
+    killer: checkpoint(/whichever slot/),
   },
   {
     name: 'sync: the first slot is not synced before the second is written',
@@ -186,7 +186,7 @@ export const storeMutants: readonly Mutant[] = [
         "unsure = true;\n      for (const place of retired) blocks.extents.free(place.start, place.units);\n      yield 'sync';",
       ],
     ],
-    killer: lives(/: (promises|no log)/),
+    killer: checkpoint(/whichever slot/),
   },
   {
     name: 'checkpoint: the log is released before both slots are durable',

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
+import { SLOT_POSITIONS } from '../../src/store/superblock.ts';
+import { seed } from '../support/seed.ts';
 import { openBare } from './bare-store.ts';
 
 test('checkpoint: a second one with no change in between keeps the extents of both', async () => {
@@ -62,4 +64,55 @@ test('checkpoint: what one that failed has written is in the next one', async ()
   const left = await openBare(backend.crash(), { readOnly: true });
   expect(await left.verify()).toMatchObject({ problems: [], records: 2000 });
   expect(left.trees.getString(left.root, 2 ** 53, left.trees.setKey('key 7'))).toMatch(/^second/);
+});
+
+test('checkpoint: whichever slot rots, and whenever the power goes, a whole checkpoint is there', async () => {
+  const backend = new SimulatedBackend({ seed, delay: 6 });
+  const store = await openBare(backend, { bufferPoolSize: 16 * 4096 });
+  const keys = Array.from({ length: 400 }, (_none, i) => `key ${i}`);
+  const putAll = (round: number) => {
+    for (const key of keys) store.put(key, `${round} `.repeat(150));
+  };
+  const rounds = { before: 1, after: 2 };
+  putAll(rounds.before);
+  // The second one puts the same generation into both slots, with nothing left to free.
+  for (let i = 0; i < 2; i++) store.checkpointer.runBlocking();
+  putAll(rounds.after);
+  const left: { disk: SimulatedBackend; when: string }[] = [];
+  backend.onCall = ({ operation, position }) => {
+    if (operation !== 'write' && operation !== 'sync') return;
+    for (const keep of [undefined, () => true]) {
+      for (const slot of [undefined, 0, 1] as const) {
+        const disk = backend.crash(keep);
+        if (slot !== undefined) disk.rot('data', SLOT_POSITIONS[slot] * 8 + 700);
+        left.push({ disk, when: `${operation} at ${position}, slot ${slot} rotten` });
+      }
+    }
+  };
+  let running = true;
+  const checkpoint = store.checkpointer.start().finally(() => {
+    running = false;
+  });
+  // Pages are thrown out of the pool all the while: whatever is free is written over.
+  for (let i = 0; running; i += 7) {
+    for (let more = 0; more < 7; more++) store.put(keys[(i + more) % keys.length]!, '3 '.repeat(150));
+    await new Promise<void>((resolve) => void backend.host.later(1, resolve));
+  }
+  await checkpoint;
+  backend.onCall = undefined;
+  const seen = new Set<string | undefined>();
+  for (const { disk, when } of left) {
+    const again = await openBare(disk, { readOnly: true });
+    const { problems } = await again.verify();
+    expect(
+      problems.filter(({ message }) => !/^superblock slot [01] is damaged$/.test(message)),
+      when,
+    ).toEqual([]);
+    const values = keys.map((key) =>
+      again.trees.getString(again.root, 2 ** 53, again.trees.setKey(key))?.charAt(0),
+    );
+    expect(new Set(values).size, when).toBe(1);
+    seen.add(values[0]);
+  }
+  expect([...seen].sort()).toEqual(['1', '2']);
 });
