@@ -26,7 +26,7 @@ export const damageMutants: readonly Mutant[] = [
     name: "check: a block's store",
     file: BLOCK,
     edits: [['if (load<u64>(block, 32) != load<u64>(STORE_ID)) return damaged(low, DAMAGE_IDENTITY);', '']],
-    killer: planted(/./),
+    killer: planted(/finds a block of another store/),
   },
   {
     name: "check: a block's number and kind",
@@ -37,25 +37,25 @@ export const damageMutants: readonly Mutant[] = [
         'if (kind == 0xff) {',
       ],
     ],
-    killer: planted(/./),
+    killer: planted(/finds a block of another page/),
   },
   {
     name: "check: a block's version",
     file: BLOCK,
     edits: [['if (load<u16>(block, 6) != FORMAT_VERSION) return damaged(low, DAMAGE_IDENTITY);', '']],
-    killer: planted(/./),
+    killer: planted(/finds a block of another format/),
   },
   {
     name: "check: a block's magic",
     file: BLOCK,
     edits: [['if (load<u32>(block) != BLOCK_MAGIC) return damaged(low, DAMAGE_MAGIC);', '']],
-    killer: planted(/./),
+    killer: planted(/finds a block without the magic/),
   },
   {
     name: "check: a block's stored size",
     file: BLOCK,
     edits: [['if (stored > available - BLOCK_HEADER_SIZE) return damaged(low, DAMAGE_SIZE);', '']],
-    killer: block(/./),
+    killer: block(/release, codec none .*every flipped bit/),
   },
   {
     name: "check: a page's epoch",
@@ -83,7 +83,7 @@ export const damageMutants: readonly Mutant[] = [
     name: "check: a payload's size",
     file: BLOCK,
     edits: [['if (raw == 0 || raw > most) return', 'if (raw == 0) return']],
-    killer: block(/./),
+    killer: block(/release, codec lz4 .*a changed header/),
   },
   {
     name: 'check: the lower bound of a page',
@@ -130,7 +130,7 @@ export const damageMutants: readonly Mutant[] = [
         'if (status < 0) throw this.damage(place, `directory chunk',
       ],
     ],
-    killer: planted(/./),
+    killer: planted(/finds a damaged chunk of the directory/),
   },
   {
     name: 'check: extents overlap',
@@ -141,13 +141,13 @@ export const damageMutants: readonly Mutant[] = [
         'for (let unit = start; unit < start + units; ++unit) this.#set(unit);\n    this.#used += units;\n    this.#end = Math.max(this.#end, start + units);',
       ],
     ],
-    killer: planted(/./),
+    killer: planted(/finds two pages in one extent/),
   },
   {
     name: 'check: an extent ends where the superblock says the last one does',
     file: LOAD,
     edits: [['start + units <= last && ', '']],
-    killer: planted(/./),
+    killer: planted(/finds a page behind the end of the file/),
   },
   {
     name: 'check: an entry that cannot be',
@@ -156,13 +156,13 @@ export const damageMutants: readonly Mutant[] = [
       ['if (!entry) throw refusal(', 'if (page < 0) throw refusal('],
       ['if (entry.units > 0) claim(', 'if (entry && entry.units > 0) claim('],
     ],
-    killer: planted(/./),
+    killer: planted(/finds a chunk in the place of a page/),
   },
   {
     name: 'check: an entry for a page that was never used',
     file: LOAD,
     edits: [['if (entry?.units === 0) continue;', 'if (page > 0 || entry) continue;']],
-    killer: planted(/./),
+    killer: planted(/finds an entry for page 0/),
   },
   {
     name: "check: a superblock's checksum",
