@@ -21,6 +21,7 @@ export default defineConfig({
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'forks',
+    maxWorkers: '100%',
     reporters: ['default', './test/support/skip-reporter.ts', './test/coverage/branch-reporter.ts'],
     // Measured by `npm test` alone (--coverage): a run of single test files has nothing to say about the whole.
     coverage: {

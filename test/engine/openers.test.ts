@@ -22,6 +22,8 @@ import type { OpenOutcome } from './opener.ts';
 const RACERS = 8;
 const RACES_QUICK = 25;
 const RACES_LONG = 1000;
+/** Races of the control, which ends with the first that has several winners. */
+const CONTROL_RACES = 40;
 const RACES = Number(process.env['RACES'] ?? (long ? RACES_LONG : RACES_QUICK));
 /** Races of processes that were started for it, and hold nothing from the race before. */
 const FRESH_RACES = long ? 50 : 1;
@@ -105,15 +107,15 @@ test(
   'openers: control: without a lock several win, and the race tells',
   async () => {
     const path = await programPath();
-    for (let races = 0; races < 3; races++) {
-      const racers = Array.from({ length: RACERS }, () => new Program(path));
-      const folder = join(temporaryFolder(), 'store');
-      const outcomes = await startRace(racers, folder, true);
+    const racers = Array.from({ length: RACERS }, () => new Program(path));
+    // On a busy machine they may start one after the other, and whoever comes late meets a store that is there.
+    for (let races = 0; races < CONTROL_RACES && cells['in the control at most'] < 2; races++) {
+      const outcomes = await startRace(racers, join(temporaryFolder(), 'store'), true);
       const winners = outcomes.filter(({ opened }) => opened).length;
       cells['in the control at most'] = Math.max(cells['in the control at most'], winners);
       if (winners > 1) expect(() => winnerOf(racers, outcomes, 0)).toThrow();
-      await Promise.all(racers.map((racer) => racer.kill()));
     }
+    await Promise.all(racers.map((racer) => racer.kill()));
     expect(cells['in the control at most']).toBeGreaterThan(1);
   },
   TIMEOUT,
