@@ -80,6 +80,7 @@ export {
   inspectPage,
   inspectSame,
   inspectShape,
+  inspectValue,
 } from './inspect';
 export { checksumOf } from './checksum';
 export { lz4Compress, lz4Decompress } from './lz4';

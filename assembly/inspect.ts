@@ -35,6 +35,7 @@ import {
   CHAIN_NEXT,
   INSPECTED_BYTES,
   NO_BOUND,
+  VALUE_ADDRESS,
   VALUE_LENGTH,
   bytesCommon,
   bytesCompare,
@@ -45,6 +46,7 @@ import {
 import { chainPageCapacity, chainPageSound } from './overflow';
 import {
   META_CHAINED,
+  PAGE_HEADER_SIZE,
   cellWord,
   keyAddress,
   keyCompare,
@@ -139,6 +141,11 @@ export function inspectKeyBytes(page: usize, index: u32): u32 {
   return keyLength(page, index);
 }
 
+/** Notes the value of a slot of a leaf: valueAddress, valueLength, valueFlags. */
+export function inspectValue(page: usize, index: u32): void {
+  valueNote(page, index);
+}
+
 /** First slot from `from` on of a leaf whose value is chained (then valueAddress, valueLength), or the slot count. */
 export function inspectChained(page: usize, from: u32): u32 {
   const count = pageCount(page);
@@ -168,9 +175,10 @@ export function inspectFences(page: usize, low: u32, high: u32): i32 {
   return damaged(pageNumber(page), DAMAGE_ORDER);
 }
 
-/** Checks a page of a chain of which `expected` bytes are left, and notes what it holds (valueLength, chainNext). */
+/** Checks a page of a chain of which `expected` bytes are left, and notes its bytes (valueAddress, valueLength) and chainNext. */
 export function inspectChain(page: usize, expected: u32): i32 {
   if (!chainPageSound(page, expected)) return damaged(pageNumber(page), DAMAGE_CHAIN);
+  store<u32>(VALUE_ADDRESS, (page + PAGE_HEADER_SIZE) as u32);
   store<u32>(VALUE_LENGTH, pageDataUsed(page));
   store<u32>(CHAIN_NEXT, pageNext(page));
   return OK;

@@ -197,6 +197,7 @@ export interface CoreExports {
   inspectChild(address: number, slot: number): number;
   inspectKey(address: number, slot: number): number;
   inspectKeyBytes(address: number, slot: number): number;
+  inspectValue(address: number, slot: number): void;
   inspectChained(address: number, from: number): number;
   inspectFences(address: number, lowBytes: number, highBytes: number): number;
   inspectChain(address: number, expected: number): number;

@@ -42,7 +42,7 @@ export async function verifyWhole(machine: Machine): Promise<VerifyReport> {
 /** Backs a store up. */
 export async function backUpWhole(machine: Machine, target: string | StorageBackend): Promise<BackupReport> {
   const { store, leases, pause, config, checkpointer, pipeline } = machine.readable();
-  const place = await placeOf(target);
+  const place = await placeOf('backup', target);
   if (machine.isIn(place)) {
     throw new AegisError('INVALID_ARGUMENT', 'backup: the target is the place of the store itself');
   }
@@ -73,12 +73,13 @@ export async function backUpWhole(machine: Machine, target: string | StorageBack
   });
 }
 
-async function placeOf(target: unknown): Promise<StorageBackend> {
+/** The place that a copy goes to. @throws AegisError `INVALID_ARGUMENT`, `UNSUPPORTED` */
+export async function placeOf(what: string, target: unknown): Promise<StorageBackend> {
   const allowed = 'a folder (not empty, without NUL) or a backend';
   if (typeof target !== 'string') {
-    if (typeof target !== 'object' || target === null) throw invalid('backup: the target', target, allowed);
+    if (typeof target !== 'object' || target === null) throw invalid(`${what}: the target`, target, allowed);
     return resolveConfig({ backend: target as StorageBackend }).backend as StorageBackend;
   }
-  if (target === '' || target.includes('\0')) throw invalid('backup: the target', target, allowed);
+  if (target === '' || target.includes('\0')) throw invalid(`${what}: the target`, target, allowed);
   return backendOf({ backend: 'local', dataDirectory: target });
 }

@@ -36,7 +36,10 @@ export function logNamesOf(names: readonly string[]): string[] {
 }
 
 /** Before the lock: throws for a place that is not ours to touch, and where nothing is but a store was expected. */
-export async function refuseForeignPlace(backend: StorageBackend, config: ResolvedConfig): Promise<void> {
+export async function refuseForeignPlace(
+  backend: Pick<StorageBackend, 'list' | 'open'>,
+  config: ResolvedConfig,
+): Promise<void> {
   const names = await backend.list();
   if (!names.includes(DATA_FILE)) return refuseToCreate(names, config);
   const file = await backend.open(DATA_FILE, { create: false, readOnly: true });

@@ -56,3 +56,26 @@ export class Findings {
     }
   }
 }
+
+/** Times that what cannot be read is tried before it counts as damaged. */
+const READ_TRIES = 3;
+
+/** Does work that reads, again when it meets damage; answers what is wrong in the end, if something is. */
+export function attempt(work: () => void): VerifyProblem | undefined {
+  for (let tries = 1; ; ++tries) {
+    try {
+      work();
+      return undefined;
+    } catch (error) {
+      const problem = problemOf(error);
+      if (tries === READ_TRIES) return problem;
+    }
+  }
+}
+
+/** What is wrong, as an error says; throws what is no damage. */
+export function problemOf(error: unknown): VerifyProblem {
+  const findings = new Findings();
+  findings.addError(error);
+  return findings.problems[0] as VerifyProblem;
+}

@@ -33,11 +33,13 @@ import { LogView } from './view.ts';
 /** What `scanLog` needs. */
 export interface ScanOptions {
   readonly core: LogCore;
-  readonly backend: StorageBackend;
+  readonly backend: Pick<StorageBackend, 'list' | 'open'>;
   readonly storeId: Word;
   readonly start: LogStart;
   /** Open the files for reading only; then there is no `rewriteTail` and no going on. */
   readonly readOnly?: boolean;
+  /** Hears what is wrong with the log, which then ends before that (salvage). Default: it is thrown. */
+  readonly refuse?: (error: unknown) => void;
 }
 
 /** Reads the log files. @throws AegisError `CORRUPTION` with file and offset, or what the backend throws. */
@@ -47,11 +49,12 @@ export async function scanLog({
   storeId,
   start,
   readOnly = false,
+  refuse = rethrow,
 }: ScanOptions): Promise<LogScan> {
   core.x.groupConfigure(...storeId, 0);
   const segments = await openSegments(core, backend, readOnly);
   try {
-    return new LogScan(core, segments, start, readOnly);
+    return new LogScan(core, segments, start, readOnly, refuse);
   } catch (error) {
     closeSegments(segments);
     throw error;
@@ -82,18 +85,29 @@ export class LogScan {
   readonly #readOnly: boolean;
   #rewritten = false;
 
-  constructor(core: LogCore, segments: readonly Segment[], start: LogStart, readOnly: boolean) {
+  constructor(
+    core: LogCore,
+    segments: readonly Segment[],
+    start: LogStart,
+    readOnly: boolean,
+    refuse: (error: unknown) => void,
+  ) {
     this.#core = core;
     this.#start = start;
     this.#readOnly = readOnly;
     this.segments = segments;
     const mark: Mark = { lsn: start.mark, file: undefined, offset: 0 };
     const chain = new Chain(core, segments, start, mark);
-    chain.walk();
+    try {
+      chain.walk();
+    } catch (error) {
+      refuse(error);
+    }
     const rest = readStaleHeaders(core, segments, chain.runs, mark);
     const { end } = chain;
-    if (mark.lsn > end.lsn) throw brokenBelow(mark, chain, segments);
-    refuseMissing(segments, start.size, end.lsn);
+    if (mark.lsn > end.lsn) refuse(brokenBelow(mark, chain, segments));
+    const missing = missingOf(segments, start.size, end.lsn);
+    if (missing) refuse(missing);
     this.end = { lsn: end.lsn, link: end.link };
     this.lastSequence = end.sequence;
     this.highestMark = mark.lsn;
@@ -244,7 +258,7 @@ function holderOf(segments: readonly Segment[], lsn: number): Segment | undefine
  * Lost files take their marks with them. So a file that ends before its segment does, where the log seems to end, has
  * lost what followed; and all of them together are no smaller than they were.
  */
-function refuseMissing(segments: readonly Segment[], size: number, end: number): void {
+function missingOf(segments: readonly Segment[], size: number, end: number): AegisError | undefined {
   const own = segments.filter(({ foreign }) => !foreign);
   const cut = own.find(({ header, size: there }) => {
     if (header === undefined || header.size <= there) return false;
@@ -253,14 +267,18 @@ function refuseMissing(segments: readonly Segment[], size: number, end: number):
   if (cut !== undefined) {
     const offset = cut.size;
     const message = `${cut.name} was cut short: it ends at ${offset}, where the log may have gone on`;
-    throw new AegisError('CORRUPTION', message, { file: cut.name, offset });
+    return new AegisError('CORRUPTION', message, { file: cut.name, offset });
   }
   const found = own.reduce((sum, segment) => sum + segment.size, 0);
-  if (found >= size) return;
+  if (found >= size) return undefined;
   const message = `log files are missing or cut short: they have ${found} bytes, and had ${size}`;
   const gap = own.findIndex(({ number }, index) => number !== index + 1);
   const file = `log-${gap < 0 ? own.length + 1 : gap + 1}`;
-  throw new AegisError('CORRUPTION', message, { file, offset: 0 });
+  return new AegisError('CORRUPTION', message, { file, offset: 0 });
+}
+
+function rethrow(error: unknown): never {
+  throw error;
 }
 
 function brokenBelow(mark: Mark, chain: Chain, segments: readonly Segment[]): AegisError {

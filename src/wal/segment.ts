@@ -77,7 +77,7 @@ const NAME = /^log-([1-9][0-9]{0,8})$/;
 /** Opens all log files, in the order of their numbers, and reads their headers. */
 export async function openSegments(
   core: LogCore,
-  backend: StorageBackend,
+  backend: Pick<StorageBackend, 'list' | 'open'>,
   readOnly: boolean,
 ): Promise<Segment[]> {
   const numbers = (await backend.list()).flatMap((name) => NAME.exec(name)?.slice(1).map(Number) ?? []);

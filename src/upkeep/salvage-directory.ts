@@ -1,0 +1,50 @@
+/**
+ * The page directory of a damaged store: every chunk that can be read. What a lost chunk held is not looked for among
+ * the blocks of the file: the newest version of a page could not be told from an older one.
+ */
+import type { Place } from '../store/directory.ts';
+import { ENTRY_WORDS, readPlace } from '../store/directory.ts';
+import type { Pager } from '../store/pager.ts';
+import type { Superblock } from '../store/superblock.ts';
+import type { VerifyProblem } from './findings.ts';
+import { attempt } from './findings.ts';
+
+/** Page numbers whose places are not known. */
+export interface LostPlaces {
+  readonly from: number;
+  readonly to: number;
+  readonly problem: VerifyProblem;
+}
+
+/** Reads every chunk that can be read; answers what the others were for. */
+export function loadReadable({ directory, blocks }: Pager, superblock: Superblock): LostPlaces[] {
+  const { fanout } = directory;
+  const lost: LostPlaces[] = [];
+  const read = (level: number, index: number, place: Place): void => {
+    const pages = fanout ** (level + 1);
+    const lose = (problem: VerifyProblem): void =>
+      void lost.push({ from: index * pages, to: (index + 1) * pages, problem });
+    if (place.units > blocks.pageUnits) {
+      lose({ message: `directory chunk ${index} of level ${level} has an extent that cannot be` });
+      return;
+    }
+    const words = level === 0 ? directory.addChunk(index) : new Uint32Array(fanout * ENTRY_WORDS);
+    const problem = attempt(() => blocks.readChunk(level, index, place, words));
+    if (problem) {
+      lose(problem);
+      return;
+    }
+    for (let i = 0; level > 0 && i < fanout; ++i) {
+      const below = readPlace(words, i * ENTRY_WORDS, true);
+      const child = index * fanout + i;
+      // What cannot be an entry names nothing: its pages are not found.
+      if (below && below.units > 0 && child * (pages / fanout) < superblock.nextPage) {
+        read(level - 1, child, below);
+      }
+    }
+  };
+  if (superblock.chunkCount > 0) {
+    read(directory.levelsFor(superblock.chunkCount) - 1, 0, superblock.directory);
+  }
+  return lost;
+}
