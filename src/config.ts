@@ -16,7 +16,7 @@ import { AegisError, shown } from './errors.ts';
 /** Where a long operation stands. */
 export interface Progress {
   /** What goes on. */
-  readonly phase: 'recovery' | 'checkpoint' | 'backup' | 'verify' | 'compaction' | 'salvage';
+  readonly phase: 'recovery' | 'checkpoint' | 'backup' | 'verify' | 'compaction';
   /** How much of it is done, in the unit of `total`. */
   readonly done: number;
   /** How much there is. */
@@ -65,7 +65,7 @@ export interface StorageConfig {
   /** Answer `EXISTS` when there is a store already. Default false. */
   readonly errorIfExists: boolean;
   /**
-   * Called now and then during recovery, checkpoint, backup, verification, compaction and salvage, outside of their steps: it may
+   * Called now and then during recovery, checkpoint, backup, verification and compaction, outside of their steps: it may
    * use the store, or close it. What it throws is ignored.
    */
   readonly onProgress?: ((progress: Progress) => void) | undefined;

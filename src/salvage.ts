@@ -32,7 +32,7 @@ import { placeOf } from './whole-store.ts';
  * `config.compression` says otherwise, its codec. It is durable when the promise resolves; until then, and when
  * salvage fails or the process dies, no store is at the target.
  *
- * @param config How the damaged store is opened; `onProgress` hears of the phase `salvage`.
+ * @param config How the damaged store is opened; `onProgress` hears of it as of a backup.
  * @param target A folder, which is made if it is not there, or a backend; nothing of a store may be in it.
  * @throws AegisError `INVALID_ARGUMENT`, `NOT_FOUND` (there is no store), `NOT_A_STORE`, `UNSUPPORTED_VERSION`, `LOCKED`
  *   (of either place), `CORRUPTION` (both superblocks are gone: nothing can be told), `EXISTS` (a store is at the target),
@@ -89,7 +89,7 @@ async function fill(
         source,
         target: store,
         pause: pauseOf(place),
-        onProgress: (done, total) => tell('salvage', done, total),
+        onProgress: (done, total) => tell('backup', done, total),
       });
     } finally {
       store.pager.blocks.file.close();

@@ -1,5 +1,5 @@
 /**
- * Progress of the store's own long work (verification, backup, compaction), on standard error: a bar on a terminal, and
+ * Progress of the store's own long work (verification, backup, compaction, salvage), on standard error: a bar on a terminal, and
  * nothing elsewhere.
  */
 import type { StorageEngine } from '../index.ts';
@@ -19,6 +19,11 @@ export async function withProgress<T>(
   phase: Phase,
   work: (engine: StorageEngine) => Promise<T>,
 ): Promise<T> {
+  return withBar(cli, phase, () => cli.withStore(access, work));
+}
+
+/** Does long work that tells `cli.onProgress` how far it is, and shows that. */
+export async function withBar<T>(cli: Cli, phase: Phase, work: () => Promise<T>): Promise<T> {
   let bar: { progress: Progress; total: number } | undefined;
   let forget: (() => void) | undefined;
   if (cli.surroundings.stderr.isTTY && !cli.json) {
@@ -36,12 +41,10 @@ export async function withProgress<T>(
       bar.progress.update(at.done);
     };
   }
-  return cli.withStore(access, async (engine) => {
-    try {
-      return await work(engine);
-    } finally {
-      bar?.progress.stop();
-      forget?.();
-    }
-  });
+  try {
+    return await work();
+  } finally {
+    bar?.progress.stop();
+    forget?.();
+  }
 }

@@ -22,6 +22,7 @@ import { addGet } from './commands/get.ts';
 import { addLoad } from './commands/load.ts';
 import { addPage } from './commands/page.ts';
 import { addPut } from './commands/put.ts';
+import { addSalvage } from './commands/salvage.ts';
 import { addScan } from './commands/scan.ts';
 import { addShell } from './commands/shell.ts';
 import { addStat } from './commands/stat.ts';
@@ -36,7 +37,7 @@ import type { Surroundings } from './surroundings.ts';
 
 const KEYS = [addGet, addPut, addDel, addScan, addCount];
 const TREES = [addTrees, addDrop];
-const WHOLE = [addLoad, addDump];
+const WHOLE = [addLoad, addDump, addSalvage];
 const UPKEEP = [addStat, addVerify, addBackup, addCompact];
 const INSIDE = [addPage, addWal, addBlocks];
 const TOOLS = [addShell, addBench, addDemo];

@@ -277,7 +277,8 @@ export function changed(
 export function blockUnits(data: Uint8Array): number[] {
   const view = new DataView(data.buffer, data.byteOffset);
   const units = [];
-  for (let at = 8192; at < data.length; at += 512) if (view.getUint32(at, true) === 0x42474541) units.push(at);
+  for (let at = 8192; at < data.length; at += 512)
+    if (view.getUint32(at, true) === 0x42474541) units.push(at);
   return units;
 }
 

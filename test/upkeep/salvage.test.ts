@@ -6,8 +6,8 @@ import { expect, test } from 'vitest';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
 import { StorageEngine } from '../../src/engine.ts';
 import { salvage } from '../../src/index.ts';
-import { report as figures } from '../support/report.ts';
 import { refused } from '../support/refused.ts';
+import { report as figures } from '../support/report.ts';
 import { blockUnits, changed, judge, KIT_CONFIG, newPlace, writeStory } from './salvage-kit.ts';
 
 const config = { ...KIT_CONFIG } as const;
@@ -32,7 +32,9 @@ test('salvage: a sound store is copied whole, with its log, and nothing is lost'
   expect(lost).toBe(0);
   for (const [name, content] of backend.files())
     expect(Buffer.compare(content, story.files.get(name) as Uint8Array)).toBe(0);
-  expect(backend.calls.some(({ operation }) => /write|sync|truncate|remove|rename/.test(operation))).toBe(false);
+  expect(backend.calls.some(({ operation }) => /write|sync|truncate|remove|rename/.test(operation))).toBe(
+    false,
+  );
 });
 
 test.each(['none', 'lz4', 'zstd'] as const)(
