@@ -2,6 +2,8 @@
  * The page directory of a damaged store: every chunk that can be read. What a lost chunk held is not looked for among
  * the blocks of the file: the newest version of a page could not be told from an older one.
  */
+import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { DATA_FILE } from '../store/blocks.ts';
 import type { Place } from '../store/directory.ts';
 import { ENTRY_WORDS, readPlace } from '../store/directory.ts';
 import type { Pager } from '../store/pager.ts';
@@ -22,8 +24,10 @@ export function loadReadable({ directory, blocks }: Pager, superblock: Superbloc
   const lost: LostPlaces[] = [];
   const read = (level: number, index: number, place: Place): void => {
     const pages = fanout ** (level + 1);
-    const lose = (problem: VerifyProblem): void =>
-      void lost.push({ from: index * pages, to: (index + 1) * pages, problem });
+    const lose = (found: VerifyProblem): void => {
+      const problem = { file: DATA_FILE, offset: place.start * UNIT_SIZE, ...found };
+      lost.push({ from: index * pages, to: (index + 1) * pages, problem });
+    };
     if (place.units > blocks.pageUnits) {
       lose({ message: `directory chunk ${index} of level ${level} has an extent that cannot be` });
       return;

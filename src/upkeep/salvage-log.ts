@@ -43,6 +43,7 @@ export function applyLog(
   applied: (sequence: number) => void,
 ): void {
   const { x, u8 } = from;
+  noteIds(scan, from, target);
   let commit: Uint8Array[] = [];
   scan.replay((address, length) => {
     for (let at = address; at < address + length; ) {
@@ -55,6 +56,19 @@ export function applyLog(
         commit = [];
       }
       at = records + x.partBytes(at);
+    }
+  });
+}
+
+/** Ids of trees that the log makes are taken: the new store may need some for itself. */
+function noteIds(scan: LogScan, { x }: Core, { catalog }: OpenedStore): void {
+  scan.replay((address, length) => {
+    for (let at = address; at < address + length; at += PART_HEADER_SIZE + x.partBytes(at)) {
+      const records = at + PART_HEADER_SIZE;
+      const end = x.recordsEnd(records, x.partRecords(at));
+      for (let record = records; record < end; record = x.recordEnd(record)) {
+        if (x.recordKind(record) === RECORD_TREE) catalog.noteId(x.recordTree(record));
+      }
     }
   });
 }

@@ -7,6 +7,7 @@
  *      few times.
  *   2. No page is read for two references.
  */
+import { UNIT_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
 import { openCodecs } from '../codec/store-codecs.ts';
 import type { ResolvedConfig } from '../config.ts';
@@ -59,10 +60,16 @@ export class SalvageSource {
 
   /** Reads a page that something refers to, once; its address is good until the next one is read. */
   open(page: number): number | VerifyProblem {
-    if (this.entered.has(page)) return { message: `page ${page} is referred to a second time`, page };
+    if (this.entered.has(page)) return this.misfit(page, 'is referred to a second time');
     this.entered.add(page);
     ++this.pages;
     return this.read(page);
+  }
+
+  /** What is wrong with a page that could be read. */
+  misfit(page: number, what: string): VerifyProblem {
+    const offset = this.pager.directory.place(page).start * UNIT_SIZE;
+    return { message: `page ${page} ${what}`, page, file: DATA_FILE, offset };
   }
 
   /** Reads a page; answers its address, or what is wrong with it. */

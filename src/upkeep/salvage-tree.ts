@@ -94,7 +94,7 @@ function openNode(source: SalvageSource, { page, level, from, to }: Expected): n
   if (to) u8.set(to, BOUND_AREA);
   if (fits && x.inspectFences(address, from?.length ?? NO_BOUND, to?.length ?? NO_BOUND) === OK)
     return address;
-  return { message: `page ${page} is not the page that its tree has there`, page };
+  return source.misfit(page, 'is not the page that its tree has there');
 }
 
 function keyAt({ pager }: SalvageSource, address: number, slot: number): Uint8Array {
@@ -140,9 +140,7 @@ function longValue(source: SalvageSource, first: number, length: number): Uint8A
   for (let left = length; left > 0; ) {
     const address = source.open(page);
     if (typeof address !== 'number') return address;
-    if (x.inspectChain(address, left) !== OK) {
-      return { message: `page ${page} does not go on with a long value`, page };
-    }
+    if (x.inspectChain(address, left) !== OK) return source.misfit(page, 'does not go on with a long value');
     const at = x.valueAddress();
     pieces.push(u8.slice(at, at + x.valueLength()));
     left -= x.valueLength();

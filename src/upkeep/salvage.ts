@@ -188,7 +188,8 @@ class Salvage {
         this.#sequence = sequence;
       });
     } catch (error) {
-      if (!isDamage(error) || error.file === undefined) throw error;
+      // Damage of the new store is no damage of the log.
+      if (!isDamage(error) || !error.file?.startsWith('log-')) throw error;
       source.logProblem ??= problemOf(error);
     } finally {
       scan.close();

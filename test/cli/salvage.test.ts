@@ -101,7 +101,7 @@ test('salvage: what is lost is listed with its keys, file and offset, and the st
     { what: 'keys', file: 'data', range: { gte: expect.stringMatching(/^key 1/) } },
     { what: 'blocks', ids: [block, block] },
   ]);
-  const { gte, lt } = report.lost[0]?.range as { gte: string; lt: string };
+  const { gte, lt } = report.lost[0]!.range as { gte: string; lt: string };
   expect(report.records).toBe(Object.keys(records).filter((key) => key < gte || key >= lt).length + 1);
 });
 

@@ -110,3 +110,8 @@ export function userBlock(test: RegExp): Killer {
 export function storedBlocks(test: RegExp): Killer {
   return { file: 'codec/stored-blocks.test.ts', test };
 }
+
+/** What salvage copies and what it lists, case by case. */
+export function salvaging(test: RegExp): Killer {
+  return { file: 'upkeep/salvage-directed.test.ts', test };
+}

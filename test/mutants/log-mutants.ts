@@ -193,7 +193,7 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'M33 marks are not compared with the end of the log',
     file: SCAN,
-    edits: [['if (mark.lsn > end.lsn) throw brokenBelow(mark, chain, segments);', '']],
+    edits: [['if (mark.lsn > end.lsn) refuse(brokenBelow(mark, chain, segments));', '']],
     killer: scan(/a rotten byte below a mark/),
   },
   {

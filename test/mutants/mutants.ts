@@ -10,6 +10,7 @@ import { logMutants } from './log-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { roomMutants } from './room-mutants.ts';
 import { runtimeMutants } from './runtime-mutants.ts';
+import { salvageMutants } from './salvage-mutants.ts';
 import { savepointMutants } from './savepoint-mutants.ts';
 import { storeMutants } from './store-mutants.ts';
 import { treeMutants } from './tree-mutants.ts';
@@ -22,6 +23,7 @@ export const mutants: readonly Mutant[] = [
   ...commitMutants,
   ...damageMutants,
   ...backupMutants,
+  ...salvageMutants,
   ...savepointMutants,
   ...codecMutants,
   ...compactMutants,

@@ -12,7 +12,7 @@ import { report as figures } from '../support/report.ts';
 import { long, seed } from '../support/seed.ts';
 import { blockUnits, judge, KIT_CONFIG, newPlace, one, type Story, writeStory } from './salvage-kit.ts';
 
-const ROUNDS = Number(process.env['ROUNDS'] ?? (long ? 2000 : 60));
+const ROUNDS = Number(process.env['ROUNDS'] ?? (long ? 2000 : 40));
 
 /** Damages some places; what is unreadable is answered with EIO, whatever else is asked for with it. */
 function damage(story: Story, random: Random): { backend: SimulatedBackend; log: boolean; what: string } {
@@ -45,7 +45,10 @@ function damage(story: Story, random: Random): { backend: SimulatedBackend; log:
   return { backend, log: what.some((name) => name.startsWith('log-')), what: what.join(', ') };
 }
 
-test('salvage: whatever is damaged, what is copied and what is listed are all there was', async () => {
+/** The full size takes minutes. */
+const FULL = { timeout: 3_600_000 };
+
+test('salvage: whatever is damaged, what is copied and what is listed are all there was', FULL, async () => {
   const stories = [await writeStory(), await writeStory({ compression: 'lz4' })];
   const counts = { rounds: 0, copied: 0, lost: 0, refused: 0, 'wrong values': 0 };
   for (let round = 0; round < ROUNDS; ++round) {

@@ -1,13 +1,7 @@
-/*
- * Salvage: each kind of page damaged once, by rot and by a sector that cannot be read; then superblocks, directory and
- * log; and what must be refused.
- */
+/* Salvage: a sound store, and then every block of its file damaged once, by rot or by a sector that cannot be read. */
 import { expect, test } from 'vitest';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
-import { StorageEngine } from '../../src/engine.ts';
 import { salvage } from '../../src/index.ts';
-import { refused } from '../support/refused.ts';
-import { report as figures } from '../support/report.ts';
 import { blockUnits, changed, judge, KIT_CONFIG, newPlace, writeStory } from './salvage-kit.ts';
 
 const config = { ...KIT_CONFIG } as const;
@@ -37,7 +31,7 @@ test('salvage: a sound store is copied whole, with its log, and nothing is lost'
   );
 });
 
-test.each(['none', 'lz4', 'zstd'] as const)(
+test.each(['none', 'zstd'] as const)(
   'salvage: %s: any block is damaged: each record is in the new store or listed as lost',
   async (compression) => {
     const story = await writeStory({ compression });
@@ -60,6 +54,5 @@ test.each(['none', 'lz4', 'zstd'] as const)(
     expect(damaged).toBeGreaterThan(10);
     expect(lost).toBeGreaterThan(damaged / 2);
     expect(copied).toBeGreaterThan(units.length * 40);
-    console.log(compression, units.length, damaged, lost, copied);
   },
 );
