@@ -315,7 +315,7 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'check: files that are gone',
     file: SCAN,
-    edits: [['if (found >= size) return;', 'return;']],
+    edits: [['if (found >= size) return undefined;', 'return;']],
     killer: scan(/a file that the superblock knows of/),
   },
   {

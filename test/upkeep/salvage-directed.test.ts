@@ -261,7 +261,7 @@ test('salvage: below a page that a durable change was lost for nothing is believ
     plant.overwrite(at, new Uint8Array([byte]));
     const target = newPlace();
     const report = await salvage({ ...KIT_CONFIG, backend: memory }, target);
-    expect(report.lost[0]?.message).toMatch(/durable change/);
+    expect(`${report.lost[0]?.message}`).toMatch(/durable change/);
     const copy = await StorageEngine.open({ backend: target });
     expect([copy.has(longKey(5)), copy.has(longKey(6)), copy.has(longKey(900))]).toEqual([
       false,
