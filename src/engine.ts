@@ -86,6 +86,7 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
       catalog: store.catalog,
       leases,
       check: transactions.checkReadable,
+      rest: transactions.rest,
       guard: (error) => machine.guard(error),
     });
   }

@@ -28,6 +28,8 @@ export interface ReadSource {
   watch(holder: object, lease: Lease): void;
   /** Throws when what was handed out cannot be read any more. */
   readonly check: () => void;
+  /** Lets other work run when that is due. */
+  readonly rest: () => Promise<void>;
   /** What to throw for an error met while reading. */
   guard(error: unknown): unknown;
 }
@@ -106,7 +108,8 @@ export abstract class KeyReader {
     const { trees, root } = source.view();
     const range = resolveRange(trees, options);
     const lease = source.lease();
-    const scan = new Scan({ trees, root, ownRoot: 0, lease, range, check: source.check });
+    const { check, rest } = source;
+    const scan = new Scan({ trees, root, ownRoot: 0, lease, range, check, rest });
     source.watch(scan, lease);
     return scan;
   }

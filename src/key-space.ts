@@ -32,6 +32,7 @@ export abstract class KeySpace extends KeyReader {
       lease: () => machine.leases.take(),
       watch: (holder, lease) => machine.leases.watch(holder, lease),
       check: machine.transactions.checkReadable,
+      rest: machine.transactions.rest,
       guard: (error) => machine.guard(error),
     });
     this.#machine = machine;

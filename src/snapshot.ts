@@ -15,6 +15,8 @@ export interface SnapshotSource {
   readonly leases: Leases;
   /** Throws when the engine cannot be read any more. */
   readonly check: () => void;
+  /** Lets other work run when that is due. */
+  readonly rest: () => Promise<void>;
   /** What to throw for an error met while reading. */
   readonly guard: (error: unknown) => unknown;
 }
@@ -70,7 +72,7 @@ export class SnapshotTree extends KeyReader {
 }
 
 /** Takes the present state. */
-function hold({ trees, catalog, leases, check, guard }: SnapshotSource): Held {
+function hold({ trees, catalog, leases, check, rest, guard }: SnapshotSource): Held {
   const lease = leases.take();
   const { epoch } = lease;
   const before = catalog.view(epoch);
@@ -98,6 +100,7 @@ function hold({ trees, catalog, leases, check, guard }: SnapshotSource): Held {
         lease: () => leases.share(held.lease, false),
         watch: (holder, own) => leases.watch(holder, own),
         check,
+        rest,
         guard,
       };
     },

@@ -32,13 +32,15 @@ export interface ScanSource {
   readonly onRead?: ((last: Uint8Array | undefined) => void) | undefined;
   /** Throws when the engine cannot be read any more. */
   readonly check: () => void;
+  /** Lets other work run when that is due. */
+  readonly rest: () => Promise<void>;
 }
 
 /**
  * The records of a range, in order. Iterate it once, or take records with `nextMany`; it closes itself at the end,
  * and on `break` or `return`. What it shows is the moment of the call that made it, whatever is written meanwhile.
  */
-export class Scan implements IterableIterator<Entry>, Disposable {
+export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disposable {
   readonly #source: ScanSource;
   readonly #base: RangeReader;
   readonly #own: RangeReader | undefined;
@@ -143,6 +145,17 @@ export class Scan implements IterableIterator<Entry>, Disposable {
   /** The scan itself: it can be iterated once. */
   [Symbol.iterator](): this {
     return this;
+  }
+
+  /** For `for await`: the same records, and other work has its turns between them. */
+  [Symbol.asyncIterator](): AsyncIterator<Entry> {
+    return {
+      next: async () => {
+        await this.#source.rest();
+        return this.next();
+      },
+      return: async () => this.return(),
+    };
   }
 
   /** As `close`. */

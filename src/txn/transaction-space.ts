@@ -91,13 +91,13 @@ export abstract class TransactionSpace {
   }
 
   #scan(range: Range): Scan {
-    const { trees, leases, checkReadable } = this.#context.parts;
+    const { trees, leases, checkReadable: check, rest } = this.#context.parts;
     const { id, root } = this.#target;
     const ownRoot = this.#own?.root ?? 0;
     const lease = leases.share(this.#context.lease, ownRoot !== 0);
     const onRead = id === 0 ? undefined : this.#rangeNoter(id, range);
     const gaps = ownRoot === 0 ? undefined : this.#context.holdings.writes.gaps(this.#name);
-    const scan = new Scan({ trees, root, ownRoot, gaps, lease, range, check: checkReadable, onRead });
+    const scan = new Scan({ trees, root, ownRoot, gaps, lease, range, check, rest, onRead });
     leases.watch(scan, lease);
     return scan;
   }

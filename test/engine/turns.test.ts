@@ -36,6 +36,33 @@ test.each(works)('turns: a loop of awaited calls lets timers run: %s', async (_w
   await engine.close();
 });
 
+test.each([
+  ['an engine', (engine: StorageEngine) => engine.scan()],
+  ['a tree', (engine: StorageEngine) => engine.tree('t').scan()],
+  ['a snapshot', (engine: StorageEngine) => engine.snapshot().scan()],
+  ['a transaction', (engine: StorageEngine) => engine.beginTransaction().scan({ reverse: true })],
+])('turns: so does a loop that awaits the records of a scan of %s', async (_what, scanOf) => {
+  const engine = await StorageEngine.open();
+  const batch = Array.from({ length: 2000 }, (_none, i) => ({
+    type: 'put' as const,
+    key: `key ${String(i).padStart(5, '0')}`,
+    value: `${i}`,
+  }));
+  await engine.batch(batch);
+  await engine.batch(batch.map((one) => ({ ...one, tree: 't' })));
+  const read: string[] = [];
+  const turns = await turnsUnder(async () => {
+    read.length = 0;
+    for await (const [key] of scanOf(engine)) read.push(Buffer.from(key).toString());
+  });
+  expect(turns).toBeGreaterThanOrEqual(TURNS_MIN);
+  expect(read.sort()).toEqual(batch.map(({ key }) => key));
+  const cut = engine.scan();
+  for await (const [key] of cut) if (key.length > 0) break;
+  expect(cut.next()).toEqual({ done: true, value: undefined });
+  await engine.close();
+});
+
 test('turns: so does one whose commits do not wait for a sync', async () => {
   const engine = await openSmall(new MemoryBackend(), { syncOnCommit: false });
   expect(await turnsUnder((i) => engine.put(`key ${i % 100}`, 'value'))).toBeGreaterThanOrEqual(TURNS_MIN);

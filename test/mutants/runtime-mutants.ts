@@ -65,4 +65,10 @@ export const runtimeMutants: readonly Mutant[] = [
     edits: [['exec(String(message)) ?? []', "exec('') ?? []"]],
     killer: { file: 'backend/errno.test.ts', test: /at the end/ },
   },
+  {
+    name: 'turns: a scan that is awaited goes on in the turn that it began in',
+    file: 'src/txn/scan.ts',
+    edits: [['        await this.#source.rest();\n', '']],
+    killer: { file: 'engine/turns.test.ts', test: /records of a scan of an engine/ },
+  },
 ];

@@ -10,10 +10,10 @@ const SPACE = 'src/txn/transaction-space.ts';
 function deletesOnly(root: string, ownRoot: string): readonly [string, string] {
   return [
     'for (const key of this.#scan(resolved).keys())',
-    `const { trees, leases, checkReadable: check } = this.#context.parts;
+    `const { trees, leases, checkReadable: check, rest } = this.#context.parts;
       const { root: mainRoot } = this.#target;
       const lease = leases.share(this.#context.lease, true);
-      const scan = new Scan({ trees, root: ${root}, ownRoot: ${ownRoot}, lease, range: resolved, check });
+      const scan = new Scan({ trees, root: ${root}, ownRoot: ${ownRoot}, lease, range: resolved, check, rest });
       for (const key of scan.keys())`,
   ];
 }
