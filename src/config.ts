@@ -46,7 +46,10 @@ export interface StorageConfig {
   readonly compressionLevel?: number | undefined;
   /** Other implementations of the same formats. Default: the built-in ones. */
   readonly codecs?: CodecChoice | undefined;
-  /** Bytes in a page: 4096, 8192, 16384, 32768 or 65536; fixed when a store is created. Default 8192; 32768 with zstd. */
+  /**
+   * Bytes in a page: 4096, 8192, 16384, 32768 or 65536; fixed when a store is created: one that is there keeps its own,
+   * and `engine.config.pageSize` says which that is. Default 8192; 32768 with zstd.
+   */
   readonly pageSize: number;
   /** Memory for pages: at least 16 of them, below 4 GiB. Default `'64MB'`. */
   readonly bufferPoolSize: number | string;

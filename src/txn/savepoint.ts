@@ -63,7 +63,16 @@ export class Savepoints {
     this.#registry =
       typeof FinalizationRegistry === 'undefined'
         ? undefined
-        : new FinalizationRegistry((level) => this.merge(level));
+        : new FinalizationRegistry((level) => this.#abandoned(level));
+  }
+
+  /** Nobody can catch what a finalizer throws, and after a trap this may: then memory is not to be trusted. */
+  #abandoned(level: Level): void {
+    try {
+      this.merge(level);
+    } catch (error) {
+      this.#trees.pager.trapped(error);
+    }
   }
 
   /** Savepoints that are kept. */

@@ -5,6 +5,8 @@
  *   1. A scan holds its snapshot no longer than it can hand out more: it closes itself with the last record of the range,
  *      or of the limit, whichever way that is taken. The value of a record is read before.
  *   2. Stretches in which own deletions leave nothing are walked over once (gaps.ts).
+ *   3. An error ends it: nothing is held any more, and every later call throws it again. Records that the failing call had
+ *      read are not lost with it: they come first.
  */
 import { AegisError, invalid } from '../errors.ts';
 import type { Range } from '../store/range.ts';
@@ -39,6 +41,8 @@ export interface ScanSource {
 /**
  * The records of a range, in order. Iterate it once, or take records with `nextMany`; it closes itself at the end,
  * and on `break` or `return`. What it shows is the moment of the call that made it, whatever is written meanwhile.
+ * A call that throws has closed it: what that call had read before comes with the next calls, then the error again. What
+ * lies behind a damaged record is reached with another scan, from behind it on.
  */
 export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disposable {
   readonly #source: ScanSource;
@@ -54,6 +58,8 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
   readonly #puts: number | undefined;
   #reported: Uint8Array | undefined;
   #finished = false;
+  /** What ended it, and records read before that which nobody was given. */
+  #failure: { readonly error: unknown; readonly kept: Entry[] } | undefined;
 
   /** Scans come from `scan()` of an engine, a snapshot or a transaction. @internal */
   constructor(source: ScanSource) {
@@ -74,53 +80,66 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
 
   /** The next record. @throws AegisError `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED` */
   next(): IteratorResult<Entry> {
-    const reader = this.#advance(false);
-    if (!reader) return { done: true, value: undefined };
-    const value: Entry = [reader.key(), reader.value()];
-    this.#closeAtEnd();
-    return { done: false, value };
+    const kept = this.#failure?.kept.shift();
+    if (kept) return { done: false, value: kept };
+    try {
+      const reader = this.#advance(false);
+      if (!reader) return { done: true, value: undefined };
+      const value: Entry = [reader.key(), reader.value()];
+      this.#closeAtEnd();
+      return { done: false, value };
+    } catch (error) {
+      throw this.#fail(error, []);
+    }
   }
 
   /**
-   * Up to `n` records at once: the fastest way through a range. Fewer than `n` mean that the range is exhausted.
+   * Up to `n` records at once: the fastest way through a range. Fewer than `n` mean that the range is exhausted, or, after
+   * a call that threw, that the rest cannot be read: the next call throws again.
    * @throws AegisError as `next`, `INVALID_ARGUMENT`
    */
   nextMany(n: number): Entry[] {
     if (!Number.isSafeInteger(n) || n < 1) {
       throw invalid('nextMany', n, 'a whole number from 1 on');
     }
+    if (this.#failure && this.#failure.kept.length > 0) return this.#failure.kept.splice(0, n);
     const entries: Entry[] = [];
-    while (entries.length < n) {
-      const reader = this.#advance(false);
-      if (!reader) break;
-      entries.push([reader.key(), reader.value()]);
+    try {
+      while (entries.length < n) {
+        const reader = this.#advance(false);
+        if (!reader) break;
+        entries.push([reader.key(), reader.value()]);
+      }
+      this.#closeAtEnd();
+    } catch (error) {
+      throw this.#fail(error, entries);
     }
-    this.#closeAtEnd();
     return entries;
   }
 
   /** The keys only, from here on; values are not read. @throws AegisError as `next` */
   keys(): IterableIterator<Uint8Array> {
-    return this.#each(true, (reader) => reader.key());
+    return this.#each(0, (reader) => reader.key());
   }
 
   /** The values only, from here on. @throws AegisError as `next` */
   values(): IterableIterator<Uint8Array> {
-    return this.#each(false, (reader) => reader.value());
+    return this.#each(1, (reader) => reader.value());
   }
 
   /** Not a generator: one that has not begun does not hear of `return`. */
-  #each(keysOnly: boolean, pick: (reader: RangeReader) => Uint8Array): IterableIterator<Uint8Array> {
+  #each(which: 0 | 1, pick: (reader: RangeReader) => Uint8Array): IterableIterator<Uint8Array> {
     const next = (): IteratorResult<Uint8Array> => {
+      const kept = this.#failure?.kept.shift();
+      if (kept) return { done: false, value: kept[which] };
       try {
-        const reader = this.#advance(keysOnly);
+        const reader = this.#advance(which === 0);
         if (!reader) return { done: true, value: undefined };
         const value = pick(reader);
         this.#closeAtEnd();
         return { done: false, value };
       } catch (error) {
-        this.close();
-        throw error;
+        throw this.#fail(error, []);
       }
     };
     const end = (): IteratorResult<Uint8Array> => {
@@ -139,7 +158,15 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
   /** Ends the scan and lets its snapshot go; idempotent. */
   close(): void {
     this.#finished = true;
+    this.#failure = undefined;
     this.#source.lease.close();
+  }
+
+  /** An error has ended it; answers what to throw. */
+  #fail(error: unknown, kept: Entry[]): unknown {
+    this.close();
+    this.#failure = { error, kept };
+    return error;
   }
 
   /** The scan itself: it can be iterated once. */
@@ -165,6 +192,7 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
 
   /** Goes on to the next record of the merge; answers the reader that has it. */
   #advance(keysOnly: boolean): RangeReader | undefined {
+    if (this.#failure) throw this.#failure.error;
     if (this.#finished) return undefined;
     this.#source.check();
     if (!this.#source.lease.isOpen) throw new AegisError('CLOSED', 'what this scan reads from was closed');

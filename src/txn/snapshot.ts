@@ -60,7 +60,16 @@ export class Leases {
     this.#registry =
       typeof FinalizationRegistry === 'undefined'
         ? undefined
-        : new FinalizationRegistry((lease) => lease.close());
+        : new FinalizationRegistry((lease) => this.#abandoned(lease));
+  }
+
+  /** Nobody can catch what a finalizer throws, and after a trap giving back may throw: then memory is not to be trusted. */
+  #abandoned(lease: Lease): void {
+    try {
+      lease.close();
+    } catch (error) {
+      this.#pager.trapped(error);
+    }
   }
 
   /** Leases that are open. */
