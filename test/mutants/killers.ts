@@ -115,3 +115,8 @@ export function storedBlocks(test: RegExp): Killer {
 export function salvaging(test: RegExp): Killer {
   return { file: 'upkeep/salvage-directed.test.ts', test };
 }
+
+/** Scans that meet what they cannot read, and finalizers after a trap. */
+export function scanErrors(test: RegExp): Killer {
+  return { file: 'txn/scan-errors.test.ts', test };
+}

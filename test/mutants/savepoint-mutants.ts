@@ -1,10 +1,11 @@
-/* Mutants of savepoints and of what transactions do to whole ranges. */
-import { ranges, savepoints } from './killers.ts';
+/* Mutants of savepoints, of what transactions do to whole ranges, and of scans that fail. */
+import { ranges, savepoints, scanErrors } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const SAVEPOINT = 'src/txn/savepoint.ts';
 const TRANSACTION = 'src/txn/transaction.ts';
 const SPACE = 'src/txn/transaction-space.ts';
+const SCAN = 'src/txn/scan.ts';
 
 /** deleteRange with a scan that reads one of its two sources only. */
 function deletesOnly(root: string, ownRoot: string): readonly [string, string] {
@@ -122,5 +123,42 @@ export const savepointMutants: readonly Mutant[] = [
     file: 'assembly/cursor.ts',
     edits: [['if (limit != 0 && count >= limit) return finish(count, out, false);', '']],
     killer: ranges(/no further than to its limit/),
+  },
+  {
+    name: 'scan: what a call had read before it failed is lost',
+    file: SCAN,
+    edits: [['throw this.#fail(error, entries);', 'throw this.#fail(error, []);']],
+    killer: scanErrors(/nextMany, all at once/),
+  },
+  {
+    name: 'scan: one that failed holds its snapshot',
+    file: SCAN,
+    edits: [
+      [
+        `  #fail(error: unknown, kept: Entry[]): unknown {
+    this.close();`,
+        `  #fail(error: unknown, kept: Entry[]): unknown {
+    this.#finished = true;`,
+      ],
+    ],
+    killer: scanErrors(/an error ends it, and what next had/),
+  },
+  {
+    name: 'scan: after an error it seems to be at its end',
+    file: SCAN,
+    edits: [['if (this.#failure) throw this.#failure.error;', '']],
+    killer: scanErrors(/an error ends it, and what next had/),
+  },
+  {
+    name: 'finalizers: what goes wrong when a snapshot is given back is thrown where nobody can catch it',
+    file: 'src/txn/snapshot.ts',
+    edits: [['this.#pager.trapped(error);', 'throw error;']],
+    killer: scanErrors(/after a trap/),
+  },
+  {
+    name: 'finalizers: what goes wrong when a savepoint is merged is thrown where nobody can catch it',
+    file: SAVEPOINT,
+    edits: [['this.#trees.pager.trapped(error);', 'throw error;']],
+    killer: scanErrors(/after a trap/),
   },
 ];

@@ -2,7 +2,7 @@
  * A scan that meets a page it cannot read: what was read before is handed out, the error comes again as often as
  * somebody asks, and nothing stays held. Finalizers throw nothing, whatever became of the memory.
  */
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { resolveConfig } from '../../src/config.ts';
 import { type Scan, StorageEngine } from '../../src/index.ts';
@@ -108,18 +108,17 @@ test('scan: after an error each form hands out what is kept', async () => {
 test('scan: a finalizer that runs after a trap throws nothing, and nothing is believed afterwards', async () => {
   const finalizers: ((held: unknown) => void)[] = [];
   const held: unknown[] = [];
-  vi.stubGlobal(
-    'FinalizationRegistry',
-    class {
-      constructor(run: (held: unknown) => void) {
-        finalizers.push(run);
-      }
-      register(_: object, one: unknown): void {
-        held.push(one);
-      }
-    },
-  );
-  onTestFinished(() => void vi.unstubAllGlobals());
+  const own = globalThis.FinalizationRegistry;
+  class Registry {
+    constructor(run: (held: unknown) => void) {
+      finalizers.push(run);
+    }
+    register(_: object, one: unknown): void {
+      held.push(one);
+    }
+  }
+  onTestFinished(() => void Object.assign(globalThis, { FinalizationRegistry: own }));
+  Object.assign(globalThis, { FinalizationRegistry: Registry });
   const machine = await openMachine(resolveConfig({ backend: 'memory' }));
   const engine = new StorageEngine(machine);
   await engine.put('key', 'value');
@@ -130,11 +129,10 @@ test('scan: a finalizer that runs after a trap throws nothing, and nothing is be
   tx.savepoint();
   // One of leases, and one of savepoints for each transaction.
   expect([finalizers.length, held.length]).toEqual([3, 4]);
-  const { pager } = machine.store;
   // What a core does whose memory is broken.
-  vi.spyOn(pager, 'drain').mockImplementation(() => {
+  machine.store.pager.drain = () => {
     throw new WebAssembly.RuntimeError('unreachable');
-  });
+  };
   for (const one of held) {
     const run = finalizers[one === held.at(-1) ? 2 : 0] as (held: unknown) => void;
     expect(() => run(one)).not.toThrow();
