@@ -44,6 +44,7 @@ test('contract: the package exports what it promises, and nothing by accident', 
     'TransactionTree',
     'Block',
     'BLOCK_TYPES',
+    'salvage',
   ];
   expect(main.filter((name) => !known.includes(name))).toEqual([]);
   expect(Object.keys(await import('../../src/local.ts'))).toEqual(['LocalBackend']);

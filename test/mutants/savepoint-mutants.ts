@@ -69,7 +69,7 @@ export const savepointMutants: readonly Mutant[] = [
   {
     name: 'savepoints: those that the collector finds are kept',
     file: SAVEPOINT,
-    edits: [['new FinalizationRegistry((level) => this.merge(level));', 'undefined;']],
+    edits: [['new FinalizationRegistry((level) => this.#abandoned(level));', 'undefined;']],
     killer: savepoints(/a loop that takes one/),
   },
   {
