@@ -12,6 +12,7 @@ import {
   DAMAGED,
   OK,
   STATE_AREA,
+  VALUE_CHAINED,
 } from '../../assembly/layout.ts';
 import { bytes as debug } from '../../build/wasm/debug.js';
 import { createCore } from '../../src/wasm.ts';
@@ -197,4 +198,19 @@ describe('audit', () => {
     while (x.numberPush(taken + 1, false)) ++taken;
     expect([x.numberCount(false), taken > 20]).toEqual([taken, true]);
   });
+});
+
+test('inspection: the value of a slot is told with its length, or with the first page of its chain', () => {
+  const { driver, frames } = makePages();
+  const { x } = driver;
+  const leaf = x.frameAddress(frames.leaf);
+  x.inspectValue(leaf, 0);
+  expect([x.valueFlags(), x.valueLength(), x.valueAddress()]).toEqual([
+    VALUE_CHAINED,
+    5000,
+    x.frameNumber(frames.overflow),
+  ]);
+  x.inspectValue(leaf, 1);
+  const keyEnd = x.inspectKey(leaf, 1) + x.inspectKeyBytes(leaf, 1);
+  expect([x.valueFlags(), x.valueLength(), x.valueAddress()]).toEqual([0, 20, keyEnd]);
 });
