@@ -6,7 +6,7 @@ import type { Bytes } from './bytes-in.ts';
 import type { RangeOptions } from './store/range.ts';
 import { resolveRange } from './store/range.ts';
 import type { TOMBSTONE, Trees } from './store/trees.ts';
-import { checkKeyList } from './store/trees.ts';
+import { takeKeyList } from './store/trees.ts';
 import { Scan } from './txn/scan.ts';
 import type { Lease } from './txn/snapshot.ts';
 
@@ -73,14 +73,14 @@ export abstract class KeyReader {
 
   /** Reads many keys in one go, faster than one by one; absent ones are undefined. @throws AegisError as `get` */
   getMany(keys: readonly Bytes[]): (Uint8Array | undefined)[] {
+    const list = takeKeyList(keys);
     const { trees, root, epoch } = this.#source.view();
-    checkKeyList(keys);
     if (root === 0) {
-      for (const key of keys) trees.setKey(key);
-      return keys.map(() => undefined);
+      for (const key of list) trees.setKey(key);
+      return list.map(() => undefined);
     }
     try {
-      return trees.getMany(root, epoch, keys).map(plain);
+      return trees.getMany(root, epoch, list).map(plain);
     } catch (error) {
       throw this.#source.guard(error);
     }
@@ -105,8 +105,9 @@ export abstract class KeyReader {
    */
   scan(options?: RangeOptions): Scan {
     const source = this.#source;
+    const range = resolveRange(source.view().trees, options);
+    // Looking at the options may have run code of the caller's.
     const { trees, root } = source.view();
-    const range = resolveRange(trees, options);
     const lease = source.lease();
     const { check, rest } = source;
     const scan = new Scan({ trees, root, ownRoot: 0, lease, range, check, rest });
@@ -116,8 +117,8 @@ export abstract class KeyReader {
 
   /** Number of the records of a range. @throws AegisError as `get` */
   count(options?: RangeOptions): number {
+    const range = resolveRange(this.#source.view().trees, options);
     const { trees, root, epoch } = this.#source.view();
-    const range = resolveRange(trees, options);
     if (range.limit === 0) return 0;
     try {
       return Math.min(trees.countRange(root, epoch, range), range.limit);

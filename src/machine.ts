@@ -12,6 +12,8 @@ import type { Breath } from './backend/breath.ts';
 import { breathOf } from './backend/breath.ts';
 import { hostOf, pauseOf, timerOf } from './backend/host.ts';
 import { MemoryBackend } from './backend/memory.ts';
+import type { Outside } from './backend/outside.ts';
+import type { GivenCodecs } from './codec/user-block.ts';
 import type { ResolvedConfig } from './config.ts';
 import { AegisError } from './errors.ts';
 import type { StorageStats } from './stats.ts';
@@ -32,6 +34,14 @@ import type { Tell } from './upkeep/progress.ts';
 import { tellerOf } from './upkeep/progress.ts';
 import type { OpenedStore } from './upkeep/recovery.ts';
 import { guardTrap } from './wasm.ts';
+
+/** What a machine has around it: a backend and codecs whose calls go `outside`, and the lock. */
+interface Surroundings {
+  readonly backend: StorageBackend;
+  readonly codecs: GivenCodecs;
+  readonly outside: Outside;
+  readonly lock: Lock;
+}
 
 export class Machine {
   readonly config: ResolvedConfig;
@@ -56,6 +66,10 @@ export class Machine {
   /** Commits refused with CONFLICT. */
   conflicts = 0;
   activeTransactions = 0;
+  /** Codecs that were given for users' blocks. */
+  readonly codecs: GivenCodecs;
+  /** The way to backends and given codecs; for the time of a call nothing can be asked. */
+  readonly outside: Outside;
   readonly #backend: StorageBackend;
   readonly #lock: Lock;
   readonly #limit: LogLimit;
@@ -64,8 +78,10 @@ export class Machine {
   #closing: Promise<void> | undefined;
   #defect: AegisError | undefined;
 
-  constructor(config: ResolvedConfig, backend: StorageBackend, lock: Lock, store: OpenedStore) {
+  constructor(config: ResolvedConfig, { backend, codecs, outside, lock }: Surroundings, store: OpenedStore) {
     this.config = config;
+    this.codecs = codecs;
+    this.outside = outside;
     this.store = store;
     this.#backend = backend;
     this.#lock = lock;
@@ -76,7 +92,11 @@ export class Machine {
     this.retries = new RetryQueue(timerOf(backend));
     const { trees, catalog, pager, log, applier } = store;
     const conflicts = new Conflicts(trees, () => this.pipeline.applied);
-    this.leases = new Leases(pager, () => this.pipeline.applied);
+    this.leases = new Leases(
+      pager,
+      () => this.pipeline.applied,
+      () => outside.check(),
+    );
     this.pipeline = new CommitPipeline({
       log,
       applier,
@@ -166,6 +186,11 @@ export class Machine {
 
   /** Ends everything, once; gives files and lock back even when the last checkpoint fails. */
   close(): Promise<void> {
+    try {
+      this.outside.check();
+    } catch (error) {
+      return Promise.reject(error);
+    }
     this.#closing ??= this.#close();
     return this.#closing;
   }
@@ -227,6 +252,7 @@ export class Machine {
 
   /** Throws when nothing can be read from memory. */
   checkReadable(): void {
+    this.outside.check();
     const failure = this.#defect ?? this.store.pager.defect ?? this.pipeline.unreadable;
     if (failure) throw failure;
   }
@@ -251,7 +277,7 @@ export class Machine {
 
   /** Whether the store is kept by this backend. */
   isIn(backend: StorageBackend): boolean {
-    return backend === this.#backend;
+    return backend === this.config.backend;
   }
 
   /** Names of the files there are. */

@@ -5,6 +5,8 @@
 import type { StorageBackend } from './backend/backend.ts';
 import { hostOf } from './backend/host.ts';
 import { MemoryBackend } from './backend/memory.ts';
+import { Outside } from './backend/outside.ts';
+import type { GivenCodecs } from './codec/user-block.ts';
 import type { ResolvedConfig } from './config.ts';
 import { AegisError } from './errors.ts';
 import { Machine } from './machine.ts';
@@ -18,13 +20,21 @@ export async function openMachine(
   module?: Uint8Array<ArrayBuffer>,
   segmentSize?: number,
 ): Promise<Machine> {
-  const backend = await backendOf(config);
+  const outside = new Outside();
+  const backend = outside.backend(await backendOf(config));
   await refuseForeignPlace(backend, config);
   const lock = await backend.lock(config.readOnly ? 'shared' : 'exclusive');
   try {
-    const store = await openStore({ backend, host: hostOf(backend), config, module, segmentSize });
+    const codecs = watchedCodecs(outside, config.codecs);
+    const store = await openStore({
+      backend,
+      host: hostOf(backend),
+      config: { ...config, codecs },
+      module,
+      segmentSize,
+    });
     const own = { ...config, pageSize: store.core.pageSize };
-    const machine = new Machine(Object.freeze(own), backend, lock, store);
+    const machine = new Machine(Object.freeze(own), { backend, codecs, outside, lock }, store);
     try {
       await machine.start();
     } catch (error) {
@@ -36,6 +46,11 @@ export async function openMachine(
     await lock.release();
     throw guardTrap(error);
   }
+}
+
+function watchedCodecs(outside: Outside, given: GivenCodecs = {}): GivenCodecs {
+  const { lz4, zstd } = given;
+  return { lz4: lz4 && outside.watched(lz4), zstd: zstd && outside.watched(zstd) };
 }
 
 /** The backend that a configuration means; the local one is loaded when it is asked for. */

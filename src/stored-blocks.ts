@@ -19,7 +19,7 @@ import { Tree } from './tree.ts';
 /** Writes a block; answers its id once it is durable as configured. */
 export async function writeStored(machine: Machine, block: Block): Promise<BlockId> {
   if (!(block instanceof Block)) throw invalid('writeBlock', block, 'a Block');
-  const { codecs = {} } = machine.config;
+  const { codecs } = machine;
   if (block.compression === 'zstd' && codecs.zstd === undefined) await loadZstd();
   const bytes = serializedWith(block, codecs);
   if (bytes.length > VALUE_SIZE_MAX) {
@@ -40,7 +40,7 @@ export function readStored(machine: Machine, id: BlockId): Block | undefined {
   const bytes = new Tree(machine, BLOCKS_NAME).get(blockKey(checkBlockId('readBlock', id)));
   if (bytes === undefined) return undefined;
   try {
-    return readBlock(bytes, machine.config.codecs ?? {});
+    return readBlock(bytes, machine.codecs);
   } catch (error) {
     if (!(error instanceof AegisError) || error.code !== 'CORRUPTION') throw error;
     throw new AegisError('CORRUPTION', `block ${id}: ${error.message}`, { cause: error });

@@ -21,7 +21,7 @@ export async function verifyWhole(machine: Machine): Promise<VerifyReport> {
   const lease = leases.take();
   try {
     return await verifyStore({
-      ...seenAt(store, lease.epoch, config.codecs ?? {}),
+      ...seenAt(store, lease.epoch, machine.codecs),
       release: () => lease.close(),
       durable: checkpointer,
       readOnly: config.readOnly,
@@ -41,7 +41,7 @@ export async function verifyWhole(machine: Machine): Promise<VerifyReport> {
 
 /** Backs a store up. */
 export async function backUpWhole(machine: Machine, target: string | StorageBackend): Promise<BackupReport> {
-  const { store, leases, pause, config, checkpointer, pipeline } = machine.readable();
+  const { store, leases, pause, checkpointer, pipeline } = machine.readable();
   const place = await placeOf('backup', target);
   if (machine.isIn(place)) {
     throw new AegisError('INVALID_ARGUMENT', 'backup: the target is the place of the store itself');
@@ -52,7 +52,7 @@ export async function backUpWhole(machine: Machine, target: string | StorageBack
     pageSize,
     bufferPoolSize: COPY_POOL_PAGES * pageSize,
     walEnabled: false,
-    codecs: config.codecs,
+    codecs: machine.codecs,
   });
   return backUp({
     pager: store.pager,
@@ -63,7 +63,7 @@ export async function backUpWhole(machine: Machine, target: string | StorageBack
       return checkpointer.superblock;
     },
     catalog: store.catalog,
-    target: place,
+    target: machine.outside.backend(place),
     targetConfig,
     take: () => leases.take(),
     pause,

@@ -9,7 +9,7 @@
  */
 import { CODEC_LZ4, CODEC_NONE, CODEC_ZSTD } from '../../assembly/layout.ts';
 import type { Codec, CompressionType } from './codec.ts';
-import { tryCompress, tryDecompress } from './codec.ts';
+import { apart, tryCompress, tryDecompress } from './codec.ts';
 import { frameContentSize, loadZstd } from './zstd.ts';
 
 /** What a configuration says of codecs. */
@@ -50,7 +50,7 @@ export class StoreCodecs {
     for (const name of ['lz4', 'zstd'] as const) {
       const codec = codecs?.[name];
       if (codec === undefined) continue;
-      this.#codecs.set(CODEC_NUMBERS[name], codec);
+      this.#codecs.set(CODEC_NUMBERS[name], apart(codec));
       this.#given.add(CODEC_NUMBERS[name]);
     }
     let hosted = 0;

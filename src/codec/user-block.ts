@@ -26,7 +26,7 @@ import {
 import { AegisError } from '../errors.ts';
 import type { Core } from '../wasm.ts';
 import type { Codec, CompressionType } from './codec.ts';
-import { tryCompress, tryDecompress } from './codec.ts';
+import { apart, tryCompress, tryDecompress } from './codec.ts';
 import { lz4 } from './lz4.ts';
 import { WINDOW_IN, withScratch } from './scratch.ts';
 import { CODEC_NUMBERS } from './store-codecs.ts';
@@ -97,9 +97,10 @@ function pieceSizeOf(codec: number): number {
   return codec === CODEC_LZ4 ? USER_PIECE_LZ4 : USER_PIECE_ZSTD;
 }
 
-function codecFor(codec: number, given: GivenCodecs): Codec {
-  if (codec === CODEC_LZ4) return given.lz4 ?? lz4;
-  return given.zstd ?? loadZstdSync();
+function codecFor(number: number, given: GivenCodecs): { codec: Codec; isGiven: boolean } {
+  const own = number === CODEC_LZ4 ? given.lz4 : given.zstd;
+  if (own) return { codec: apart(own), isGiven: true };
+  return { codec: number === CODEC_LZ4 ? lz4 : loadZstdSync(), isGiven: false };
 }
 
 // --- encoding ---------------------------------------------------------------------------------------------------
@@ -141,8 +142,7 @@ function compressed(
   number: number,
   given: GivenCodecs,
 ): Uint8Array | undefined {
-  const codec = codecFor(number, given);
-  const isGiven = codec === given.lz4 || codec === given.zstd;
+  const { codec, isGiven } = codecFor(number, given);
   const pieceSize = pieceSizeOf(number);
   const bytes = new Uint8Array(USER_HEADER_SIZE + data.length);
   const view = new DataView(bytes.buffer);
@@ -154,8 +154,7 @@ function compressed(
     const room = Math.min(raw.length - 1, bytes.length - body - 1);
     if (room < 0) return undefined;
     const target = bytes.subarray(body, body + room);
-    // A codec from outside may write on its source.
-    let size = tryCompress(codec, isGiven ? raw.slice() : raw, target, level);
+    let size = tryCompress(codec, raw, target, level);
     if (isGiven && size > 0 && !restores(codec, number, target.subarray(0, size), raw)) size = 0;
     if (size === 0) {
       if (body + raw.length >= bytes.length) return undefined;
@@ -212,7 +211,7 @@ export function decodeBlock(bytes: Uint8Array, header: BlockHeader, given: Given
   const number = CODEC_NUMBERS[header.codec];
   const pieceSize = pieceSizeOf(number);
   const pieces = piecesOf(bytes, header.rawSize, number);
-  const codec = codecFor(number, given);
+  const { codec } = codecFor(number, given);
   const data = new Uint8Array(header.rawSize);
   for (const [index, { stored, isPlain }] of pieces.entries()) {
     const target = data.subarray(index * pieceSize, (index + 1) * pieceSize);

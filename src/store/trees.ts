@@ -178,7 +178,6 @@ export class Trees {
     epoch: number,
     keys: readonly Bytes[],
   ): (Uint8Array | typeof TOMBSTONE | undefined)[] {
-    checkKeyList(keys);
     const values: (Uint8Array | typeof TOMBSTONE | undefined)[] = [];
     const { u8, u32 } = this.pager.core;
     const most = Math.max(1, Math.min(GROUP_SIZE, Math.floor(INPUT_AREA_SIZE / (this.keyMax + 8))));
@@ -338,7 +337,11 @@ export class Trees {
   }
 }
 
-/** Refuses what is no list of keys; the keys themselves are checked one by one. */
-export function checkKeyList(keys: unknown): void {
+/**
+ * A list of keys as it is now; the keys themselves are checked one by one. A list of the caller's own making may run its
+ * code when it is asked for one, and that code may read the store: not in the middle of our work.
+ */
+export function takeKeyList(keys: readonly Bytes[]): readonly Bytes[] {
   if (!Array.isArray(keys)) throw invalid('getMany', keys, 'a list of keys');
+  return Array.prototype.slice.call(keys) as Bytes[];
 }

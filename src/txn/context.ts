@@ -129,8 +129,8 @@ export class TransactionContext {
     if (this.state === 'committed' || this.state === 'committing') {
       throw new AegisError('TRANSACTION_FINISHED', `the transaction is ${this.state}`);
     }
-    this.state = 'aborted';
     this.lease.close();
+    this.state = 'aborted';
   }
 
   /** Does what must not stay half done. */

@@ -157,9 +157,9 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
 
   /** Ends the scan and lets its snapshot go; idempotent. */
   close(): void {
+    this.#source.lease.close();
     this.#finished = true;
     this.#failure = undefined;
-    this.#source.lease.close();
   }
 
   /** An error has ended it; answers what to throw. */

@@ -37,9 +37,10 @@ export class Lease {
     return this.#open;
   }
 
-  /** Gives the epochs back; idempotent. */
+  /** Gives the epochs back; idempotent. Throws UNSUPPORTED where nothing can be asked of the store. */
   close(): void {
     if (!this.#open) return;
+    this.#owner.check();
     this.#open = false;
     this.#owner.forget(this, this.node, this.#privateNode);
     this.#onClose?.();
@@ -52,11 +53,14 @@ export class Leases {
   readonly #applied: () => number;
   readonly #open = new Set<Lease>();
   readonly #registry: FinalizationRegistry<Lease> | undefined;
+  /** Throws when no lease can be closed now. */
+  readonly check: () => void;
 
   /** `applied` answers the last commit that readers see. */
-  constructor(pager: Pager, applied: () => number) {
+  constructor(pager: Pager, applied: () => number, check: () => void) {
     this.#pager = pager;
     this.#applied = applied;
+    this.check = check;
     this.#registry =
       typeof FinalizationRegistry === 'undefined'
         ? undefined

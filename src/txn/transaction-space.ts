@@ -7,7 +7,7 @@ import { valueBytes } from '../bytes-in.ts';
 import { invalid } from '../errors.ts';
 import type { Range, RangeOptions } from '../store/range.ts';
 import { checkNamedBounds, OPEN_BOUND, resolveRange } from '../store/range.ts';
-import { checkKeyList, decodeString, TOMBSTONE } from '../store/trees.ts';
+import { decodeString, TOMBSTONE, takeKeyList } from '../store/trees.ts';
 import type { TransactionContext } from './context.ts';
 import type { MergedTree } from './merged-reads.ts';
 import { getManyMerged, ownSurplus } from './merged-reads.ts';
@@ -51,9 +51,9 @@ export abstract class TransactionSpace {
 
   /** Reads many keys in one go, faster than one by one; absent ones are undefined. @throws AegisError as `get` */
   getMany(keys: readonly Bytes[]): (Uint8Array | undefined)[] {
+    const list = takeKeyList(keys);
     this.#context.checkActive();
-    checkKeyList(keys);
-    return getManyMerged(this.#merged, keys, (key) => this.#readKey(key));
+    return getManyMerged(this.#merged, list, (key) => this.#readKey(key));
   }
 
   /** Whether a key is there. @throws AegisError as `get` */
@@ -71,15 +71,16 @@ export abstract class TransactionSpace {
 
   /** The records of a range, own writes as of this call included: a loop may write. @throws AegisError as `get` */
   scan(options?: RangeOptions): Scan {
+    const range = this.#range(options);
     this.#context.checkActive();
-    return this.#scan(resolveRange(this.#context.parts.trees, options));
+    return this.#scan(range);
   }
 
   /** Number of the records of a range; goes no further than to its limit. @throws AegisError as `get` */
   count(options?: RangeOptions): number {
+    const range = this.#range(options);
     this.#context.checkActive();
     const { holdings, lease, parts } = this.#context;
-    const range = resolveRange(parts.trees, options);
     if (range.limit !== Number.POSITIVE_INFINITY && (this.#own || holdings.reads)) {
       let count = 0;
       for (const _ of this.#scan(range).keys()) ++count;
@@ -88,6 +89,12 @@ export abstract class TransactionSpace {
     const { id, root } = this.#target;
     if (id !== 0) holdings.reads?.addRange(id, range.lower, range.upper);
     return parts.trees.countRange(root, lease.epoch, range) + ownSurplus(this.#merged, range);
+  }
+
+  /** Looking at options may run code of the caller's, which may end the transaction: checks come afterwards. */
+  #range(options: RangeOptions | undefined): Range {
+    this.#context.checkActive();
+    return resolveRange(this.#context.parts.trees, options);
   }
 
   #scan(range: Range): Scan {
@@ -159,8 +166,9 @@ export abstract class TransactionSpace {
   deleteRange(range: RangeOptions): void {
     this.#context.checkWritable();
     if (range === undefined) throw invalid('deleteRange', range, 'a range');
-    const resolved = resolveRange(this.#context.parts.trees, range);
+    const resolved = this.#range(range);
     checkNamedBounds('deleteRange', range);
+    this.#context.checkWritable();
     const { writes } = this.#context.holdings;
     this.#context.whole(() => {
       let last: Uint8Array | undefined;

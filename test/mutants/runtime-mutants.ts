@@ -12,7 +12,68 @@ function fakeClocks(test: RegExp): Killer {
   return { file: 'engine/fake-clocks.test.ts', test };
 }
 
+function reEntry(test: RegExp): Killer {
+  return { file: 'engine/re-entry.test.ts', test };
+}
+
 export const runtimeMutants: readonly Mutant[] = [
+  {
+    name: 're-entry: a store answers from the middle of its own work',
+    file: 'src/backend/outside.ts',
+    edits: [['if (this.#isRunning) {', 'if (this.#isRunning && false) {']],
+    killer: reEntry(/a backend that calls/),
+  },
+  {
+    name: 're-entry: only the backend is watched, not its files',
+    file: 'src/backend/outside.ts',
+    edits: [[': this.watched(file);', ': file;']],
+    killer: reEntry(/a backend that calls/),
+  },
+  {
+    name: 're-entry: codecs that were given are not watched',
+    file: 'src/open.ts',
+    edits: [['lz4: lz4 && outside.watched(lz4)', 'lz4']],
+    killer: reEntry(/codec of 'lz4' that calls/),
+  },
+  {
+    name: 're-entry: a snapshot ends in the middle of the work',
+    file: 'src/txn/snapshot.ts',
+    edits: [['    this.#owner.check();\n', '']],
+    killer: reEntry(/a backend that calls/),
+  },
+  {
+    name: 're-entry: the copy of a store goes to a backend that nobody watches',
+    file: 'src/whole-store.ts',
+    edits: [['machine.outside.backend(place)', 'place']],
+    killer: reEntry(/a copy goes to/),
+  },
+  {
+    name: 're-entry: one way out for all stores',
+    file: 'src/open.ts',
+    edits: [
+      ['  const outside = new Outside();\n', ''],
+      ['/** Opens a store;', 'const outside = new Outside();\n\n/** Opens a store;'],
+    ],
+    killer: reEntry(/in another store/),
+  },
+  {
+    name: 're-entry: keys are looked up in their list between two groups',
+    file: 'src/store/trees.ts',
+    edits: [['return Array.prototype.slice.call(keys) as Bytes[];', 'return keys;']],
+    killer: reEntry(/keys that a list/),
+  },
+  {
+    name: 'codecs: one from outside is given the memory of the store',
+    file: 'src/codec/store-codecs.ts',
+    edits: [['apart(codec)', 'codec']],
+    killer: reEntry(/all memory it can reach/),
+  },
+  {
+    name: 'codecs: memory that was transferred away is given again',
+    file: 'src/codec/codec.ts',
+    edits: [['if (sources.length < source.length)', 'if (sources.length === 0 && source.length > 4096)']],
+    killer: reEntry(/transfers it away/),
+  },
   {
     name: 'progress: what a callback throws is passed on',
     file: PROGRESS,

@@ -1,0 +1,386 @@
+/*
+ * Code of the program's that runs in the middle of a call, codecs and backends, and calls the engine from there: it is
+ * refused, whatever is asked, and the call that is under way goes on as if nothing had been.
+ */
+import { afterEach, expect, test } from 'vitest';
+import type { BackendFile, StorageBackend } from '../../src/backend/backend.ts';
+import { MemoryBackend } from '../../src/backend/memory.ts';
+import type { Codec } from '../../src/codec/codec.ts';
+import { lz4Wasm } from '../../src/codec/lz4-wasm.ts';
+import { loadZstd } from '../../src/codec/zstd.ts';
+import type { StorageConfig } from '../../src/config.ts';
+import type { StorageEngine } from '../../src/engine.ts';
+import { AegisError, Block } from '../../src/index.ts';
+import { openSmall } from '../support/small-store.ts';
+
+const COUNT = 400;
+const keyOf = (n: number): string => `key ${String(n).padStart(6, '0')}`;
+const textOf = (n: number): string => `value ${n} `.repeat(20);
+
+/** What a program may ask for; each is tried wherever its code is called. */
+interface Held {
+  readonly engine: StorageEngine;
+  readonly calls: readonly [name: string, call: () => unknown][];
+}
+
+/** Everything there is to call, with a transaction, a snapshot and scans that were begun before. */
+function holdAll(engine: StorageEngine): Held {
+  const tx = engine.beginTransaction();
+  tx.put('own', 'write');
+  const savepoint = tx.savepoint();
+  const txScan = tx.scan();
+  const snapshot = engine.snapshot();
+  const scan = engine.scan();
+  const keys = engine.scan().keys();
+  const tree = engine.tree('named');
+  const many = Array.from({ length: 16 }, (_, n) => keyOf(n * 20));
+  return {
+    engine,
+    calls: [
+      ['get', () => engine.get(keyOf(3))],
+      ['getString', () => engine.getString(keyOf(399))],
+      ['getMany', () => engine.getMany(many)],
+      ['has', () => engine.has(keyOf(7))],
+      ['count', () => engine.count()],
+      ['scan', () => [...engine.scan()]],
+      ['nextMany', () => scan.nextMany(10)],
+      ['keys', () => keys.next()],
+      ['closing a scan', () => scan.close()],
+      ['leaving a scan', () => keys.return?.()],
+      ['putSync', () => engine.putSync(keyOf(5), 'from within')],
+      ['put', () => engine.put(keyOf(5), 'from within')],
+      ['deleteSync', () => engine.deleteSync(keyOf(5))],
+      ['delete', () => engine.delete(keyOf(5))],
+      ['batchSync', () => engine.batchSync([{ type: 'delete', key: keyOf(6) }])],
+      ['batch', () => engine.batch([{ type: 'put', key: keyOf(6), value: '' }])],
+      ['tree.get', () => tree.get('a')],
+      ['tree.put', () => tree.put('a', 'b')],
+      ['trees', () => engine.trees()],
+      ['dropTree', () => engine.dropTree('named')],
+      ['beginTransaction', () => engine.beginTransaction()],
+      ['transaction', () => engine.transaction((own) => own.put('a', 'b'))],
+      ['tx.get', () => tx.get(keyOf(9))],
+      ['tx.put', () => tx.put(keyOf(9), 'from within')],
+      ['tx.scan', () => tx.scan()],
+      ['tx.deleteRange', () => tx.deleteRange({ gte: keyOf(10), lt: keyOf(20) })],
+      ['scan in tx', () => txScan.next()],
+      ['rollbackTo', () => tx.rollbackTo(savepoint)],
+      ['commitSync', () => tx.commitSync()],
+      ['commit', () => tx.commit()],
+      ['abort', () => tx.abort()],
+      ['snapshot', () => engine.snapshot()],
+      ['snapshot.get', () => snapshot.get(keyOf(11))],
+      ['snapshot.scan', () => snapshot.scan().next()],
+      ['closing a snapshot', () => snapshot.close()],
+      ['writeBlock', () => engine.writeBlock(new Block(new Uint8Array(100)))],
+      ['readBlock', () => engine.readBlock(1)],
+      ['deleteBlock', () => engine.deleteBlock(1)],
+      ['checkpoint', () => engine.checkpoint()],
+      ['compact', () => engine.compact()],
+      ['verify', () => engine.verify()],
+      ['backup', () => engine.backup(new MemoryBackend())],
+      ['close', () => engine.close()],
+    ],
+  };
+}
+
+/** Calls everything from within, in turn and once everything at once; notes what came of it. */
+class Nosy {
+  held: Held | undefined;
+  /** How each call ended: a code, or what it should not have been. */
+  readonly ends = new Map<string, Set<string>>();
+  readonly places = new Set<string>();
+  readonly #pending: Promise<void>[] = [];
+  #turn = 0;
+
+  visit(place: string): void {
+    const { held } = this;
+    if (!held) return;
+    const all = !this.places.has(place);
+    this.places.add(place);
+    const some = held.calls.slice(this.#turn % held.calls.length).slice(0, 1);
+    ++this.#turn;
+    for (const [name, call] of all ? held.calls : some) this.#try(name, call);
+  }
+
+  #try(name: string, call: () => unknown): void {
+    const note = (end: string): void => {
+      (this.ends.get(name) ?? this.#fresh(name)).add(end);
+    };
+    const failed = (error: unknown): void => note(error instanceof AegisError ? error.code : String(error));
+    try {
+      const answer = call();
+      if (answer instanceof Promise) this.#pending.push(answer.then(() => note('resolved'), failed));
+      else note('answered');
+    } catch (error) {
+      failed(error);
+    }
+  }
+
+  #fresh(name: string): Set<string> {
+    const ends = new Set<string>();
+    this.ends.set(name, ends);
+    return ends;
+  }
+
+  /** Every call was tried, and all were refused. */
+  async expectRefused(): Promise<void> {
+    const { calls } = this.held as Held;
+    this.held = undefined;
+    await Promise.all(this.#pending);
+    const others = [...this.ends].filter(([, ends]) => [...ends].join() !== 'UNSUPPORTED');
+    expect(Object.fromEntries(others.map(([name, ends]) => [name, [...ends]]))).toEqual({});
+    expect([...this.ends.keys()].sort()).toEqual(calls.map(([name]) => name).sort());
+  }
+}
+
+/** A memory backend whose every call, and those of its files, tells somebody. */
+function nosyBackend(nosy: Nosy): StorageBackend {
+  const below = new MemoryBackend();
+  const told = <T extends object>(object: T, others: object = {}): T =>
+    new Proxy(object, {
+      get: (_, name) => {
+        const own: unknown = Reflect.get(name in others ? others : object, name);
+        if (typeof own !== 'function' || typeof name === 'symbol') return own;
+        return (...given: unknown[]): unknown => {
+          nosy.visit(name);
+          return Reflect.apply(own, object, given);
+        };
+      },
+    });
+  const open = (...given: Parameters<MemoryBackend['open']>): BackendFile => told(below.open(...given));
+  return told<StorageBackend>(below, { open });
+}
+
+/** A codec that tells somebody before its work and after it. */
+function nosyCodec(nosy: Nosy, codec: Codec): Codec {
+  return {
+    compress(source, target, level) {
+      nosy.visit('compress');
+      const size = codec.compress(source, target, level);
+      nosy.visit('compressed');
+      return size;
+    },
+    decompress(source, target) {
+      nosy.visit('decompress');
+      const size = codec.decompress(source, target);
+      nosy.visit('decompressed');
+      return size;
+    },
+  };
+}
+
+async function fill(engine: StorageEngine): Promise<void> {
+  for (let n = 0; n < COUNT; n += 50) {
+    const operations = Array.from({ length: 50 }, (_, i) => ({
+      type: 'put' as const,
+      key: keyOf(n + i),
+      value: textOf(n + i),
+    }));
+    await engine.batch(operations);
+  }
+  await engine.put('long', 'x'.repeat(50_000));
+  await engine.tree('named').put('a', 'b');
+  await engine.writeBlock(new Block(new Uint8Array(3000)).withCompression('lz4'));
+}
+
+/** Reads and writes of every kind, each judged by what it answers. */
+async function work(engine: StorageEngine): Promise<void> {
+  const wrong: string[] = [];
+  for (let n = 0; n < COUNT; n += 3) if (engine.getString(keyOf(n)) !== textOf(n)) wrong.push(`get ${n}`);
+  for (const [n, value] of engine.getMany(Array.from({ length: COUNT }, (_, n) => keyOf(n))).entries()) {
+    if (new TextDecoder().decode(value) !== textOf(n)) wrong.push(`getMany ${n}`);
+  }
+  for (const [n, [key, value]] of [...engine.scan({ prefix: 'key' })].entries()) {
+    const text = [key, value].map((bytes) => new TextDecoder().decode(bytes)).join();
+    if (text !== `${keyOf(n)},${textOf(n)}`) wrong.push(`scan ${n}`);
+  }
+  if (engine.getString('long') !== 'x'.repeat(50_000)) wrong.push('a long value');
+  expect(wrong).toEqual([]);
+  expect(engine.count({ prefix: 'key' })).toBe(COUNT);
+  for (let n = 0; n < COUNT; n += 7) engine.putSync(keyOf(n), textOf(n));
+  const tx = engine.beginTransaction();
+  for (let n = 0; n < COUNT; n += 2) tx.put(keyOf(n), textOf(n));
+  tx.delete('nothing');
+  await tx.commit();
+  await engine.put('long', 'x'.repeat(50_000));
+  await engine.checkpoint();
+  expect((await engine.verify()).problems).toEqual([]);
+}
+
+let open: StorageEngine[] = [];
+afterEach(async () => {
+  const engines = open.reverse();
+  open = [];
+  for (const engine of engines) await engine.close();
+});
+
+/** Works on a store, with all its calls tried from within; then opens it again and looks whether all is well. */
+async function expectSound(nosy: Nosy, below: StorageBackend, config: Partial<StorageConfig>): Promise<void> {
+  const engine = await openSmall(below, config);
+  open.push(engine);
+  await fill(engine);
+  await engine.checkpoint();
+  nosy.held = holdAll(engine);
+  await work(engine);
+  await nosy.expectRefused();
+  await engine.close();
+  const again = await openSmall(below, config);
+  open.push(again);
+  await work(again);
+}
+
+const zstd = await loadZstd();
+
+test.each([
+  { compression: 'lz4', codec: lz4Wasm },
+  { compression: 'zstd', codec: zstd },
+] as const)(
+  're-entry: a codec of $compression that calls the engine is refused, and nothing is wrong',
+  async (one) => {
+    const nosy = new Nosy();
+    const codecs = { [one.compression]: nosyCodec(nosy, one.codec) };
+    await expectSound(nosy, new MemoryBackend(), { compression: one.compression, codecs });
+    expect([...nosy.places].sort()).toEqual(['compress', 'compressed', 'decompress', 'decompressed']);
+  },
+);
+
+test('re-entry: a backend that calls the engine is refused, and nothing is wrong', async () => {
+  const nosy = new Nosy();
+  await expectSound(nosy, nosyBackend(nosy), { compression: 'lz4' });
+  expect([...nosy.places]).toEqual(expect.arrayContaining(['read', 'write', 'sync', 'syncSync']));
+});
+
+test('re-entry: the backend that a copy goes to cannot call the engine that is copied', async () => {
+  const engine = await openSmall(new MemoryBackend());
+  open.push(engine);
+  await fill(engine);
+  const nosy = new Nosy();
+  nosy.held = holdAll(engine);
+  const copy = nosyBackend(nosy);
+  await engine.backup(copy);
+  await nosy.expectRefused();
+  await work(engine);
+  const opened = await openSmall(copy);
+  open.push(opened);
+  await work(opened);
+});
+
+test('re-entry: what a backend does after a promise of its own is a call like any other', async () => {
+  const below = new MemoryBackend();
+  let engine: StorageEngine | undefined;
+  let seen: (string | undefined)[] | undefined;
+  const wait = async (): Promise<void> => {
+    await undefined;
+    if (seen) seen.push(engine?.getString('key'));
+  };
+  const open = (...given: Parameters<MemoryBackend['open']>): BackendFile => {
+    const file = below.open(...given);
+    return Object.assign(Object.create(file) as BackendFile, {
+      size: () => file.size(),
+      read: (target: Uint8Array, position: number) => file.read(target, position),
+      write: (parts: readonly Uint8Array[], position: number) => file.write(parts, position),
+      truncate: (size: number) => file.truncate(size),
+      close: () => file.close(),
+      syncSync: () => file.syncSync(),
+      sync: async () => {
+        await wait();
+        await file.sync();
+      },
+    });
+  };
+  const backend = Object.assign(new MemoryBackend(), {
+    open,
+    list: () => below.list(),
+    remove: (name: string) => below.remove(name),
+  });
+  engine = await openSmall(backend);
+  await engine.put('key', 'value');
+  seen = [];
+  await engine.put('key', 'later');
+  expect(seen).toEqual(['value']);
+  seen = undefined;
+  await engine.close();
+});
+
+test('re-entry: a backend may keep what it has in another store', async () => {
+  const outer = await openSmall(new MemoryBackend());
+  open.push(outer);
+  let calls = 0;
+  const nosy = new Nosy();
+  nosy.visit = (place) => {
+    outer.putSync('last call', place);
+    if (outer.getString('last call') === place) ++calls;
+  };
+  const inner = await openSmall(nosyBackend(nosy));
+  open.push(inner);
+  await fill(inner);
+  await work(inner);
+  expect(calls).toBeGreaterThan(100);
+});
+
+test('re-entry: keys that a list looks up when it is asked for them may read the store', async () => {
+  const engine = await openSmall(new MemoryBackend());
+  open.push(engine);
+  await fill(engine);
+  const keys = Array.from({ length: 40 }, (_, n) => keyOf(n));
+  const asking = new Proxy(keys, {
+    get: (list, name) => {
+      engine.getMany(keys.slice(20));
+      return Reflect.get(list, name) as unknown;
+    },
+  });
+  const texts = engine.getMany(asking).map((value) => new TextDecoder().decode(value));
+  expect(texts).toEqual(keys.map((_, n) => textOf(n)));
+});
+
+// --- memory -----------------------------------------------------------------------------------------------------
+
+/** What a codec does with the memory that it is given, besides its work. */
+const misdeeds: Record<string, (bytes: Uint8Array) => void> = {
+  'writes over all memory it can reach': (bytes) => new Uint8Array(bytes.buffer).fill(0xee),
+  'transfers it away': (bytes) => void structuredClone(bytes, { transfer: [bytes.buffer] }),
+  'keeps it, and writes on it later': (bytes) =>
+    void setImmediate(() => new Uint8Array(bytes.buffer).fill(0xee)),
+};
+
+test.each(
+  Object.keys(misdeeds).flatMap((deed) => (['lz4', 'zstd'] as const).map((kind) => ({ deed, kind }))),
+)('re-entry: a codec of $kind that $deed harms nothing but its own answer', async ({ deed, kind }) => {
+  const sound = kind === 'lz4' ? lz4Wasm : zstd;
+  let calls = 0;
+  let reach = 0;
+  let isBad = false;
+  const spoil = (bytes: Uint8Array): void => {
+    ++calls;
+    reach = Math.max(reach, bytes.buffer.byteLength);
+    if (isBad) misdeeds[deed]?.(bytes);
+  };
+  const codec: Codec = {
+    compress(source, target, level) {
+      const size = sound.compress(source, target, level);
+      spoil(source);
+      if (deed !== 'writes over all memory it can reach') spoil(target);
+      return size;
+    },
+    decompress(source, target) {
+      const size = sound.decompress(source, target);
+      spoil(source);
+      return size;
+    },
+  };
+  const backend = new MemoryBackend();
+  const config = { compression: kind, codecs: { [kind]: codec } };
+  const engine = await openSmall(backend, config);
+  open.push(engine);
+  isBad = true;
+  await fill(engine);
+  await engine.checkpoint();
+  await work(engine);
+  await engine.close();
+  expect(calls).toBeGreaterThan(20);
+  expect(reach).toBeLessThanOrEqual(4096);
+  const again = await openSmall(backend, { compression: kind });
+  open.push(again);
+  await work(again);
+});
