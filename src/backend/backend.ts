@@ -11,6 +11,8 @@
  *    `READ_ONLY`, `CLOSED` (used after `close`), `LOCKED`, `OUT_OF_SPACE` (ENOSPC, EDQUOT, EFBIG, of a call that takes
  *    room) and otherwise `IO_ERROR` with `errno` and `operation`. A failed sync is always `IO_ERROR` with the
  *    operation `sync`, also when the reason was space: nobody can say what became of the bytes.
+ * 5. A method that calls the engine it works for, before it has returned, is refused there with `UNSUPPORTED`
+ *    (outside.ts). The bytes it is given are the engine's memory, for the time of the call.
  */
 
 /** Clock, randomness and timers. The engine has no other source of either. */

@@ -33,7 +33,7 @@ export const runtimeMutants: readonly Mutant[] = [
     name: 're-entry: codecs that were given are not watched',
     file: 'src/open.ts',
     edits: [['lz4: lz4 && outside.watched(lz4)', 'lz4']],
-    killer: reEntry(/codec of 'lz4' that calls/),
+    killer: reEntry(/codec of .?lz4.? that calls/),
   },
   {
     name: 're-entry: a snapshot ends in the middle of the work',
