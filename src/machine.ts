@@ -186,11 +186,6 @@ export class Machine {
 
   /** Ends everything, once; gives files and lock back even when the last checkpoint fails. */
   close(): Promise<void> {
-    try {
-      this.outside.check();
-    } catch (error) {
-      return Promise.reject(error);
-    }
     this.#closing ??= this.#close();
     return this.#closing;
   }

@@ -4,7 +4,8 @@
  * lose some.
  *
  * Invariants
- *   1. While such code runs for a store, that store refuses every call, before anything changes.
+ *   1. While such code runs for a store, that store refuses every call, before anything changes; but for `stats`, and for
+ *      `close`, whose work begins in a later turn.
  *   2. A call ends when it returns. What code from outside does later, after a promise of its own, it does between our
  *      turns, where its calls are like any other.
  *   3. Each store has a way out of its own: a backend may keep its files in another store.

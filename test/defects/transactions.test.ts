@@ -232,11 +232,12 @@ test('defects: a transaction begun during a commit misses it first and sees it l
   await disk.run(writeAll(0));
   const readers: { readonly tx: Transaction; readonly first: string }[] = [];
   const read = (tx: Transaction): string => [...new Set(keys.map((key) => tx.getString(key)))].join();
-  disk.onCall = () => {
+  const begin = (): void => {
     const tx = db.beginTransaction();
-    readers.push({ tx, first: tx.getString('key 0')! });
-    expect(read(tx)).toBe(readers.at(-1)!.first);
+    readers.push({ tx, first: read(tx) });
   };
+  // Between two steps of the commit: from within a call nothing is answered.
+  disk.onCall = () => queueMicrotask(begin);
   for (let round = 1; round <= 20; round++) await disk.run(writeAll(round));
   disk.onCall = undefined;
   expect(readers.length).toBeGreaterThanOrEqual(40);

@@ -79,7 +79,6 @@ function holdAll(engine: StorageEngine): Held {
       ['compact', () => engine.compact()],
       ['verify', () => engine.verify()],
       ['backup', () => engine.backup(new MemoryBackend())],
-      ['close', () => engine.close()],
     ],
   };
 }
@@ -265,6 +264,34 @@ test('re-entry: the backend that a copy goes to cannot call the engine that is c
   open.push(opened);
   await work(opened);
 });
+
+test.each(['read', 'write', 'sync', 'decompress'])(
+  're-entry: a store that is closed from within a %s ends what it is at, and closes then',
+  async (place) => {
+    const nosy = new Nosy();
+    const backend = nosyBackend(nosy);
+    const config = { compression: 'lz4', codecs: { lz4: nosyCodec(nosy, lz4Wasm) } } as const;
+    const engine = await openSmall(backend, config);
+    await fill(engine);
+    await engine.checkpoint();
+    let closing: Promise<void> | undefined;
+    nosy.visit = (where) => {
+      if (where === place) closing ??= engine.close();
+    };
+    const wrong: string[] = [];
+    const putting = engine.put('last', 'one');
+    for (let n = 0; n < COUNT && !closing; n += 5)
+      if (engine.getString(keyOf(n)) !== textOf(n)) wrong.push(keyOf(n));
+    await putting;
+    await closing;
+    expect([closing !== undefined, wrong]).toEqual([true, []]);
+    expect(() => engine.get('last')).toThrow(expect.objectContaining({ code: 'CLOSED' }));
+    const again = await openSmall(backend, config);
+    open.push(again);
+    expect(again.getString('last')).toBe('one');
+    await work(again);
+  },
+);
 
 test('re-entry: what a backend does after a promise of its own is a call like any other', async () => {
   const below = new MemoryBackend();
