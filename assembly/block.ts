@@ -23,7 +23,9 @@
  * host compresses it behind the header's place, blockSealStored() seals. Reading: pageLoad() checks the block and answers
  * ENCODED, the host decodes to payloadAddress(), pageLoadDecoded() builds the page.
  */
+import { areasUse } from './areas';
 import {
+  AREA_STAGING,
   BLOCK_HEADER_SIZE,
   BLOCK_PAGE,
   CODEC_LZ4,
@@ -76,6 +78,7 @@ function seal(
   raw: u32,
   stored: u32,
 ): u32 {
+  areasUse(AREA_STAGING);
   store<u32>(target, BLOCK_MAGIC);
   store<u8>(target, kind as u8, 4);
   store<u8>(target, codec as u8, 5);
@@ -116,6 +119,7 @@ function storePayload(payload: usize, raw: u32, codec: u32, target: usize): u32 
 /** Writes the page in a frame as a block; answers the bytes to write (whole units). blockSum*() give its checksum. */
 export function blockSealPage(frame: u32, codec: u32, target: usize): u32 {
   const page = frameAddress(frame);
+  areasUse(AREA_STAGING);
   const payload = codec == CODEC_NONE ? target + BLOCK_HEADER_SIZE : pageSpare();
   const raw = pageSerialise(page, payload);
   const stored = storePayload(payload, raw, codec, target);
@@ -166,6 +170,7 @@ export function blockSeal(
   codec: u32,
   target: usize,
 ): u32 {
+  areasUse(AREA_STAGING);
   const stored = storePayload(payload, raw, codec, target);
   return seal(target, kind, stored >> 24, low, high, 0, raw, stored & 0xffffff);
 }
@@ -180,6 +185,7 @@ export function blockVerify(
   sumLow: u32,
   sumHigh: u32,
 ): i32 {
+  areasUse(AREA_STAGING);
   if (available < (BLOCK_HEADER_SIZE as u32)) return damaged(low, DAMAGE_SIZE);
   if (load<u32>(block) != BLOCK_MAGIC) return damaged(low, DAMAGE_MAGIC);
   const stored = load<u32>(block, 28);
@@ -268,6 +274,7 @@ export function pageLoad(
 
 /** The rest of pageLoad(), of the same block, once the host has decoded its payload. */
 export function pageLoadDecoded(block: usize, number: u32, end: f64, expecting: bool): i32 {
+  areasUse(AREA_STAGING);
   const frame = frameTake();
   const page = frameAddress(frame);
   const what = pageBuild(page, number, load<u64>(block, 16), pageSpare(), load<u32>(block, 24));

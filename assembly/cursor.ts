@@ -9,7 +9,19 @@
  * meta u32, key, value}, padded to 4 bytes; meta is a value's length with the bits of a leaf cell, and the value of a
  * chained one is its first page's number.
  */
-import { BOUND_AREA, DAMAGE_KIND, KEY_AREA, OK, OUT_AREA, OUT_AREA_SIZE, PAGE_LEAF } from './layout';
+import { areasUse } from './areas';
+import {
+  AREA_BOUND,
+  AREA_KEY,
+  AREA_OUT,
+  BOUND_AREA,
+  DAMAGE_KIND,
+  KEY_AREA,
+  OK,
+  OUT_AREA,
+  OUT_AREA_SIZE,
+  PAGE_LEAF,
+} from './layout';
 import { LEVEL_ANY, frameAt, frameTouch } from './frames';
 import { NO_BOUND, SCAN_BYTES, SCAN_COUNT, SCAN_DONE, damaged, frameAddress } from './memory';
 import {
@@ -106,6 +118,9 @@ export function rangeRead(
   flags: u32,
   limit: u32,
 ): i32 {
+  areasUse(AREA_KEY);
+  if (endLength != NO_BOUND) areasUse(AREA_BOUND);
+  if (!(flags & RANGE_COUNT_ONLY)) areasUse(AREA_OUT);
   const reverse = (flags & RANGE_REVERSE) != 0;
   const endInclusive = (flags & RANGE_END_INCLUSIVE) != 0;
   let inclusive = (flags & RANGE_START_INCLUSIVE) != 0;

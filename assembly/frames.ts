@@ -20,8 +20,10 @@
  * Frame table entry: 0 next in hash chain or free list, or left in a tree | 4 younger | 8 older | 12 flags |
  * 16 end epoch u64 | 24 next pinned | 28 right in a tree.
  */
+import { areasUse } from './areas';
 import { frameOld, heldInsert, heldRemove } from './held';
 import {
+  AREA_FENCES,
   MISS,
   VICTIM_AREA,
   VICTIM_CAPACITY,
@@ -111,6 +113,7 @@ export function missPage(
   high: usize,
   highLength: u32,
 ): i32 {
+  areasUse(AREA_FENCES);
   store<u32>(MISS_PAGE, page);
   store<u64>(MISS_EPOCH, epoch);
   store<u32>(MISS_LEVEL, level);

@@ -4,6 +4,7 @@
  */
 export * from './layout';
 export * from './host';
+export { areasHold, areasRelease } from './areas';
 export { framesAudit } from './audit';
 export { frameAddress, memoryInit } from './memory';
 export { frameClean, frameDrop, frameNewest, framesDirtyAt, framesReclaim, framesUnpin } from './frames';

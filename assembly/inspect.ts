@@ -13,7 +13,11 @@
  *   1. Nothing outside the page, and the spare places, is read or written, whatever the page holds.
  *   2. A page that passes can be read by every other function of the core.
  */
+import { areasUse } from './areas';
 import {
+  AREA_BOUND,
+  AREA_KEY,
+  AREA_STAGING,
   BLOCK_HEADER_SIZE,
   BLOCK_PAGE,
   BOUND_AREA,
@@ -83,6 +87,7 @@ export function inspectBlock(available: u32, number: u32, sumLow: u32, sumHigh: 
 
 /** The rest of inspectBlock(), of the same block, once the host has decoded its payload. */
 export function inspectDecoded(number: u32): i32 {
+  areasUse(AREA_STAGING);
   const length = load<u32>(STAGING_AREA, 24);
   memory.fill(BUILT, 0, pageSize);
   const fault = pageBuild(BUILT, number, load<u64>(STAGING_AREA, 16), PAYLOAD, length);
@@ -163,6 +168,7 @@ export function inspectChained(page: usize, from: u32): u32 {
  * length or NO_BOUND. A leaf may begin at its lower fence; a separator may not, or no key could lie below it.
  */
 export function inspectFences(page: usize, low: u32, high: u32): i32 {
+  areasUse(AREA_KEY | AREA_BOUND);
   const leaf = pageKind(page) == PAGE_LEAF;
   const first: u32 = leaf ? 0 : 1;
   const count = pageCount(page);

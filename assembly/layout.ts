@@ -111,3 +111,13 @@ export const INPUT_AREA = 0x3d0000; // pieces of long values, keys of group read
 export const INPUT_AREA_SIZE = 0x20000;
 export const FRAME_AREA = 0x400000; // frame table, page table, frames
 export const FRAME_OVERHEAD = 96; // bytes of tables per frame, at the most
+
+// --- areas that may be held (areas.ts), as a bit set ----------------------------------------------------------
+export const AREA_KEY = 1;
+export const AREA_BOUND = 2;
+export const AREA_INPUT = 4;
+export const AREA_OUT = 8;
+export const AREA_FENCES = 16; // both of them, and what else a miss says of the page
+export const AREA_STAGING = 32;
+export const AREA_PAGE = 64;
+export const AREAS_ALL = 127;

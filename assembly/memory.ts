@@ -75,6 +75,8 @@ export const PEER_HELD: usize = STATE_AREA + 252; // and whether a snapshot was 
 export const HOST_CODECS: usize = STATE_AREA + 256; // bit set of the codecs that the host decodes
 export const USER_SUM: usize = STATE_AREA + 264; // u64: checksum of the user block that passes through
 export const PAYLOAD_ADDRESS: usize = STATE_AREA + 260; // of the payload that the host compresses or decodes
+export const HELD: usize = STATE_AREA + 276; // bit set of the areas that are held (areas.ts)
+export const SHORT_VALUE: usize = STATE_AREA + 280; // f64 or u32: a value that a call puts in a tree by itself
 export const CHAIN_REST: usize = STATE_AREA + 272; // bytes of the value from the page in CHAIN_DROPPED on
 
 /** "No bound" where a length is expected. */

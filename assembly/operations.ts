@@ -9,14 +9,17 @@
  * earlier when a record belongs to another tree, begins or ends one, or left a chain to free (chainDropped); LONG when a record's value
  * needs an overflow chain; MISS and ROOM as every operation.
  */
+import { areasUse, areasUseAt } from './areas';
 import {
+  AREA_INPUT,
+  AREA_KEY,
+  AREA_OUT,
   INPUT_AREA,
   KEY_AREA,
   LONG,
   NOT_FOUND,
   OK,
   OUT_AREA,
-  OUT_AREA_SIZE,
   DAMAGE_KIND,
   MISS,
   PAGE_LEAF,
@@ -35,6 +38,7 @@ import {
   CHAIN_FIRST,
   DELETED,
   LATEST,
+  SHORT_VALUE,
   VALUE_ADDRESS,
   VALUE_FLAGS,
   VALUE_LENGTH,
@@ -211,12 +215,13 @@ export function recordsNote(notes: u32, tree: u32, at: usize, end: usize, sequen
 
 /** Notes a sequence for one key. */
 export function notePut(notes: u32, key: usize, keyBytes: u32, sequence: f64): i32 {
-  store<f64>(OUT_AREA + OUT_AREA_SIZE - 8, sequence);
-  return treePutCell(notes, key, keyBytes, 8, OUT_AREA + OUT_AREA_SIZE - 8, 8);
+  store<f64>(SHORT_VALUE, sequence);
+  return treePutCell(notes, key, keyBytes, 8, SHORT_VALUE, 8);
 }
 
 /** Whether a key has a note above a sequence: OK with valueLength 1 or 0, or MISS, DAMAGED. */
 export function noteNewer(notes: u32, key: usize, keyBytes: u32, sequence: f64): i32 {
+  areasUseAt(key);
   const status = treeFind(notes, LATEST, key, keyBytes);
   if (status != OK && status != NOT_FOUND) return status;
   const newer = status == OK && load<f64>(load<u32>(VALUE_ADDRESS)) > sequence;
@@ -226,28 +231,34 @@ export function noteNewer(notes: u32, key: usize, keyBytes: u32, sequence: f64):
 
 /** Puts the key in KEY_AREA with a value that lies at `value`; LONG when it needs a chain. */
 export function treePut(root: u32, keyBytes: u32, value: usize, valueBytes: u32): i32 {
+  areasUse(AREA_KEY);
+  areasUseAt(value);
   if (!valueFits(keyBytes, valueBytes)) return LONG;
   return treePutCell(root, KEY_AREA, keyBytes, valueBytes, value, valueBytes);
 }
 
 /** Puts the key in KEY_AREA with the chain built last, of `total` bytes. */
 export function treePutChain(root: u32, keyBytes: u32, total: u32): i32 {
+  areasUse(AREA_KEY);
   return treePutCell(root, KEY_AREA, keyBytes, total | META_CHAINED, CHAIN_FIRST, 4);
 }
 
 /** Puts the key in KEY_AREA with a chain that is there already and that nobody refers to. */
 export function treePutDropped(root: u32, keyBytes: u32, first: u32, rest: u32): i32 {
-  store<u32>(OUT_AREA, first);
-  return treePutCell(root, KEY_AREA, keyBytes, rest | META_CHAINED, OUT_AREA, 4);
+  areasUse(AREA_KEY);
+  store<u32>(SHORT_VALUE, first);
+  return treePutCell(root, KEY_AREA, keyBytes, rest | META_CHAINED, SHORT_VALUE, 4);
 }
 
 /** Puts a tombstone for the key in KEY_AREA. */
 export function treeBury(root: u32, keyBytes: u32): i32 {
+  areasUse(AREA_KEY);
   return treePutCell(root, KEY_AREA, keyBytes, META_TOMBSTONE, 0, 0);
 }
 
 /** Removes the key in KEY_AREA. */
 export function treeDelete(root: u32, keyBytes: u32): i32 {
+  areasUse(AREA_KEY);
   return treeDeleteKey(root, KEY_AREA, keyBytes);
 }
 
@@ -268,6 +279,7 @@ function wideCopy(target: usize, source: usize, length: u32): void {
 
 /** Looks up the key in KEY_AREA. */
 export function treeGet(root: u32, epoch: f64, keyBytes: u32): i32 {
+  areasUse(AREA_KEY | AREA_OUT);
   const status = treeFind(root, epoch as u64, KEY_AREA, keyBytes);
   if (status == OK) {
     const length = load<u32>(VALUE_LENGTH);
@@ -281,6 +293,7 @@ export function treeGet(root: u32, epoch: f64, keyBytes: u32): i32 {
 
 /** Looks for the key in KEY_AREA and leaves OUT_AREA alone: OK with value*() noted, NOT_FOUND, MISS, DAMAGED. */
 export function treeProbe(root: u32, epoch: f64, keyBytes: u32): i32 {
+  areasUse(AREA_KEY);
   return treeFind(root, epoch as u64, KEY_AREA, keyBytes);
 }
 
@@ -297,6 +310,7 @@ const GROUP_SLOT_SIZE: usize = 8;
 export function treeGetGroup(root: u32, epochAsNumber: f64, count: u32): i32 {
   const epoch = epochAsNumber as u64;
   assert(count <= GROUP_SIZE, 'a group has a fixed size');
+  areasUse(AREA_INPUT | AREA_OUT);
   const top = frameAt(root, epoch);
   if (top == 0) {
     walkBegin();

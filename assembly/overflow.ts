@@ -9,6 +9,7 @@
  *   1. `remaining` of a page = its own `used` + `remaining` of the next; the last page has used = remaining, next 0.
  *   2. While a chain is being built its pages are referenced by nobody; treePutChain makes it visible.
  */
+import { areasUseAt } from './areas';
 import { DAMAGE_CHAIN, OK, PAGE_OVERFLOW, PRIVATE_PAGE, ROOM } from './layout';
 import { LEVEL_OVERFLOW, frameAt, frameNewest, frameTouch, missPage } from './frames';
 import {
@@ -70,6 +71,7 @@ function chainPageNew(number: u32, left: u32): void {
 
 /** Appends bytes to the chain being built; chainTaken() says how many even when MISS or ROOM interrupts. */
 export function chainAppend(address: usize, length: u32): i32 {
+  areasUseAt(address);
   store<u32>(CHAIN_TAKEN, 0);
   let taken: u32 = 0;
   while (taken < length) {

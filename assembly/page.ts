@@ -21,7 +21,8 @@
  *   2. All keys (of slot 1 on in an inner page) start with the same `prefix` bytes, and every head follows from it.
  *   3. header + slots + free + cells + garbage = page size; cells never overlap.
  */
-import { PAGE_LEAF, VALUE_SIZE_MAX, PAGE_AREA, PAGE_SIZE_MAX } from './layout';
+import { areasUse } from './areas';
+import { AREA_PAGE, PAGE_LEAF, VALUE_SIZE_MAX, PAGE_AREA, PAGE_SIZE_MAX } from './layout';
 import { bytesCommon, bytesCompare, pageSize } from './memory';
 
 export const PAGE_HEADER_SIZE: usize = 40;
@@ -250,6 +251,7 @@ function setHeads(page: usize, prefix: u32): void {
 
 /** Moves all cells together at the end of the page: garbage becomes free space. */
 function pageCompact(page: usize): void {
+  areasUse(AREA_PAGE);
   const copy: usize = PAGE_AREA;
   memory.copy(copy, page, pageSize);
   let heap: u32 = pageSize;
@@ -383,5 +385,6 @@ export function pageCellSize(page: usize, index: u32): u32 {
 
 /** The second spare page, for rebuilding a page from its own cells. */
 export function pageSpare(): usize {
+  areasUse(AREA_PAGE);
   return PAGE_AREA + PAGE_SIZE_MAX;
 }

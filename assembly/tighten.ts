@@ -12,7 +12,19 @@
  *   2. Neighbours have one parent; the separator between them is replaced in the same step that moves their cells.
  *   3. Only the store's own trees are tightened; a transaction's private tree is gone soon enough.
  */
-import { DAMAGE_KIND, KEY_AREA, NOT_FOUND, OK, OUT_AREA, PAGE_INNER, PRIVATE_PAGE, ROOM } from './layout';
+import { areasUse } from './areas';
+import {
+  AREA_KEY,
+  AREA_OUT,
+  DAMAGE_KIND,
+  KEY_AREA,
+  NOT_FOUND,
+  OK,
+  OUT_AREA,
+  PAGE_INNER,
+  PRIVATE_PAGE,
+  ROOM,
+} from './layout';
 import { LEVEL_ANY, frameNewest, frameTouch, pageEpoch, pageNumber } from './frames';
 import {
   DEBUG,
@@ -48,9 +60,6 @@ import { walkBegin, walkDown, walkHasHigh, walkHighAddress, walkHighLength, walk
 
 /** Walks to the parent of the page of a level that holds the key in KEY_AREA; NOT_FOUND: no page there has one. */
 function walkAbove(root: u32, keyBytes: u32, level: u32): i32 {
-  store<u32>(PEER_NEXT, NO_BOUND);
-  store<u32>(PEER_MERGED, 0);
-  store<u32>(PEER_HELD, 0);
   walkBegin();
   let number = root;
   let expected = LEVEL_ANY;
@@ -97,8 +106,17 @@ function stepDown(parent: u32, index: u32): i32 {
   return OK;
 }
 
+/** Whatever comes of a call, nothing is left of the one before. */
+function begin(): void {
+  areasUse(AREA_KEY | AREA_OUT);
+  store<u32>(PEER_NEXT, NO_BOUND);
+  store<u32>(PEER_MERGED, 0);
+  store<u32>(PEER_HELD, 0);
+}
+
 /** Notes the page of a level that holds the key in KEY_AREA: peerPage, peerParent, peerUsed, peerNext. */
 export function treePeer(root: u32, keyBytes: u32, level: u32): i32 {
+  begin();
   const status = walkAbove(root, keyBytes, level);
   if (status != OK) return status;
   const parent = frameNewest(load<u32>(PEER_PARENT));
@@ -119,6 +137,7 @@ export function treePeer(root: u32, keyBytes: u32, level: u32): i32 {
  */
 export function treeTighten(root: u32, keyBytes: u32, level: u32, held: f64): i32 {
   assert((root & PRIVATE_PAGE) == 0, 'private trees are not tightened');
+  begin();
   if (!stepReady(false)) return ROOM;
   const status = treePeer(root, keyBytes, level);
   if (status != OK) return status;

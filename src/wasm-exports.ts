@@ -8,6 +8,10 @@ export interface CoreExports {
   memoryInit(frames: number, storeIdLow: number, storeIdHigh: number): number;
   checksumOf(address: number, length: number, seed: number, result: number): void;
 
+  // areas that are held (nothing, in the release build)
+  areasHold(areas: number): number;
+  areasRelease(areas: number): void;
+
   // what a call left behind
   missPage(): number;
   missEpoch(): number;

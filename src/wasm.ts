@@ -166,6 +166,19 @@ function checkLayout(exports: Record<string, unknown>): void {
   }
 }
 
+/**
+ * Does what must leave areas of memory alone (AREA_* of the layout); the debug build asserts that it does. What is held
+ * already stays so afterwards.
+ */
+export function holding<T>({ x }: Core, areas: number, work: () => T): T {
+  const held = x.areasHold(areas);
+  try {
+    return work();
+  } finally {
+    x.areasRelease(held);
+  }
+}
+
 /** A failed assertion of the core: its message and place, read from AssemblyScript's string layout. */
 function abort(
   memory: WebAssembly.Memory,

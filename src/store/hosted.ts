@@ -6,6 +6,8 @@
  * 2. What a codec from outside compressed is written only if it decodes to the payload.
  */
 import {
+  AREA_PAGE,
+  AREA_STAGING,
   BLOCK_HEADER_SIZE,
   CODEC_LZ4,
   DAMAGE_COMPRESSION,
@@ -15,6 +17,10 @@ import {
 } from '../../assembly/layout.ts';
 import type { StoreCodecs } from '../codec/store-codecs.ts';
 import type { Core } from '../wasm.ts';
+import { holding } from '../wasm.ts';
+
+/** Where payloads lie while a codec works on them. */
+const AREAS = AREA_STAGING | AREA_PAGE;
 
 /** Writes the page in a frame as a block; answers the bytes to write, 0 when the codec saves no unit. */
 export function sealHosted(
@@ -30,12 +36,15 @@ export function sealHosted(
   const body = target + BLOCK_HEADER_SIZE;
   const room = (Math.ceil((BLOCK_HEADER_SIZE + raw) / UNIT_SIZE) - 1) * UNIT_SIZE - BLOCK_HEADER_SIZE;
   if (room <= 0) return 0;
-  const stored = codecs.compress(codec, u8.subarray(from, from + raw), u8.subarray(body, body + room));
+  const stored = holding(core, AREAS, () =>
+    codecs.compress(codec, u8.subarray(from, from + raw), u8.subarray(body, body + room)),
+  );
   if (stored === 0) return 0;
   const proves = codec !== CODEC_LZ4 && codecs.proves(codec); // LZ4 the core proves itself
   if (proves) {
     const source = u8.subarray(body, body + stored);
-    if (!codecs.decompress(codec, source, u8.subarray(PAGE_AREA, PAGE_AREA + raw))) return 0;
+    const again = u8.subarray(PAGE_AREA, PAGE_AREA + raw);
+    if (!holding(core, AREAS, () => codecs.decompress(codec, source, again))) return 0;
   }
   const bytes = x.blockSealStored(frame, codec, stored, target);
   return proves && !x.payloadSame(raw) ? 0 : bytes;
@@ -49,6 +58,10 @@ export function decodeHosted(core: Core, codecs: StoreCodecs, block: number, pag
   const body = block + BLOCK_HEADER_SIZE;
   const target = x.payloadAddress();
   const source = u8.subarray(body, body + stored);
-  if (codecs.decompress(u8[block + 5] as number, source, u8.subarray(target, target + raw))) return OK;
+  const codec = u8[block + 5] as number;
+  const isDone = holding(core, AREAS, () =>
+    codecs.decompress(codec, source, u8.subarray(target, target + raw)),
+  );
+  if (isDone) return OK;
   return x.damageSet(page, DAMAGE_COMPRESSION);
 }

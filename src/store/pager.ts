@@ -14,6 +14,11 @@
  *   4. Between operations nothing is pinned.
  */
 import {
+  AREA_BOUND,
+  AREA_FENCES,
+  AREA_INPUT,
+  AREA_KEY,
+  AREA_OUT,
   DAMAGED,
   ENCODED,
   EVENT_AREA,
@@ -31,7 +36,7 @@ import {
 } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../errors.ts';
 import type { Core } from '../wasm.ts';
-import { guardTrap, LATEST } from '../wasm.ts';
+import { guardTrap, holding, LATEST } from '../wasm.ts';
 import type { BlockStore } from './blocks.ts';
 import type { Directory, Place } from './directory.ts';
 import { isSpoilt, NOWHERE } from './directory.ts';
@@ -153,8 +158,11 @@ export class Pager {
 
   /** Does what a status asks for: brings the missing page in, or makes room. */
   serve(status: number): void {
-    if (status === MISS) this.#load();
-    else this.makeRoom();
+    // What the operation was given, and has answered so far, has to be there when it is called again.
+    holding(this.core, AREA_KEY | AREA_BOUND | AREA_INPUT | AREA_OUT | AREA_FENCES, () => {
+      if (status === MISS) this.#load();
+      else this.makeRoom();
+    });
   }
 
   /** Ends an operation served by hand, or a step of one that got on: its pages may leave memory, tries count anew. */

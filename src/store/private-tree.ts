@@ -7,9 +7,9 @@
  *   1. `#pages` are exactly the pages of the tree: `drop` frees them without walking the tree.
  *   2. A tree without a write has no page.
  */
-import { OUT_AREA } from '../../assembly/layout.ts';
+import { AREA_OUT, OUT_AREA } from '../../assembly/layout.ts';
 import { AegisError } from '../errors.ts';
-import { LATEST } from '../wasm.ts';
+import { holding, LATEST } from '../wasm.ts';
 import { RANGE_START_INCLUSIVE } from './range.ts';
 import type { TOMBSTONE, Trees } from './trees.ts';
 
@@ -75,18 +75,20 @@ export class PrivateTree {
     for (let flags = RANGE_START_INCLUSIVE; ; flags = 0) {
       const count = this.#trees.readRange(this.#root, LATEST, start, undefined, flags, WALK_BATCH);
       const done = x.scanDone() !== 0;
-      let at = OUT_AREA;
-      let last = at;
-      for (let i = 0; i < count; ++i) {
-        const keyLength = u32[at / 4] as number;
-        const meta = u32[at / 4 + 1] as number;
-        const value = at + 8 + keyLength;
-        last = at;
-        at = (value + storedBytes(meta) + 3) & ~3;
-        if (i === count - 1) start = u8.slice(last + 8, last + 8 + keyLength);
-        if (visit(last + 8, keyLength, meta, value) === false) return;
-      }
-      if (done) return;
+      const goesOn = holding(this.#trees.pager.core, AREA_OUT, () => {
+        let at = OUT_AREA;
+        for (let i = 0; i < count; ++i) {
+          const keyLength = u32[at / 4] as number;
+          const meta = u32[at / 4 + 1] as number;
+          const key = at + 8;
+          const value = key + keyLength;
+          at = (value + storedBytes(meta) + 3) & ~3;
+          if (i === count - 1) start = u8.slice(key, value);
+          if (visit(key, keyLength, meta, value) === false) return false;
+        }
+        return !done;
+      });
+      if (!goesOn) return;
       if (count === 0) throw new AegisError('STORE_FAILED', 'internal rule broken: a walk makes progress');
     }
   }

@@ -16,7 +16,34 @@ function reEntry(test: RegExp): Killer {
   return { file: 'engine/re-entry.test.ts', test };
 }
 
+function areas(test: RegExp): Killer {
+  return { file: 'core/areas.test.ts', test };
+}
+
 export const runtimeMutants: readonly Mutant[] = [
+  {
+    name: 'areas: whoever waits for a page holds nothing',
+    file: 'src/store/pager.ts',
+    edits: [['AREA_KEY | AREA_BOUND | AREA_INPUT | AREA_OUT | AREA_FENCES', '0']],
+    killer: areas(/whatever page/),
+  },
+  {
+    name: 'areas: a walk does not hold what it walks over',
+    file: 'src/store/private-tree.ts',
+    edits: [['holding(this.#trees.pager.core, AREA_OUT,', 'holding(this.#trees.pager.core, 0,']],
+    killer: areas(/visitor reads/),
+  },
+  {
+    name: 'areas: what is held is not let go when the work fails',
+    file: 'src/wasm.ts',
+    edits: [
+      [
+        '  try {\n    return work();\n  } finally {\n    x.areasRelease(held);\n  }',
+        '  const answer = work();\n  x.areasRelease(held);\n  return answer;',
+      ],
+    ],
+    killer: areas(/held already/),
+  },
   {
     name: 're-entry: a store answers from the middle of its own work',
     file: 'src/backend/outside.ts',
