@@ -120,4 +120,5 @@ export const AREA_OUT = 8;
 export const AREA_FENCES = 16; // both of them, and what else a miss says of the page
 export const AREA_STAGING = 32;
 export const AREA_PAGE = 64;
-export const AREAS_ALL = 127;
+export const AREAS_OF_CALL = AREA_KEY | AREA_BOUND | AREA_INPUT | AREA_OUT | AREA_FENCES; // while it waits for a page
+export const AREAS_ALL = AREAS_OF_CALL | AREA_STAGING | AREA_PAGE;

@@ -14,11 +14,7 @@
  *   4. Between operations nothing is pinned.
  */
 import {
-  AREA_BOUND,
-  AREA_FENCES,
-  AREA_INPUT,
-  AREA_KEY,
-  AREA_OUT,
+  AREAS_OF_CALL,
   DAMAGED,
   ENCODED,
   EVENT_AREA,
@@ -159,10 +155,7 @@ export class Pager {
   /** Does what a status asks for: brings the missing page in, or makes room. */
   serve(status: number): void {
     // What the operation was given, and has answered so far, has to be there when it is called again.
-    holding(this.core, AREA_KEY | AREA_BOUND | AREA_INPUT | AREA_OUT | AREA_FENCES, () => {
-      if (status === MISS) this.#load();
-      else this.makeRoom();
-    });
+    holding(this.core, AREAS_OF_CALL, () => (status === MISS ? this.#load() : this.makeRoom()));
   }
 
   /** Ends an operation served by hand, or a step of one that got on: its pages may leave memory, tries count anew. */

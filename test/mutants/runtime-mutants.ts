@@ -24,7 +24,7 @@ export const runtimeMutants: readonly Mutant[] = [
   {
     name: 'areas: whoever waits for a page holds nothing',
     file: 'src/store/pager.ts',
-    edits: [['AREA_KEY | AREA_BOUND | AREA_INPUT | AREA_OUT | AREA_FENCES', '0']],
+    edits: [['holding(this.core, AREAS_OF_CALL,', 'holding(this.core, 0,']],
     killer: areas(/whatever page/),
   },
   {
