@@ -5,7 +5,8 @@
  *      looked at again under the lock, and only then believed.
  *   2. A store counts as ours from its first whole superblock on. What its creation left before that (an empty data
  *      file, a piece of a superblock, one of generation 0) is made anew.
- *   3. One whole slot opens the store, whatever became of the other.
+ *   3. One whole slot opens the store, whatever became of the other, also when it cannot be read. Nothing is made anew
+ *      where a slot cannot be read: it may be the whole one.
  */
 import { UNIT_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
@@ -13,7 +14,7 @@ import type { ResolvedConfig } from '../config.ts';
 import { AegisError } from '../errors.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { SlotContent, Superblock } from '../store/superblock.ts';
-import { readSlot, slotBytes, strangeness } from '../store/superblock.ts';
+import { decodeSuperblock, SLOT_POSITIONS, slotBytes, strangeness } from '../store/superblock.ts';
 import type { Core } from '../wasm.ts';
 import { createCore } from '../wasm.ts';
 
@@ -24,6 +25,9 @@ export interface FoundStore {
   /** Whether the other slot is damaged. */
   readonly damaged: boolean;
 }
+
+/** A sector that cannot be read once may be read the next time. */
+const READ_TRIES = 3;
 
 /** Checks slots before the page size is known: any core can, and nothing of one check is left for the next. */
 let probe: Core | undefined;
@@ -47,7 +51,7 @@ export async function refuseForeignPlace(
     // In this order: a store that is being made beside us has its superblock before its file grows.
     const size = file.size();
     if (size === 0) return refuseToCreate(names, config);
-    refuseForeignData(file, size);
+    refuseForeignData(slotsOf(file), size);
   } finally {
     file.close();
   }
@@ -60,9 +64,13 @@ export function findStore(
   config: ResolvedConfig,
 ): FoundStore | undefined {
   const size = file.size();
-  refuseForeignData(file, size);
+  const read = slotsOf(file);
+  refuseForeignData(read, size);
   probe ??= createCore({ pageSize: 4096, frames: 1, storeId: [0, 0] });
-  const slots = [readSlot(probe, file, 0), readSlot(probe, file, 1)];
+  const core = probe;
+  const slots = read.map(
+    (found): SlotContent => (found.bytes ? decodeSuperblock(core, found.bytes) : { problem: 'damaged' }),
+  );
   let best: FoundStore | undefined;
   for (const [slot, content] of slots.entries()) {
     if (!('superblock' in content)) continue;
@@ -78,6 +86,7 @@ export function findStore(
     });
   }
   if (best && best.superblock.generation > 0) return best;
+  throwUnread(read);
   if (!best && (size > UNIT_SIZE || problems[0] !== 'empty')) throw damagedStore('no whole superblock');
   refuseToCreate(names, config);
   return undefined;
@@ -103,13 +112,34 @@ function refuseToCreate(names: readonly string[], config: ResolvedConfig): void 
 }
 
 /** Throws when the data file was never one of ours. */
-function refuseForeignData(file: BackendFile, size: number): void {
-  const strange = [strangeness(slotBytes(file, 0)), strangeness(slotBytes(file, 1))];
+function refuseForeignData(slots: readonly ReadSlot[], size: number): void {
+  const strange = slots.flatMap(({ bytes }) => (bytes ? [strangeness(bytes)] : []));
   if (strange.includes(undefined)) return;
   if (strange.includes('foreign')) {
     throw new AegisError('NOT_A_STORE', 'the data file is not one of ours', { file: DATA_FILE, offset: 0 });
   }
+  throwUnread(slots);
   if (size > UNIT_SIZE) throw damagedStore('no superblock');
+}
+
+/** The bytes of a slot, or why it could not be read. */
+type ReadSlot = { readonly bytes: Uint8Array } | { readonly bytes?: undefined; readonly cause: unknown };
+
+function slotsOf(file: BackendFile): ReadSlot[] {
+  return SLOT_POSITIONS.map((_position, slot) => {
+    for (let tries = 1; ; ++tries) {
+      try {
+        return { bytes: slotBytes(file, slot) };
+      } catch (cause) {
+        if (tries === READ_TRIES) return { cause };
+      }
+    }
+  });
+}
+
+/** Throws when a slot could not be read and the other one does not say what is there. */
+function throwUnread(slots: readonly ReadSlot[]): void {
+  for (const slot of slots) if (!slot.bytes) throw slot.cause;
 }
 
 function damagedStore(what: string): AegisError {

@@ -1,11 +1,15 @@
 /* Mutants of the checks on what is read: checksums, identity, structure, bounds. Each check is taken out alone. */
 import { applying, block, directedDamage, payload, planted } from './killers.ts';
-import type { Mutant } from './mutant.ts';
+import type { Killer, Mutant } from './mutant.ts';
 
 const APPLY = 'src/store/apply.ts';
 const BLOCK = 'assembly/block.ts';
 const PAYLOAD = 'assembly/payload.ts';
 const LOAD = 'src/upkeep/directory-load.ts';
+
+function unreadableSlots(test: RegExp): Killer {
+  return { file: 'engine/unreadable-slots.test.ts', test };
+}
 
 export const damageMutants: readonly Mutant[] = [
   {
@@ -209,5 +213,23 @@ export const damageMutants: readonly Mutant[] = [
     file: APPLY,
     edits: [['if (!this.#replaying) this.#keepStuck();', 'this.#keepStuck();']],
     killer: applying(/takes no id/),
+  },
+  {
+    name: 'opening: a superblock slot that cannot be read stops it',
+    file: 'src/upkeep/find-store.ts',
+    edits: [['if (tries === READ_TRIES) return { cause };', 'throw cause;']],
+    killer: unreadableSlots(/a store opens when/),
+  },
+  {
+    name: 'opening: a slot that could not be read once counts as damaged',
+    file: 'src/upkeep/find-store.ts',
+    edits: [['if (tries === READ_TRIES) return { cause };', 'return { cause };']],
+    killer: unreadableSlots(/another try.*2/),
+  },
+  {
+    name: 'opening: a store is made anew beside a slot that cannot be read',
+    file: 'src/upkeep/find-store.ts',
+    edits: [['  throwUnread(read);\n', '']],
+    killer: unreadableSlots(/made anew/),
   },
 ];
