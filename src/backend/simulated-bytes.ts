@@ -44,6 +44,15 @@ export class SimulatedBytes {
     return this.#chunks.has(index);
   }
 
+  /** Gives the file the blocks that another one has below its end: zeros that were written take space, too. */
+  allocateAs(other: SimulatedBytes): void {
+    if (this.#chunks.size >= other.#chunks.size) return;
+    this.#ownMap();
+    for (const index of other.#chunks.keys()) {
+      if (index * BLOCK_SIZE < this.#size && !this.#chunks.has(index)) this.#chunks.set(index, ZERO_CHUNK);
+    }
+  }
+
   /** Fills the target and answers how many bytes were there. */
   read(target: Uint8Array, position: number): number {
     const length = Math.max(0, Math.min(target.length, this.#size - position));
@@ -152,7 +161,15 @@ function hashOf(words: Int32Array): [number, number] {
   return [low, high];
 }
 
-const ZEROS = hashOf(new Int32Array(BLOCK_SIZE / 4));
+const ZERO_BLOCK = new Uint8Array(BLOCK_SIZE);
+const ZEROS = hashOf(new Int32Array(ZERO_BLOCK.buffer));
+/** Nobody's: whoever writes to it makes a copy. */
+const ZERO_CHUNK: Chunk = {
+  bytes: ZERO_BLOCK,
+  words: new Int32Array(ZERO_BLOCK.buffer),
+  token: {},
+  hash: ZEROS,
+};
 
 function add(sums: Sums, salt: number, low: number, high: number): void {
   let mixed = Math.imul(low ^ salt, 0x9e3779b1);

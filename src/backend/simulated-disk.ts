@@ -53,6 +53,7 @@ export class DiskFile {
       else this.device.put(change.bytes, change.position);
     }
     this.pending = rest;
+    this.device.allocateAs(this.seen);
   }
 
   /** A sync failed: of what was written before `order` each sector is on the device or forgotten for ever. */

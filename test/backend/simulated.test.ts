@@ -250,6 +250,26 @@ test('simulated: a full disk takes what fits, and works again when it grows or i
   file.write([filled(1, 3)], 8192);
 });
 
+test('simulated: zeros that were written and synced take their space after a power cut, too', () => {
+  const backend = new SimulatedBackend({ seed });
+  const file = backend.open('log-1', writable);
+  file.write([filled(8192, 0)], 0);
+  file.syncSync();
+  file.write([filled(8192, 0)], 8192); // not synced: its length may be all that is left
+  const after = backend.crash(() => true);
+  after.capacity = 2 * 4096;
+  const left = after.open('log-1', writable);
+  expect(left.size()).toBe(4 * 4096);
+  left.write([filled(8192, 1)], 0);
+  expect(() => left.write([filled(1, 1)], 8192)).toThrow('ENOSPC');
+  expect(
+    shownIn(
+      backend.crash(() => true),
+      'log-1',
+    ),
+  ).toMatch(/^0/);
+});
+
 async function programOver(seed: number): Promise<string> {
   const backend = new SimulatedBackend({ seed });
   const trace: unknown[] = [];

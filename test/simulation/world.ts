@@ -117,12 +117,11 @@ export class World {
     if (!codesOf(of, method).has(code))
       throw new Violation(`${said}, which is not documented`, { cause: error });
     if (/internal rule/.test(message)) throw new Violation(said, { cause: error });
-    if (!this.#hasReason(code, method, message))
-      throw new Violation(`${said}, without a reason`, { cause: error });
+    if (!this.#hasReason(code, method)) throw new Violation(`${said}, without a reason`, { cause: error });
     return code;
   }
 
-  #hasReason(code: string, method: string, message: string): boolean {
+  #hasReason(code: string, method: string): boolean {
     const { strikes, shape } = this;
     switch (code) {
       case 'CONFLICT':
@@ -135,9 +134,7 @@ export class World {
       case 'IO_ERROR':
       case 'STORE_FAILED':
       case 'COMMIT_UNKNOWN':
-        if (strikes.struck.length > 0 || this.isOver) return true;
-        // A log file that a power cut left with holes finds no space for what is written to it, nor to take it back.
-        return shape.isTight && /taken back/.test(message);
+        return strikes.struck.length > 0 || this.isOver;
       default:
         return false;
     }
