@@ -196,7 +196,7 @@ export class Machine {
       await this.#finish();
     } finally {
       this.#life = 'closed';
-      this.store.log?.close();
+      await this.store.log?.close();
       this.store.pager.blocks.file.close();
       await this.#lock.release();
     }
@@ -206,8 +206,11 @@ export class Machine {
   async #finish(): Promise<void> {
     await this.compactor.ended();
     await this.pipeline.drained();
-    this.pipeline.stop();
     this.leases.closeAll();
+    // Once more: a transaction may have been committed in between.
+    await this.pipeline.drained();
+    this.pipeline.stop();
+    await this.store.log?.retire();
     if (this.config.readOnly) return;
     const { superblock, running } = this.checkpointer;
     const { failure, unsaved } = this.pipeline;
@@ -215,8 +218,9 @@ export class Machine {
     // files are gone: what was durable there is not found again.
     if (failure && (unsaved > superblock.sequence || failure.errno === 'ESTALE')) throw failure;
     if (failure) return;
-    const owed = this.pipeline.applied !== superblock.sequence || superblock.generation === 0;
-    if (owed || running || this.givingBack.worked) await this.checkpointer.checkpoint();
+    const isBehind = this.pipeline.applied !== superblock.sequence || superblock.generation === 0;
+    const hasFiles = (this.store.log?.diskSize ?? 0) > 0;
+    if (isBehind || hasFiles || running || this.givingBack.worked) await this.checkpointer.checkpoint();
     // Without a checkpoint nothing has asked for a while whether the files are still there.
     else await this.store.pager.blocks.file.sync();
     // What is beyond our end may be another writer's by now.

@@ -71,7 +71,7 @@ export interface Superblock {
   readonly codecs: number;
   /** One past the highest unit the checkpoint uses. */
   readonly endUnit: number;
-  /** Bytes of the log's files, which never get fewer: a lost file leaves no other trace. 0 while the log is off. */
+  /** Bytes of the log's files, at the least: a lost file leaves no other trace. 0 while the log has none, or is off. */
   readonly logSize: number;
 }
 

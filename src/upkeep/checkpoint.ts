@@ -7,7 +7,8 @@
  *   4. sync the data file
  *   5. write the superblock to the slot not written last      6. sync
  *   7. write it to the other slot                             8. sync
- *   9. the checkpoint before ends: its extents are free, and the log below P's position
+ *   9. the checkpoint before ends: its extents are free, and the log below P's position; log files go of which the
+ *      superblock says nothing
  *
  * One run is a generator that says where it can pause and where it needs a sync. Usually it is driven with promises;
  * a program that never yields drives the same run to its end with blocking syncs.
@@ -276,7 +277,7 @@ export class Checkpointer {
         directory: plan.root,
         codecs: (this.#superblock.codecs & ~blocks.retiredCodecs) | blocks.codecs.used,
         endUnit: blocks.extents.end,
-        logSize: log?.readySize ?? 0,
+        logSize: log?.plan(lsn) ?? 0,
       };
       unsure = true;
       yield 'sync';

@@ -4,7 +4,7 @@
  *   1. lock; the newer superblock slot that is whole, else the other
  *   2. the directory by its checksums; free space and free page numbers follow from it
  *   3. the log is scanned from the checkpoint's position; what contradicts a mark is CORRUPTION, and nothing is written
- *   4. a new fence, higher than any seen
+ *   4. a new fence, higher than any that a writer before had, whatever files it left
  *   5. the accepted tail of the log is written again and synced
  *   6. the slot that was read is written again, unchanged, and synced; so is the other one; then both, with the new fence
  *   7. the catalog of named trees is read and the log replayed into memory; commits the checkpoint holds are skipped,
@@ -39,7 +39,7 @@ import type { SnapshotNode } from '../store/versions.ts';
 import type { Log, LogPosition } from '../wal/log.ts';
 import type { LogScan } from '../wal/scan.ts';
 import { scanLog } from '../wal/scan.ts';
-import { SegmentLog, segmentSizeFor } from '../wal/segments.ts';
+import { FENCE_STEP, SegmentLog, segmentSizeFor } from '../wal/segments.ts';
 import type { Core } from '../wasm.ts';
 import { createCore } from '../wasm.ts';
 import { loadDirectory } from './directory-load.ts';
@@ -229,7 +229,8 @@ async function recover(
     if (!config.readOnly) {
       const random = new Uint8Array(2);
       host.random(random);
-      fence = Math.max(superblock.fence, scan?.highestFence ?? 0) + 1 + random[0]! + random[1]! * 256;
+      fence =
+        Math.max(superblock.fence, scan?.highestFence ?? 0) + FENCE_STEP + random[0]! + random[1]! * 256;
       await scan?.rewriteTail();
       current = await renewSlots(parts.core, data, found, fence, scan?.usedSize);
       // Not sooner: until then the older slot may be the one on the device, and name what lies there.

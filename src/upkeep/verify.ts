@@ -147,11 +147,12 @@ function* stepsOf(parts: VerifyParts, walk: TreeWalk, slice: number, findings: F
 /** A file that was removed is still read by whoever has it open: what it holds is lost when the store is closed. */
 async function checkNames({ list, log }: VerifyParts, findings: Findings): Promise<void> {
   if (!list) return;
-  // Before the files are listed: one that is made meanwhile need not be among them.
-  const wanted = [DATA_FILE, ...(log?.files ?? [])];
+  // Before and after the files are listed: one that is made or given back meanwhile need not be among them.
+  const before = log?.files ?? [];
   await findings.during(async () => {
     const names = await list();
-    for (const file of wanted) {
+    const after = log?.files ?? [];
+    for (const file of [DATA_FILE, ...before.filter((name) => after.includes(name))]) {
       if (!names.includes(file)) findings.add(`the file ${file} is not there any more`, { file });
     }
   });

@@ -22,7 +22,7 @@ import {
 } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../errors.ts';
 import { Content } from './content.ts';
-import { type LogCore, type LogPosition, type LogStart, linkOf } from './log.ts';
+import { type LogCore, type LogPosition, type LogStart, linkOf, type Word } from './log.ts';
 import type { Segment } from './segment.ts';
 import { LogView } from './view.ts';
 
@@ -31,6 +31,15 @@ export interface Run {
   readonly segment: Segment;
   readonly from: number;
   to: number;
+}
+
+/** An accepted group that no mark vouches for. */
+export interface Unvouched {
+  readonly segment: Segment;
+  readonly offset: number;
+  readonly length: number;
+  /** Its checksum. */
+  readonly sum: Word;
 }
 
 /** Where the last complete commit ends. */
@@ -59,6 +68,8 @@ interface Candidate {
 /** Walks once; afterwards its fields say what was found. */
 export class Chain {
   readonly runs: Run[] = [];
+  /** Groups above the highest mark that the chain itself has. */
+  tail: Unvouched[] = [];
   end: ChainEnd;
   /** The place where the next group was looked for in vain. */
   lsn: number;
@@ -93,7 +104,18 @@ export class Chain {
   /** Follows the chain to its end. @throws AegisError `CORRUPTION` for a group that no writer could have made. */
   walk(): void {
     this.#core.x.groupLinkSet(...this.#start.link);
-    for (let next = this.#next(); next !== undefined; next = this.#next()) this.#accept(next);
+    for (;;) {
+      const next = this.#next() ?? this.#lookAgain();
+      if (next === undefined) return;
+      this.#accept(next);
+    }
+  }
+
+  /** What is not found is written over: a device that once answered something else must not make an end. */
+  #lookAgain(): Candidate | undefined {
+    this.#near.forget();
+    this.#far.forget();
+    return this.#next();
   }
 
   /** The segment of the last accepted group. */
@@ -161,6 +183,9 @@ export class Chain {
     }
     x.groupAccept(address);
     noteMark(this.#mark, x.groupMark(address), segment, offset);
+    this.tail.push({ segment, offset, length, sum: linkOf(this.#core) });
+    const vouched = this.tail.findIndex((group) => group.segment.firstLsn + group.offset >= this.#mark.lsn);
+    if (vouched !== 0) this.tail = vouched < 0 ? [] : this.tail.slice(vouched);
     this.highestFence = Math.max(this.highestFence, fence);
     const run = this.runs.at(-1)!;
     run.to = offset + length;

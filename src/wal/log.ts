@@ -33,7 +33,7 @@ export interface LogStart extends LogPosition {
   readonly sequence: number;
   /** Everything below this LSN was on stable storage when the superblock was written. */
   readonly mark: number;
-  /** Bytes that the log's files had on stable storage then; they never get fewer. */
+  /** Bytes that the log's files have at the least: no file goes before a superblock says that it may. */
   readonly size: number;
 }
 
@@ -93,8 +93,6 @@ export interface Log {
   readonly maxPayload: number;
   /** Bytes of the files the log keeps. */
   readonly diskSize: number;
-  /** Bytes of those that are on stable storage with their names, and so will be there whatever happens. */
-  readonly readySize: number;
   /** Names of the files that must be there. */
   readonly files: readonly string[];
   /** Why the log refuses everything, once it does. */
@@ -132,7 +130,19 @@ export interface Log {
   /** As `sync`, blocking; also while an asynchronous one is under way. */
   syncSync(): void;
 
-  /** Nothing below this LSN is needed any more: a checkpoint that starts there is on stable storage, twice. */
+  /**
+   * Decides which files stay once a checkpoint that starts there is on stable storage, and answers their bytes, which
+   * its superblock has to say: what is needed after it, and as many files as were begun since the plan before.
+   */
+  plan(lsn: number): number;
+
+  /** Nothing follows the next checkpoint: its plan keeps no file. Resolves when nothing else uses one. */
+  retire(): Promise<void>;
+
+  /**
+   * Nothing below this LSN is needed any more: a checkpoint that starts there is on stable storage, twice. Files that
+   * the last plan does not keep are given back to the system, but for room that is promised.
+   */
   release(lsn: number): void;
 
   /**
@@ -141,8 +151,8 @@ export interface Log {
    */
   audit(start: () => AuditStart, found: (fault: LogFault) => void, slice?: number): Generator<void>;
 
-  /** Closes the files; idempotent. Says nothing about durability. */
-  close(): void;
+  /** Closes the files; idempotent. Resolves when those given back are gone. Says nothing about durability. */
+  close(): Promise<void>;
 }
 
 /** The link of the core: the checksum of the last group it sealed or accepted. */

@@ -9,11 +9,14 @@
  *      file that ends where the log may have gone on, and files with fewer bytes than the superblock knows of.
  *   3. What lies above the highest mark may be in the system's cache only, after a sync that failed: it is written
  *      again, same bytes to the same place, and synced (`rewriteTail`). So is the header of a segment that no mark
- *      vouches for, even when nothing but the place to go on lies in it.
+ *      vouches for, even when nothing but the place to go on lies in it. They are read a second time for that, and
+ *      what is not the group or header that was accepted is not written over it.
  *   4. What is cut stays cut: wherever the next group may be looked for, an empty unit is written and synced with the
  *      tail. A group there that is torn in the cache may be whole on the device, if a write failed and so did the
  *      attempt to take it back.
  *   5. Scanning and replaying write nothing; time and memory are bounded by the size of the files.
+ *   6. Of a file only the first unit is read, if by that it holds nothing from the checkpoint on: a group there lies
+ *      before the checkpoint, its mark before it, and its fence below the next writer's (`FENCE_STEP`).
  */
 import {
   DAMAGE_NONE,
@@ -25,9 +28,9 @@ import {
 } from '../../assembly/layout.ts';
 import type { StorageBackend } from '../backend/backend.ts';
 import { AegisError, invariant } from '../errors.ts';
-import { Chain, type Mark, noteMark, type Run } from './chain.ts';
-import type { LogCore, LogPosition, LogStart, Word } from './log.ts';
-import { closeSegments, EMPTY_UNIT, openSegments, type Segment } from './segment.ts';
+import { Chain, type Mark, noteMark, type Run, type Unvouched } from './chain.ts';
+import { type LogCore, type LogPosition, type LogStart, linkOf, type Word } from './log.ts';
+import { closeSegments, EMPTY_UNIT, headerAt, openSegments, type Segment } from './segment.ts';
 import { LogView } from './view.ts';
 
 /** What `scanLog` needs. */
@@ -61,6 +64,9 @@ export async function scanLog({
   }
 }
 
+/** Whether the bytes at an address are what the scan accepted. */
+type Same = (address: number) => boolean;
+
 /** The accepted part of a log. It owns the open files until a `SegmentLog` goes on with them. */
 export class LogScan {
   /** Where the last complete commit ends, and the next group goes. */
@@ -83,6 +89,8 @@ export class LogScan {
   readonly #core: LogCore;
   readonly #start: LogStart;
   readonly #readOnly: boolean;
+  /** Groups that no mark vouches for. */
+  readonly #tail: readonly Unvouched[];
   #rewritten = false;
 
   constructor(
@@ -103,7 +111,7 @@ export class LogScan {
     } catch (error) {
       refuse(error);
     }
-    const rest = readStaleHeaders(core, segments, chain.runs, mark);
+    const rest = readStaleHeaders(core, segments, chain.runs, mark, start.lsn);
     const { end } = chain;
     if (mark.lsn > end.lsn) refuse(brokenBelow(mark, chain, segments));
     const missing = missingOf(segments, start.size, end.lsn);
@@ -121,6 +129,10 @@ export class LogScan {
     if (last !== undefined) last.to = end.offset;
     this.bytes = this.runs.reduce((sum, run) => sum + run.to - run.from, 0);
     this.current = last?.segment ?? holderOf(segments, end.lsn);
+    this.#tail = chain.tail.filter(({ segment, offset }) => {
+      const lsn = segment.firstLsn + offset;
+      return lsn >= mark.lsn && lsn < end.lsn;
+    });
   }
 
   /** Whether the log up to `end` is on stable storage, so that it may be relied on. */
@@ -128,9 +140,9 @@ export class LogScan {
     return this.#rewritten;
   }
 
-  /** Bytes of the files that were used once, and so are on stable storage to their full size. */
+  /** Bytes of the files that were used once, and so are on stable storage. */
   get usedSize(): number {
-    return this.segments.reduce((sum, { header, size }) => sum + (header === undefined ? 0 : size), 0);
+    return this.segments.reduce((sum, { limit }) => sum + limit, 0);
   }
 
   /** Writes again what no mark vouches for, makes the end an end, and syncs both. */
@@ -138,23 +150,20 @@ export class LogScan {
     invariant(!this.#readOnly, 'a log opened for reading is not written');
     const view = new LogView(this.#core, LOG_AREA);
     const touched = new Set<Segment>();
-    const rewrite = (segment: Segment, from: number, to: number): void => {
-      for (let at = from; at < to; at += LOG_HALF_SIZE) {
-        const length = Math.min(LOG_HALF_SIZE, to - at);
-        const had = view.read(segment, at, length);
-        invariant(had === length, 'accepted groups lie in their files');
-        segment.file.write([view.bytes], at);
-      }
+    const again = (segment: Segment, offset: number, length: number, isSame: Same): void => {
+      const address = view.find(segment, offset, length);
+      if (address === 0 || !isSame(address)) throw changed(segment, offset);
+      segment.file.write([this.#core.u8.subarray(address, address + length)], offset);
       touched.add(segment);
     };
-    const runs = new Map(this.runs.map((run) => [run.segment, run]));
-    if (this.current !== undefined && !runs.has(this.current)) {
-      runs.set(this.current, { segment: this.current, from: 0, to: 0 });
+    const begun = new Set(this.runs.map(({ segment }) => segment));
+    if (this.current !== undefined) begun.add(this.current);
+    for (const segment of begun) {
+      if (segment.firstLsn < this.highestMark) continue;
+      again(segment, 0, SEGMENT_HEADER_SIZE, (address) => this.#isHeader(address, segment));
     }
-    for (const { segment, from, to } of runs.values()) {
-      if (segment.firstLsn >= this.highestMark) rewrite(segment, 0, SEGMENT_HEADER_SIZE);
-      const begin = Math.max(from, this.highestMark - segment.firstLsn);
-      if (begin < to) rewrite(segment, begin, to);
+    for (const { segment, offset, length, sum } of this.#tail) {
+      again(segment, offset, length, (address) => this.#isGroup(address, sum));
     }
     for (const segment of this.segments) {
       const begins = segment.firstLsn === this.end.lsn;
@@ -184,6 +193,10 @@ export class LogScan {
         visit(address + GROUP_HEADER_SIZE, x.groupPayloadLength(address), segment.firstLsn + offset);
       }
     }
+    // Each links to the one before, so they are the ones that were accepted if the last one is.
+    const last = this.runs.at(-1);
+    if (last !== undefined && !isSum(linkOf(this.#core), this.end.link))
+      throw changed(last.segment, last.from);
   }
 
   /** The scan accepted this group; the device may answer otherwise the second time. */
@@ -196,12 +209,22 @@ export class LogScan {
       holds =
         address !== 0 && x.groupPayloadHolds(address) !== 0 && x.groupStructureCheck(address) === DAMAGE_NONE;
     }
-    if (!holds) {
-      const message = `${segment.name} is damaged: the group at ${offset} changed while it was read`;
-      throw new AegisError('CORRUPTION', message, { file: segment.name, offset });
-    }
+    if (!holds) throw changed(segment, offset);
     x.groupAccept(address);
     return address;
+  }
+
+  #isHeader(address: number, { header }: Segment): boolean {
+    if (this.#core.x.segmentCheck(address) !== DAMAGE_NONE) return false;
+    const { firstLsn, size, fence } = headerAt(this.#core, address);
+    return firstLsn === header!.firstLsn && size === header!.size && fence === header!.fence;
+  }
+
+  #isGroup(address: number, sum: Word): boolean {
+    const { x } = this.#core;
+    if (x.groupHeaderCheck(address) !== DAMAGE_NONE || !x.groupPayloadHolds(address)) return false;
+    x.groupAccept(address);
+    return isSum(linkOf(this.#core), sum);
   }
 
   /** Closes the files of a scan that nothing goes on from. */
@@ -210,15 +233,28 @@ export class LogScan {
   }
 }
 
+function isSum(one: Word, other: Word): boolean {
+  return one[0] === other[0] && one[1] === other[1];
+}
+
+/** The device answers otherwise the second time. */
+function changed(segment: Segment, offset: number): AegisError {
+  const what = offset === 0 ? 'its header' : `the group at ${offset}`;
+  const message = `${segment.name} is damaged: ${what} changed while it was read`;
+  return new AegisError('CORRUPTION', message, { file: segment.name, offset });
+}
+
 /**
- * Reads every unit outside the accepted groups for group headers, whole ones of torn or old groups: their marks
- * count. Answers the highest fence among them. Accepted groups are left out, so no value in them is taken for one.
+ * Reads the units from the checkpoint on, outside the accepted groups, for group headers, whole ones of torn or old
+ * groups: their marks count. Answers the highest fence among them. Accepted groups are left out, so no value in them is
+ * taken for one. A file without a header may hold anything, unless it was never used.
  */
 function readStaleHeaders(
   core: LogCore,
   segments: readonly Segment[],
   runs: readonly Run[],
   mark: Mark,
+  start: number,
 ): number {
   const { x } = core;
   const view = new LogView(core, LOG_AREA);
@@ -236,9 +272,12 @@ function readStaleHeaders(
     }
   };
   for (const segment of segments) {
+    if (segment.blank) continue;
+    const { header, firstLsn, limit, size } = segment;
+    const [from, to] = header === undefined ? [0, size] : [Math.max(0, start - firstLsn), limit];
     const run = runs.find((one) => one.segment === segment);
-    search(segment, 0, run?.from ?? 0);
-    search(segment, run?.to ?? 0, segment.size);
+    search(segment, from, run?.from ?? from);
+    search(segment, run?.to ?? from, to);
   }
   return fence;
 }

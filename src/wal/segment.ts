@@ -36,8 +36,10 @@ export class Segment {
   header: SegmentHeader | undefined;
   /** Bytes of the file. Known, not asked for: where it is needed, a question that fails would end the store. */
   size = 0;
-  /** Bytes of the file that groups may be written to. */
+  /** Bytes of the file that are filled for certain, and that groups may be written to. */
   limit = 0;
+  /** Filled, and never used: nothing to be read lies behind its first unit. */
+  blank = false;
   /** The header is another store's: not ours to write over. */
   foreign = false;
   /** Filled with bytes to its full size, on stable storage and in the directory. */
@@ -72,6 +74,10 @@ export class Segment {
 /** What is written over the header of a group that must not count. */
 export const EMPTY_UNIT = new Uint8Array(UNIT_SIZE);
 
+/** What a file begins with that was filled and never used. */
+export const BLANK_UNIT = new Uint8Array(UNIT_SIZE);
+BLANK_UNIT.set([0x41, 0x4e, 0x45, 0x57]); // "ANEW"
+
 const NAME = /^log-([1-9][0-9]{0,8})$/;
 
 /** Opens all log files, in the order of their numbers, and reads their headers. */
@@ -89,6 +95,8 @@ export async function openSegments(
       segments.push(segment);
       segment.size = file.size();
       readHeader(core, segment);
+      // A file that seems to have none is filled anew: not because the device once answered something else.
+      if (segment.header === undefined && !segment.blank) readHeader(core, segment);
     }
   } catch (error) {
     closeSegments(segments);
@@ -103,19 +111,26 @@ export function closeSegments(segments: readonly Segment[]): void {
 }
 
 /** A damaged header is none; whether the log needed it, the marks say. */
-function readHeader({ u8, x }: LogCore, segment: Segment): void {
+function readHeader(core: LogCore, segment: Segment): void {
+  const { u8, x } = core;
   const target = u8.subarray(LOG_AREA, LOG_AREA + SEGMENT_HEADER_SIZE);
-  if (segment.file.read(target, 0) < GROUP_HEADER_SIZE) return;
+  const length = segment.file.read(target, 0);
+  if (length < GROUP_HEADER_SIZE) return;
+  segment.blank = length === UNIT_SIZE && target.every((byte, at) => byte === BLANK_UNIT[at]);
   const what = x.segmentCheck(LOG_AREA);
   if (what === DAMAGE_KIND) {
     const message = `${segment.name} was written by a newer version of this program`;
     throw new AegisError('UNSUPPORTED_VERSION', message, { file: segment.name, offset: 0 });
   }
   segment.foreign = what === DAMAGE_IDENTITY;
-  if (what !== DAMAGE_NONE) return;
-  segment.begin({
-    firstLsn: x.segmentFirstLsn(LOG_AREA),
-    size: x.segmentSize(LOG_AREA),
-    fence: x.segmentFence(LOG_AREA),
-  });
+  if (what === DAMAGE_NONE) segment.begin(headerAt(core, LOG_AREA));
+}
+
+/** A header that `segmentCheck` found whole. */
+export function headerAt({ x }: LogCore, address: number): SegmentHeader {
+  return {
+    firstLsn: x.segmentFirstLsn(address),
+    size: x.segmentSize(address),
+    fence: x.segmentFence(address),
+  };
 }

@@ -16,6 +16,9 @@
  *      group is written over and that is synced, before anyone hears of it. If even that fails, the log is over.
  *   6. What follows has a higher fence. The groups behind the first one stay in their segments, whole as they are, and
  *      the same commit tried again is the same bytes: without it, a group of the first try would follow one of the second.
+ *      No other writer has any of these fences, whether or not it sees the files: openings take them `FENCE_STEP` apart.
+ *   7. A file is given back only when a superblock that is on stable storage, twice, says that there may be fewer. Until
+ *      its removal is on stable storage too it may come back, with groups that lie before the checkpoint.
  *
  * Must not: wait for room (the commit pipeline asked for it), or know what a record means.
  */
@@ -37,6 +40,11 @@ import type { LogScan } from './scan.ts';
 import { closeSegments, EMPTY_UNIT, type Segment } from './segment.ts';
 import { SegmentSupply } from './supply.ts';
 
+/** Fences from one writer to the next: each takes one more for every commit that it takes back. */
+export const FENCE_STEP = 1_048_576;
+
+/** Files of the log when writers wait for a checkpoint; a log that had more between two has seen a burst. */
+const SPARE_MAX = 16;
 const SEGMENT_SIZE_MIN = 262_144;
 const SEGMENT_SIZE_MAX = 8_388_608;
 
@@ -53,6 +61,8 @@ export interface SegmentLogOptions {
   readonly storeId: Word;
   /** Of this writer; higher than any the scan saw. */
   readonly fence: number;
+  /** How many it has, with those that follow; default `FENCE_STEP`. */
+  readonly fences?: number;
   /** Bytes of a new segment; see `segmentSizeFor`. */
   readonly segmentSize: number;
   /** Where to go on; its tail has been written again. The log takes over its files. */
@@ -71,18 +81,29 @@ export class SegmentLog implements Log {
   readonly #usable: number;
   readonly #largest: number;
   #fence: number;
+  /** The first one that another writer may have. */
+  readonly #fenceEnd: number;
   #end: number;
   /** End of the last complete commit, and the link there. */
   #commitEnd: LogPosition;
   #durable: number;
   #syncing: Promise<void> | undefined;
+  /** Segments begun since the last plan. */
+  #begun = 0;
+  /** Files that stay for what comes next, and the bytes that are to be there with them. */
+  #spare = 1;
+  #planned = 0;
+  /** New segments that what was let in and is not written yet may need. */
+  #held = 0;
+  #retired = false;
 
-  constructor({ core, backend, storeId, fence, segmentSize, scan }: SegmentLogOptions) {
+  constructor({ core, backend, storeId, fence, fences = FENCE_STEP, segmentSize, scan }: SegmentLogOptions) {
     invariant(scan.settled, 'a log goes on only from what is on stable storage');
     invariant(fence > scan.highestFence, 'every writer has a fence of its own, higher than all before');
     this.#core = core;
     this.#storeId = storeId;
     this.#fence = fence;
+    this.#fenceEnd = fence + fences;
     this.#usable = segmentSize - SEGMENT_HEADER_SIZE;
     this.#largest = largestGroup(this.#usable);
     this.maxPayload = this.#largest - GROUP_HEADER_SIZE;
@@ -113,10 +134,6 @@ export class SegmentLog implements Log {
     return files.reduce((sum, { size }) => sum + size, 0);
   }
 
-  get readySize(): number {
-    return this.#ready.reduce((sum, { size }) => sum + size, 0);
-  }
-
   get files(): readonly string[] {
     return this.#ready.map(({ name }) => name);
   }
@@ -132,12 +149,17 @@ export class SegmentLog implements Log {
 
   prepare(bytes: number, commits = 1): undefined | Promise<void> {
     this.#health.check();
-    return this.#supply.ready >= this.#segmentsFor(bytes, commits) ? undefined : this.#supply.make();
+    const needed = this.#segmentsFor(bytes, commits);
+    if (this.#supply.ready < needed) return this.#supply.make();
+    this.#held = needed;
+    return undefined;
   }
 
   prepareSync(bytes: number, commits = 1): void {
     this.#health.check();
-    while (this.#supply.ready < this.#segmentsFor(bytes, commits)) this.#supply.makeSync();
+    const needed = this.#segmentsFor(bytes, commits);
+    while (this.#supply.ready < needed) this.#supply.makeSync();
+    this.#held = needed;
   }
 
   write(address: number, payloadLength: number, endsCommit: boolean): number {
@@ -157,7 +179,10 @@ export class SegmentLog implements Log {
       throw this.failure ?? error;
     }
     this.#end = lsn + length;
-    if (endsCommit) this.#commitEnd = this.position;
+    if (endsCommit) {
+      this.#commitEnd = this.position;
+      this.#held = 0;
+    }
     return this.#end;
   }
 
@@ -190,17 +215,51 @@ export class SegmentLog implements Log {
     this.#durable = this.#commitEnd.lsn;
   }
 
+  plan(lsn: number): number {
+    // What was used since the last checkpoint will be used again; of a burst, nobody knows.
+    if (this.#begun <= SPARE_MAX) this.#spare = Math.max(1, this.#begun);
+    this.#begun = 0;
+    const needed = this.#live.slice(this.#needlessAt(lsn));
+    const others = this.#ready.filter((segment) => !needed.includes(segment));
+    this.#planned = this.#retired ? 0 : filledOf([...needed, ...others.slice(0, this.#spare)]);
+    return this.#planned;
+  }
+
+  async retire(): Promise<void> {
+    this.#retired = true;
+    this.#held = 0;
+    while (this.#syncing !== undefined) await this.#syncing.catch(() => undefined);
+    await this.#supply.rest();
+  }
+
   release(lsn: number): void {
     this.#health.check();
     invariant(lsn <= this.#commitEnd.lsn, 'a checkpoint starts within the log');
-    while (this.#live.length > 1 && this.#live[1]!.firstLsn <= lsn) this.#supply.give(this.#live.shift()!);
-    // On a full disk the last one, too: another place in the same file is better than none. Not while a sync of it is
-    // under way: it could not be taken again at once, and the room in it may be promised.
+    for (const segment of this.#live.splice(0, this.#needlessAt(lsn))) this.#supply.give(segment);
     const [last] = this.#live;
-    if (!this.#supply.isShort || last === undefined || lsn !== this.#end || last.firstLsn === lsn) return;
-    if (last.syncing > 0) return;
-    this.#supply.give(last);
-    this.#live.length = 0;
+    if (last !== undefined && lsn === this.#end && this.#mayLeave(last)) {
+      this.#supply.give(last);
+      this.#live.length = 0;
+    }
+    // What was to find room behind the end finds it in one of these: there is one, and what is held counts without that.
+    const count = this.#retired ? 0 : Math.max(this.#spare, this.#held);
+    this.#supply.trim(count, this.#planned - filledOf(this.#live));
+  }
+
+  /**
+   * Whether the log may go on elsewhere than behind its end. On a full disk another place in the same file is better
+   * than none, but not while a sync of it is under way: it could not be taken again at once, and its room may be promised.
+   */
+  #mayLeave({ firstLsn, syncing }: Segment): boolean {
+    return this.#retired || (this.#supply.isShort && firstLsn !== this.#end && syncing === 0);
+  }
+
+  /** How many of the segments in use a checkpoint that starts there makes needless. */
+  #needlessAt(lsn: number): number {
+    return Math.max(
+      0,
+      this.#live.findLastIndex((segment, index) => index > 0 && segment.firstLsn <= lsn),
+    );
   }
 
   audit(start: () => AuditStart, found: (fault: LogFault) => void, slice?: number): Generator<void> {
@@ -213,10 +272,10 @@ export class SegmentLog implements Log {
     return auditLog(log, start, found, slice);
   }
 
-  close(): void {
+  close(): Promise<void> {
     this.#health.close();
     closeSegments(this.#live);
-    this.#supply.close();
+    return this.#supply.close();
   }
 
   async #syncAll(): Promise<void> {
@@ -256,6 +315,7 @@ export class SegmentLog implements Log {
     const size = this.#usable + SEGMENT_HEADER_SIZE;
     next.begin({ firstLsn: this.#end, size, fence: this.#fence });
     this.#live.push(next);
+    this.#begun++;
     return next;
   }
 
@@ -287,6 +347,7 @@ export class SegmentLog implements Log {
     const { lsn, link } = this.#commitEnd;
     while (this.#live.at(-1)!.firstLsn > lsn) this.#supply.give(this.#live.pop()!);
     this.#end = lsn;
+    this.#held = 0;
     this.#core.x.groupConfigure(...this.#storeId, ++this.#fence);
     this.#core.x.groupLinkSet(...link);
     const segment = this.#live.at(-1)!;
@@ -298,7 +359,12 @@ export class SegmentLog implements Log {
     } catch {
       this.#health.fail('a commit could be neither written to the log nor taken back', cause);
     }
+    if (this.#fence === this.#fenceEnd) this.#health.fail('too many commits had to be taken back', cause);
   }
+}
+
+function filledOf(segments: readonly Segment[]): number {
+  return segments.reduce((sum, { limit }) => sum + limit, 0);
 }
 
 function isDirty({ writes, synced }: Segment): boolean {

@@ -6,11 +6,13 @@
  *   2. A file that could not be made is gone again; one that could not be filled further is as long as before.
  *   3. A sync that fails here ends the log, like any other.
  *   4. Another store's file is left alone.
+ *   5. A number is used once: a file whose removal is under way, or failed, has no namesake.
  */
+import { UNIT_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
 import { AegisError } from '../errors.ts';
 import type { LogHealth } from './health.ts';
-import { Segment } from './segment.ts';
+import { BLANK_UNIT, Segment } from './segment.ts';
 
 const ZEROS = new Uint8Array(262_144); // never written to
 
@@ -22,6 +24,7 @@ export class SegmentSupply {
   readonly #free: Segment[] = [];
   #highestNumber = 0;
   #making: Promise<void> | undefined;
+  #removing: Promise<unknown> = Promise.resolve();
   #isShort = false;
 
   /** `segments`: all files there are; `inUse`: those that hold what is needed. */
@@ -64,9 +67,28 @@ export class SegmentSupply {
 
   /** Takes back a segment nobody needs; its directory entry is on stable storage since it was first used. */
   give(segment: Segment): void {
-    segment.ready = segment.size >= this.#size;
+    segment.ready = segment.limit >= this.#size;
     segment.synced = segment.writes;
     this.#free.push(segment);
+  }
+
+  /** Removes files that are not in use, all but so many, and but so many bytes of ready ones. */
+  trim(count: number, bytes: number): void {
+    let [left, wanted] = [bytes, count];
+    const free = this.#free
+      .splice(0)
+      .sort((a, b) => Number(isReady(b)) - Number(isReady(a)) || a.number - b.number);
+    for (const segment of free) {
+      if (wanted > 0 || left > 0 || segment.syncing > 0) this.#free.push(segment);
+      else this.#drop(segment);
+      wanted--;
+      if (segment.ready) left -= segment.limit;
+    }
+  }
+
+  /** Resolves when no file is being made. */
+  async rest(): Promise<void> {
+    await this.#making?.catch(() => undefined);
   }
 
   /** Makes one more segment ready, or waits for the one that is being made. */
@@ -87,7 +109,7 @@ export class SegmentSupply {
     try {
       await segment.file.sync();
       await this.#backend.syncDirectory();
-      segment.ready = true;
+      markReady(segment);
     } catch (cause) {
       throw this.#health.fail(`${segment.name} could not be brought to stable storage`, cause);
     } finally {
@@ -116,12 +138,13 @@ export class SegmentSupply {
       directory.catch((cause) => this.#health.fail('the directory could not be synced', cause));
       throw unsupported(this.#backend, 'sync its directory');
     }
-    segment.ready = true;
+    markReady(segment);
   }
 
-  /** Closes the files that are not in use. */
-  close(): void {
+  /** Closes the files that are not in use; resolves when those that were removed are gone. */
+  async close(): Promise<void> {
     for (const { file } of this.#free) file.close();
+    await this.#removing;
   }
 
   #pick(wanted: (segment: Segment) => boolean): Segment | undefined {
@@ -130,20 +153,20 @@ export class SegmentSupply {
   }
 
   /**
-   * Extends a segment's file to its full size with zeros, or leaves it as it was and throws. One that was never used
-   * is filled anew: an earlier sync of it may have failed, and then it is filled in the system's cache only, for good.
+   * Extends a segment's file to its full size with zeros, or leaves it as it was and throws. What was never used is
+   * filled anew: after a sync of it that failed it may be filled in the system's cache only, for good, and after a power
+   * cut not at all.
    */
   #fill(segment: Segment): void {
-    const { file } = segment;
-    let before = segment.size;
+    const { file, limit: before } = segment;
     try {
       this.#health.check();
-      if (segment.header === undefined && before > 0) {
-        file.truncate(0);
-        before = 0;
-      }
+      if (segment.size > before) file.truncate(before);
+      segment.size = before;
       for (let at = before; at < this.#size; at += ZEROS.length) {
-        file.write([ZEROS.subarray(0, this.#size - at)], at);
+        const length = Math.min(ZEROS.length, this.#size - at);
+        const begins = at === 0 ? [BLANK_UNIT] : [];
+        file.write([...begins, ZEROS.subarray(begins.length * UNIT_SIZE, length)], at);
       }
       segment.size = Math.max(before, this.#size);
       this.#isShort = false;
@@ -166,10 +189,10 @@ export class SegmentSupply {
 
   #drop(segment: Segment): void {
     segment.file.close();
-    void this.#remove(segment.name);
+    this.#removing = Promise.all([this.#removing, this.#remove(segment.name)]);
   }
 
-  /** An empty file that cannot be removed is found and used at the next open; its number is not used before. */
+  /** A file that cannot be removed is found and used at the next open. */
   async #remove(name: string): Promise<void> {
     try {
       await this.#backend.remove(name);
@@ -187,6 +210,11 @@ export class SegmentSupply {
     undo().catch(() => undefined);
     throw unsupported(this.#backend, 'make a file');
   }
+}
+
+function markReady(segment: Segment): void {
+  segment.limit = segment.size;
+  segment.ready = true;
 }
 
 function isReady({ ready, syncing }: Segment): boolean {

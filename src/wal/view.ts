@@ -28,14 +28,14 @@ export class LogView {
     return this.#length;
   }
 
+  /** Forgets the last read: the next one asks the device. */
+  forget(): void {
+    this.#segment = undefined;
+  }
+
   /** Where the last read lies. */
   get address(): number {
     return this.#address;
-  }
-
-  /** The bytes of the last read. */
-  get bytes(): Uint8Array {
-    return this.#core.u8.subarray(this.#address, this.#address + this.#length);
   }
 
   /** Address of so many bytes at an offset; 0 when the file ends before. */

@@ -105,15 +105,20 @@ export class Anatomy {
 
   /**
    * What must become of the log when `isHit` says which bytes of which files have changed. `moved`: the highest mark
-   * of a whole header that lies where it was not written.
+   * of a whole header that lies where it was not written. `isShort`: whether a file ends before a place; the padding of
+   * a group may hold anything, but must be there.
    */
-  logOutcome(isHit: (file: string, from: number, to: number) => boolean, moved = 0): LogOutcome {
+  logOutcome(
+    isHit: (file: string, from: number, to: number) => boolean,
+    moved = 0,
+    isShort: (file: string, place: number) => boolean = () => false,
+  ): LogOutcome {
     const dead = new Set(
       this.segments.filter(({ file }) => isHit(file, 0, SEGMENT_BYTES)).map(({ file }) => file),
     );
     let [end, sequence] = [this.start.lsn, this.start.sequence];
     for (const { file, offset, length, lsn, padded, ends } of this.groups) {
-      if (dead.has(file) || isHit(file, offset, offset + length)) break;
+      if (dead.has(file) || isHit(file, offset, offset + length) || isShort(file, offset + padded)) break;
       if (ends === undefined) continue;
       [end, sequence] = [lsn + padded, ends];
     }

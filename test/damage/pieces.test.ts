@@ -21,6 +21,7 @@ const stores = [
 ];
 /** Another store of the same shape: its blocks lie where ours do, or nearly. */
 const foreign = await makeBitStore('lz4', false);
+const foreignLog = (await makeBitStore('none', true)).files.get('log-1')!;
 
 beforeAll(startLending);
 afterAll(stopLending);
@@ -68,7 +69,7 @@ const KINDS: Record<string, Damage> = {
     );
   },
   "a sector of another store's": (bytes, random, file) => {
-    const other = foreign.files.get(file) ?? foreign.files.get('log-1')!;
+    const other = foreign.files.get(file) ?? foreignLog;
     // Not in the place of a superblock: of two whole ones nobody can say which is ours.
     const at = Math.max(file === 'data' ? 8192 : 0, unitIn(bytes, random));
     bytes.set(other.subarray(at, at + 512).subarray(0, bytes.length - at), at);

@@ -22,7 +22,8 @@ export function expectedOfFiles(store: BitStore, files: Files, readOnly: boolean
   const slots = SLOTS.filter((slot) => isHit('data', slot, slot + UNIT_SIZE)).length;
   const hit = anatomy.blocks.filter(({ from, to }) => isHit('data', from, to));
   const padding = anatomy.blocks.some(({ to, end }) => isHit('data', to, end));
-  const outcome = anatomy.logOutcome(isHit, movedMark(store, files));
+  const isShort = (file: string, place: number) => files.get(file)!.length < place;
+  const outcome = anatomy.logOutcome(isHit, movedMark(store, files), isShort);
   const isLost = outcome === 'CORRUPTION' || isCut(store, files, outcome.end);
   const content = states.get(outcome === 'CORRUPTION' ? store.lastSequence : outcome.sequence)!;
   const pages = hit.some(({ page }) => page !== undefined);

@@ -5,6 +5,7 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -53,6 +54,9 @@ test.each(['0', '22', '77', '777'])('places: a store is nobody else’s under um
   onTestFinished(() => void process.umask(before));
   const folder = join(above, 'a', 'store');
   await live(folder);
+  const engine = await open(folder); // whose log has files again
+  onTestFinished(() => engine.close());
+  for (let i = 0; i < 20; i++) await engine.put(`more ${i}`, 'x'.repeat(50_000));
   for (const made of [join(above, 'a'), folder]) expect([made, modeOf(made)]).toEqual([made, '700']);
   const names = readdirSync(folder);
   expect(names.length).toBeGreaterThan(3);
@@ -109,8 +113,13 @@ test.each(STRANGERS)('places: %s named data is refused at once and left alone', 
 });
 
 test('places: a log file that is a link is refused and never written through', async () => {
-  const folder = join(temporaryFolder(), 'store');
-  await live(folder);
+  const above = temporaryFolder();
+  const folder = join(above, 'store');
+  await live(join(above, 'alive'));
+  const engine = await open(join(above, 'alive'));
+  onTestFinished(() => engine.close());
+  await engine.put('more', 'x');
+  cpSync(join(above, 'alive'), folder, { recursive: true });
   const log = readdirSync(folder).find((name) => name.startsWith('log-'))!;
   const outside = join(folder, '..', 'outside');
   writeFileSync(outside, readFileSync(join(folder, log)));

@@ -19,6 +19,15 @@ export function segments(test: RegExp): Killer {
   return { file: 'wal/segments.test.ts', test };
 }
 
+export function givingBack(test: RegExp): Killer {
+  return { file: 'wal/giving-back.test.ts', test };
+}
+
+/** Whole stores that give their log files back. */
+export function logFiles(test: RegExp): Killer {
+  return { file: 'engine/log-files.test.ts', test };
+}
+
 export function largeCommits(test: RegExp): Killer {
   return { file: 'engine/large-commits.test.ts', test };
 }

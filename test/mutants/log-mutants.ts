@@ -1,5 +1,5 @@
 /* Mutants of the log: what is written and synced when, what counts when it is read, what recovery writes again. */
-import { largeCommits, lives, logCrashes, scan, segments } from './killers.ts';
+import { givingBack, largeCommits, lives, logCrashes, scan, segments } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const SEGMENTS = 'src/wal/segments.ts';
@@ -98,23 +98,19 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'room: a file counts as ready before it is filled',
     file: SUPPLY,
-    edits: [
-      ['file.write([ZEROS.subarray(0, this.#size - at)], at);', 'file.write([ZEROS.subarray(0, 512)], 0);'],
-    ],
+    edits: [['const length = Math.min(ZEROS.length, this.#size - at);', 'const length = UNIT_SIZE;']],
     killer: logCrashes(20),
   },
   {
     name: 'release: segments behind the place to start from are given back as well',
     file: SEGMENTS,
-    edits: [
-      ['while (this.#live.length > 1 && this.#live[1]!.firstLsn <= lsn)', 'while (this.#live.length > 1)'],
-    ],
+    edits: [['index > 0 && segment.firstLsn <= lsn', 'index > 0 && segment.firstLsn >= 0']],
     killer: logCrashes(20),
   },
   {
     name: 'release: on a full disk the last segment is given back although groups in it are needed',
     file: SEGMENTS,
-    edits: [['|| lsn !== this.#end ||', '||']],
+    edits: [['&& lsn === this.#end && this', '&& this']],
     killer: segments(/on a full disk even the last segment/),
   },
   {
@@ -174,7 +170,7 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'room: after a commit given up the log goes on behind it',
     file: SEGMENTS,
-    edits: [['this.#end = lsn;\n    this.#core', 'this.#core']],
+    edits: [['this.#end = lsn;\n    this.#held', 'this.#held']],
     killer: logCrashes(20),
   },
   // --- what counts ---
@@ -321,7 +317,7 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'check: a group that changes between scan and replay',
     file: SCAN,
-    edits: [['if (!holds) {', 'if (false) {']],
+    edits: [['if (!holds) throw changed(segment, offset);', '']],
     killer: scan(/changes between scan and replay/),
   },
   {
@@ -334,13 +330,13 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'M36 the tail of the log is not written again',
     file: SCAN,
-    edits: [['if (begin < to) rewrite(segment, begin, to);', '']],
+    edits: [['again(segment, offset, length, (address) => this.#isGroup(address, sum));', '']],
     killer: logCrashes(50),
   },
   {
     name: 'M36 the header of the segment the tail lies in is not written again',
     file: SCAN,
-    edits: [['if (segment.firstLsn >= this.highestMark) rewrite(segment, 0, SEGMENT_HEADER_SIZE);', '']],
+    edits: [['again(segment, 0, SEGMENT_HEADER_SIZE, (address) => this.#isHeader(address, segment));', '']],
     killer: logCrashes(100),
   },
   {
@@ -352,7 +348,7 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'a log file that was never used is not filled anew',
     file: SUPPLY,
-    edits: [['if (segment.header === undefined && before > 0) {', 'if (before < 0) {']],
+    edits: [['if (segment.size > before) file.truncate(before);', '']],
     killer: segments(/making failed takes no group/),
   },
   {
@@ -360,5 +356,23 @@ export const logMutants: readonly Mutant[] = [
     file: SCAN,
     edits: [['segment.file.write([EMPTY_UNIT], offset);', '']],
     killer: scan(/does not come back with a later/),
+  },
+  {
+    name: 'tail: what is read a second time is not looked at before it is written',
+    file: SCAN,
+    edits: [['if (address === 0 || !isSame(address))', 'if (address === 0)']],
+    killer: givingBack(/no single read/),
+  },
+  {
+    name: 'tail: an older group at the same place is written over the one that was accepted',
+    file: SCAN,
+    edits: [['return isSum(linkOf(this.#core), sum);', 'return true;']],
+    killer: givingBack(/an older group/),
+  },
+  {
+    name: 'tail: where the log ends is looked at once',
+    file: CHAIN,
+    edits: [['this.#next() ?? this.#lookAgain()', 'this.#next()']],
+    killer: givingBack(/no single read/),
   },
 ];

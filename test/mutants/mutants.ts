@@ -6,6 +6,7 @@ import { codecMutants } from './codec-mutants.ts';
 import { commitMutants } from './commit-mutants.ts';
 import { compactMutants } from './compact-mutants.ts';
 import { damageMutants } from './damage-mutants.ts';
+import { logFileMutants } from './log-file-mutants.ts';
 import { logMutants } from './log-mutants.ts';
 import type { Mutant } from './mutant.ts';
 import { roomMutants } from './room-mutants.ts';
@@ -20,6 +21,7 @@ export const mutants: readonly Mutant[] = [
   ...treeMutants,
   ...roomMutants,
   ...logMutants,
+  ...logFileMutants,
   ...commitMutants,
   ...damageMutants,
   ...backupMutants,

@@ -311,6 +311,9 @@ class Exploration {
         throw new Violation(`the data file has ${length} bytes, for ${bytes} that were written`);
       }
     }
+    if (isClosed && log > 0 && this.#strikes.struck.length === 0) {
+      throw new Violation(`the log has ${log} bytes after close`);
+    }
     if (log > LOG_FREE + LOG_FACTOR * this.#ledger.largest) {
       throw new Violation(`the log has ${log} bytes${isClosed ? ' after close' : ''}`);
     }

@@ -266,6 +266,7 @@ test('backup: damage that only its meaning gives away is found in the copy, whic
 test('backup: of a source that has failed none is made, and the target takes a store', async () => {
   const backend = new SimulatedBackend({ seed });
   const { engine } = await makeSource(backend);
+  await engine.put('first', 'value'); // so that no file has to be made for the next one
   backend.plan = ({ operation }) => (operation === 'sync' ? { errno: 'EIO' } : undefined);
   await expect(engine.put('lost', 'value')).rejects.toMatchObject({ code: 'COMMIT_UNKNOWN' });
   const target = new MemoryBackend();

@@ -3,7 +3,7 @@
  * between two syncs any sector may reach the device at any time, in any of the states it went through.
  *
  * `cut` answers what a power cut leaves: for each sector the device's bytes or any state written since; for a new
- * file perhaps nothing; for a longer one perhaps its old size. `kill` answers what the death of the process leaves:
+ * file perhaps nothing; for a longer one perhaps its old size; a removed file may be back. `kill` answers what the death of the process leaves:
  * all that was written, and the device as it was. A sync that fails lies as Linux does: some sectors reached the
  * device, the others are forgotten, and the cache goes on showing them as if they had. Space that was new then is hollow
  * from now on, as on ext4: the system calls it written, the device does not, and every later write to it is lost,
@@ -78,6 +78,22 @@ class DiskFile {
     for (const sector of this.hollow) if (sector * SECTOR >= size) this.hollow.delete(sector);
   }
 
+  /** What a power cut leaves of it. */
+  cut(random: Random): DiskFile {
+    const left = new DiskFile();
+    const size = random.chance(0.5) ? this.seen.length : this.device.length;
+    left.device = resized(this.device, size);
+    for (const [sector, states] of this.pending) {
+      const state = [undefined, ...states][random.below(states.length + 1)];
+      if (state !== undefined && !this.hollow.has(sector) && sector * SECTOR < size) {
+        left.device.set(state.subarray(0, size - sector * SECTOR), sector * SECTOR);
+      }
+    }
+    left.seen = left.device.slice();
+    left.inDirectory = true;
+    return left;
+  }
+
   copy(): DiskFile {
     const copy = new DiskFile();
     copy.seen = this.seen.slice();
@@ -107,6 +123,8 @@ export interface DiskEvent {
 export class CrashDisk implements StorageBackend {
   readonly name = 'crash';
   readonly files = new Map<string, DiskFile>();
+  /** Files whose removal is not on the device. */
+  readonly #removed = new Map<string, DiskFile>();
   readonly events: DiskEvent[] = [];
   /** Answers how many bytes of a write get through before it fails; undefined: all. */
   onWrite: ((file: string, position: number, length: number) => number | undefined) | undefined;
@@ -213,6 +231,8 @@ export class CrashDisk implements StorageBackend {
 
   remove(name: string): void {
     this.events.push({ operation: 'remove', file: name });
+    const file = this.files.get(name);
+    if (file?.inDirectory) this.#removed.set(name, file);
     this.files.delete(name);
   }
 
@@ -225,6 +245,7 @@ export class CrashDisk implements StorageBackend {
     if (this.onSync?.(''))
       throw new AegisError('IO_ERROR', 'sync failed', { operation: 'sync', errno: 'EIO' });
     for (const file of this.files.values()) file.inDirectory = true;
+    this.#removed.clear();
   }
 
   lock(): Lock {
@@ -235,19 +256,10 @@ export class CrashDisk implements StorageBackend {
   cut(random: Random): CrashDisk {
     const disk = new CrashDisk(random);
     for (const [name, file] of this.files) {
-      if (!file.inDirectory && random.chance(0.5)) continue;
-      const left = new DiskFile();
-      const size = random.chance(0.5) ? file.seen.length : file.device.length;
-      left.device = resized(file.device, size);
-      for (const [sector, states] of file.pending) {
-        const state = [undefined, ...states][random.below(states.length + 1)];
-        if (state !== undefined && !file.hollow.has(sector) && sector * SECTOR < size) {
-          left.device.set(state.subarray(0, size - sector * SECTOR), sector * SECTOR);
-        }
-      }
-      left.seen = left.device.slice();
-      left.inDirectory = true;
-      disk.files.set(name, left);
+      if (file.inDirectory || !random.chance(0.5)) disk.files.set(name, file.cut(random));
+    }
+    for (const [name, file] of this.#removed) {
+      if (!disk.files.has(name) && random.chance(0.5)) disk.files.set(name, file.cut(random));
     }
     return disk;
   }
@@ -265,6 +277,7 @@ export class CrashDisk implements StorageBackend {
       }
       disk.files.set(name, copy);
     }
+    for (const [name, file] of this.#removed) disk.#removed.set(name, file.copy());
     return disk;
   }
 }

@@ -14,7 +14,7 @@ import { GROUP_HEADER_SIZE, LOG_AREA, PART_FIRST, PART_LAST } from '../../assemb
 import { AegisError } from '../../src/errors.ts';
 import type { LogCore, LogPosition, LogStart } from '../../src/wal/log.ts';
 import { type LogScan, scanLog } from '../../src/wal/scan.ts';
-import { SegmentLog } from '../../src/wal/segments.ts';
+import { FENCE_STEP, SegmentLog } from '../../src/wal/segments.ts';
 import { CrashDisk } from './crash-disk.ts';
 import {
   buildPayload,
@@ -48,11 +48,12 @@ export interface Tally {
   takenBack: number;
   recoveriesCut: number;
   tornTails: number;
+  closes: number;
 }
 
 export function newTally(): Tally {
   const zero = { lives: 0, commits: 0, cuts: 0, kills: 0, failedSyncs: 0, givenUp: 0, takenBack: 0 };
-  return { ...zero, recoveriesCut: 0, tornTails: 0 };
+  return { ...zero, recoveriesCut: 0, tornTails: 0, closes: 0 };
 }
 
 /** One store from its birth through many lives. */
@@ -126,7 +127,7 @@ export class CrashModel {
       this.#lastWritten = scan.lastSequence;
       this.#cacheIsWhole = true;
       this.#lied = false;
-      const fence = Math.max(scan.highestFence, this.#superblock.fence) + 1 + this.#random.below(3);
+      const fence = Math.max(scan.highestFence, this.#superblock.fence) + FENCE_STEP + this.#random.below(3);
       const mark = this.#random.chance(0.5) ? scan.end.lsn : this.#superblock.mark;
       this.#superblock = { ...this.#superblock, fence, mark };
       const segmentSize = this.#segmentSize;
@@ -207,7 +208,7 @@ export class CrashModel {
       } else if (what < 88) log.syncSync();
       else if (what < 93) noted ??= this.#noteCheckpoint(log, written);
       else if (what < 97 && noted !== undefined) {
-        this.#superblock = { ...this.#superblock, ...noted, mark: log.durable };
+        this.#superblock = { ...this.#superblock, ...noted, mark: log.durable, size: log.plan(noted.lsn) };
         this.#acknowledged = Math.max(this.#acknowledged, noted.sequence);
         log.release(noted.lsn);
         noted = undefined;
@@ -219,7 +220,33 @@ export class CrashModel {
       this.#acknowledge(log, written);
       if (log.failure !== undefined) return true;
     }
+    if (this.#long === undefined && random.chance(0.6)) await this.#close(log, written);
     return false;
+  }
+
+  /** The last checkpoint of a life holds everything, and the log gives all its files back. */
+  async #close(log: SegmentLog, written: readonly Written[]): Promise<void> {
+    this.#tally.closes++;
+    this.#disk.manual = false;
+    const retired = log.retire();
+    while (this.#disk.waiting > 0) {
+      this.#disk.finishSync();
+      await settle();
+    }
+    await retired;
+    log.syncSync();
+    this.#acknowledge(log, written);
+    const sequence = this.#lastWritten;
+    this.#superblock = {
+      ...this.#superblock,
+      ...log.position,
+      sequence,
+      mark: log.durable,
+      size: log.plan(log.end),
+    };
+    log.release(log.end);
+    await log.close();
+    if (this.#disk.list().length > 0) throw new Error(`files are left: ${this.#disk.list()}`);
   }
 
   async #failSync(log: SegmentLog): Promise<void> {
@@ -248,7 +275,7 @@ export class CrashModel {
     const applied = held + this.#random.below(written.length - held + 1);
     const sequence = written[applied - 1]?.sequence ?? (written[0]?.sequence ?? this.#lastWritten + 1) - 1;
     const place = written[applied]?.before ?? this.#long?.before ?? log.position;
-    return { ...place, sequence, mark: 0, size: log.readySize };
+    return { ...place, sequence, mark: 0, size: 0 };
   }
 
   #commitGroup(log: SegmentLog, written: Written[]): void {

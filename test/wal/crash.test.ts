@@ -32,6 +32,7 @@ test(
       tally.takenBack,
       tally.recoveriesCut,
       tally.tornTails,
+      tally.closes,
     ];
     expect(Math.min(...rare)).toBeGreaterThan(ROUNDS);
   },
