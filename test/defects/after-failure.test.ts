@@ -4,7 +4,7 @@
  * checkpoint, `close`, a backup, a compaction) used to run on, over what a reopening needs.
  */
 import { expect, test } from 'vitest';
-import { StorageEngine } from '../../src/index.ts';
+import { MemoryBackend, StorageEngine } from '../../src/index.ts';
 import type { SimulatedCall } from '../../src/testing/index.ts';
 import { SimulatedBackend } from '../../src/testing/index.ts';
 
@@ -89,3 +89,27 @@ test('failure: a checkpoint under way when another part fails the store writes n
   await codeOf(engine.close());
   await expectAll(disk);
 });
+
+test.each([true, false])(
+  'failure: a commit that comes while a store is closed is there, or refused (walEnabled: %s)',
+  async (walEnabled) => {
+    let done = 0;
+    for (let turns = 0; turns < 60; ++turns) {
+      const disk = new MemoryBackend();
+      const engine = await StorageEngine.open({ backend: disk, walEnabled });
+      await engine.put('key', 'value');
+      const transaction = engine.beginTransaction();
+      transaction.put('late', 'value');
+      const closing = engine.close();
+      for (let turn = 0; turn < turns; ++turn) await Promise.resolve();
+      const told = await codeOf((async () => transaction.commit())());
+      await closing;
+      if (told === 'ok') ++done;
+      else expect(['CLOSED', 'TRANSACTION_FINISHED']).toContain(told);
+      const again = await StorageEngine.open({ backend: disk });
+      expect([turns, told, again.has('late')]).toEqual([turns, told, told === 'ok']);
+      await again.close();
+    }
+    expect(done).toBeGreaterThan(0);
+  },
+);
