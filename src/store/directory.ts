@@ -150,7 +150,12 @@ export class Directory {
 
   /** Visits the entries of every chunk that has some: only for recovery and verification. */
   eachChunk(visit: (words: Uint32Array, index: number) => void): void {
-    for (const index of indexesOf(this.#words)) visit(this.#words[index] as Uint32Array, index);
+    for (const [index, words] of this.chunks()) visit(words, index);
+  }
+
+  /** The same one by one, with their indexes. */
+  *chunks(): Generator<[index: number, words: Uint32Array], void> {
+    for (const index of indexesOf(this.#words)) yield [index, this.#words[index] as Uint32Array];
   }
 
   /** Counts entries filled in by hand (after loading chunks). */

@@ -1,7 +1,8 @@
 /**
  * Loading the page directory: from its root's place in the superblock to every entry, with free space and free page
  * numbers as what remains. Any bytes end in a directory or in CORRUPTION: whatever two entries claim, or lies outside
- * the file, or cannot be an entry, is refused, and no more is allocated than chunks that are really there.
+ * the file, or cannot be an entry, is refused, and no more is allocated than chunks that are really there. Other work
+ * may run between two chunks.
  */
 import { UNIT_SIZE } from '../../assembly/layout.ts';
 import { AegisError } from '../errors.ts';
@@ -16,7 +17,12 @@ import type { Superblock } from '../store/superblock.ts';
 const LOST_UNITS_MAX = 2 ** 26;
 
 /** Reads every chunk and claims what it names. @throws AegisError `CORRUPTION` with file and offset */
-export function loadDirectory(pager: Pager, superblock: Superblock, fileUnits: number): void {
+export async function loadDirectory(
+  pager: Pager,
+  superblock: Superblock,
+  fileUnits: number,
+  rest: () => Promise<void>,
+): Promise<void> {
   const { directory, blocks } = pager;
   const { extents } = blocks;
   const { fanout } = directory;
@@ -44,25 +50,29 @@ export function loadDirectory(pager: Pager, superblock: Superblock, fileUnits: n
       const words = new Uint32Array(fanout * ENTRY_WORDS);
       read(level, index, place, words);
       readPlaces(below, words, index * fanout, counts[level - 1] as number, place);
+      await rest();
     }
   }
   const places = directory.level(0);
   for (const index of indexesOf(places)) {
     const place = places[index] as Place;
-    if (place.units > 0) read(0, index, place, directory.addChunk(index));
+    if (place.units === 0) continue;
+    read(0, index, place, directory.addChunk(index));
+    await rest();
   }
-  readEntries(pager, superblock.nextPage, claim);
+  await readEntries(pager, superblock.nextPage, claim, rest);
   directory.recount();
   // What an extent beyond the file's end held is lost; the place is taken all the same, and nothing is filled there.
   extents.setFilled(Math.max(fileUnits, extents.end));
 }
 
 /** Claims what the entries of all chunks name; numbers without an entry are free. */
-function readEntries(
+async function readEntries(
   pager: Pager,
   nextPage: number,
   claim: (place: Place, what: string, page: number) => void,
-): void {
+  rest: () => Promise<void>,
+): Promise<void> {
   const { directory } = pager;
   const { fanout } = directory;
   const free: number[][] = [];
@@ -71,7 +81,7 @@ function readEntries(
   const noteRun = (to: number): void => {
     if (to > next) runs.push({ from: next, to });
   };
-  directory.eachChunk((words, index) => {
+  for (const [index, words] of directory.chunks()) {
     const first = index * fanout;
     noteRun(Math.min(first, nextPage));
     next = first + fanout;
@@ -89,7 +99,8 @@ function readEntries(
       if (entry.units > 0) claim(entry, `page ${page}`, page);
       else own.push(page);
     }
-  });
+    await rest();
+  }
   noteRun(nextPage);
   // From the highest down: the list is taken from its end.
   pager.freeNumbers.reset(free.reverse().flat(), runs);

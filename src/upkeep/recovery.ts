@@ -21,6 +21,7 @@
  */
 import { PART_FIRST, PART_HEADER_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, BackendHost, StorageBackend } from '../backend/backend.ts';
+import { breathOf } from '../backend/breath.ts';
 import type { StoreCodecs } from '../codec/store-codecs.ts';
 import { openCodecs } from '../codec/store-codecs.ts';
 import type { ResolvedConfig } from '../config.ts';
@@ -50,6 +51,9 @@ import { tellNow } from './progress.ts';
 
 /** Page number of the default tree's root in a new store. */
 const MAIN_ROOT = 1;
+
+/** Bytes of log that are replayed in one go, apart from a group that is larger. */
+const REPLAY_SLICE = 1 << 16;
 
 /** A store that has been brought to its last committed state. */
 export interface OpenedStore {
@@ -218,11 +222,12 @@ async function recover(
   const { superblock } = found;
   const data = config.readOnly ? new OverlayFile(file) : file;
   const parts = assemble(options, data, superblock, codecs);
-  loadDirectory(parts.pager, superblock, Math.floor(file.size() / UNIT_SIZE));
+  const { rest } = breathOf(backend);
+  await loadDirectory(parts.pager, superblock, Math.floor(file.size() / UNIT_SIZE), rest);
   const logNames = logNamesOf(names);
   const wanted = config.walEnabled && !config.readOnly;
   const hasLog = logNames.length > 0 || superblock.logSize > 0;
-  const scan = hasLog || wanted ? await scanFrom(options, parts.core, superblock) : undefined;
+  const scan = hasLog || wanted ? await scanFrom(options, parts.core, superblock, rest) : undefined;
   try {
     let fence = superblock.fence;
     let current = superblock;
@@ -238,7 +243,7 @@ async function recover(
     }
     const durable = parts.pager.versions.startDurable(superblock.epoch);
     parts.catalog.load();
-    const sequence = scan ? replay(options, parts, superblock, scan) : superblock.sequence;
+    const sequence = scan ? await replay(options, parts, superblock, scan, rest) : superblock.sequence;
     parts.applier.settle();
     const log = wanted ? await openLog(options, parts.core, current, fence, scan) : undefined;
     if (!log) scan?.close();
@@ -262,7 +267,12 @@ async function recover(
   }
 }
 
-function scanFrom(options: OpenOptions, core: Core, superblock: Superblock): Promise<LogScan> {
+function scanFrom(
+  options: OpenOptions,
+  core: Core,
+  superblock: Superblock,
+  rest?: () => Promise<void>,
+): Promise<LogScan> {
   return scanLog({
     core,
     backend: options.backend,
@@ -275,10 +285,14 @@ function scanFrom(options: OpenOptions, core: Core, superblock: Superblock): Pro
       size: superblock.logSize,
     },
     readOnly: options.config.readOnly,
+    rest,
   });
 }
 
-/** Nobody writes while the store is open for reading: the log must be what it was. */
+/**
+ * Nobody writes while the store is open for reading: the log must be what it was. Readers have the core too, so this
+ * is one turn.
+ */
 async function rescan(
   options: OpenOptions,
   core: Core,
@@ -343,12 +357,18 @@ async function renewSlots(
 }
 
 /** Step 7: applies every commit the checkpoint does not hold, in order; answers the last one. */
-function replay(options: OpenOptions, parts: Assembled, superblock: Superblock, scan: LogScan): number {
+async function replay(
+  options: OpenOptions,
+  parts: Assembled,
+  superblock: Superblock,
+  scan: LogScan,
+  rest: () => Promise<void>,
+): Promise<number> {
   const { core, applier } = parts;
   const { x } = core;
   let last = superblock.sequence;
-  let done = 0;
-  scan.replay((address, length) => {
+  let [done, rested] = [0, 0];
+  for (const { address, length } of scan.groups()) {
     const end = address + length;
     for (let at = address; at < end; ) {
       const sequence = x.partSequence(at);
@@ -366,6 +386,9 @@ function replay(options: OpenOptions, parts: Assembled, superblock: Superblock, 
     done += length;
     const total = scan.bytes;
     tellNow(options.config.onProgress, { phase: 'recovery', done: Math.min(done, total), total });
-  });
+    if (done - rested < REPLAY_SLICE) continue;
+    rested = done;
+    await rest();
+  }
   return last;
 }

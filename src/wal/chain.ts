@@ -101,13 +101,20 @@ export class Chain {
     }
   }
 
-  /** Follows the chain to its end. @throws AegisError `CORRUPTION` for a group that no writer could have made. */
-  walk(): void {
+  /**
+   * Follows the chain to its end; says after some bytes that other work may run.
+   * @throws AegisError `CORRUPTION` for a group that no writer could have made.
+   */
+  *walk(): Generator<void, void> {
     this.#core.x.groupLinkSet(...this.#start.link);
+    let rested = this.lsn;
     for (;;) {
       const next = this.#next() ?? this.#lookAgain();
       if (next === undefined) return;
       this.#accept(next);
+      if (this.lsn - rested < LOG_HALF_SIZE) continue;
+      rested = this.lsn;
+      yield;
     }
   }
 

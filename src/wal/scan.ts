@@ -43,6 +43,8 @@ export interface ScanOptions {
   readonly readOnly?: boolean;
   /** Hears what is wrong with the log, which then ends before that (salvage). Default: it is thrown. */
   readonly refuse?: (error: unknown) => void;
+  /** Lets other work run, which leaves the core's link and log area alone. Default: all of it is one turn. */
+  readonly rest?: (() => Promise<void>) | undefined;
 }
 
 /** Reads the log files. @throws AegisError `CORRUPTION` with file and offset, or what the backend throws. */
@@ -53,11 +55,15 @@ export async function scanLog({
   start,
   readOnly = false,
   refuse = rethrow,
+  rest,
 }: ScanOptions): Promise<LogScan> {
   core.x.groupConfigure(...storeId, 0);
   const segments = await openSegments(core, backend, readOnly);
   try {
-    return new LogScan(core, segments, start, readOnly, refuse);
+    const steps = readFiles(core, segments, start, refuse);
+    let step = steps.next();
+    for (; !step.done; step = steps.next()) if (rest) await rest();
+    return new LogScan(core, segments, start, readOnly, refuse, step.value);
   } catch (error) {
     closeSegments(segments);
     throw error;
@@ -66,6 +72,40 @@ export async function scanLog({
 
 /** Whether the bytes at an address are what the scan accepted. */
 type Same = (address: number) => boolean;
+
+/** What the files were found to hold. */
+interface Found {
+  readonly chain: Chain;
+  readonly mark: Mark;
+  /** Highest fence outside the chain. */
+  readonly staleFence: number;
+}
+
+/** Reads all files; other work may run at every `yield`. */
+function* readFiles(
+  core: LogCore,
+  segments: readonly Segment[],
+  start: LogStart,
+  refuse: (error: unknown) => void,
+): Generator<void, Found> {
+  const mark: Mark = { lsn: start.mark, file: undefined, offset: 0 };
+  const chain = new Chain(core, segments, start, mark);
+  try {
+    yield* chain.walk();
+  } catch (error) {
+    refuse(error);
+  }
+  const staleFence = yield* readStaleHeaders(core, segments, chain.runs, mark, start.lsn);
+  return { chain, mark, staleFence };
+}
+
+/** The payload of a group in linear memory. */
+interface Payload {
+  readonly address: number;
+  readonly length: number;
+  /** The LSN after the group. */
+  readonly end: number;
+}
 
 /** The accepted part of a log. It owns the open files until a `SegmentLog` goes on with them. */
 export class LogScan {
@@ -99,19 +139,12 @@ export class LogScan {
     start: LogStart,
     readOnly: boolean,
     refuse: (error: unknown) => void,
+    { chain, mark, staleFence }: Found,
   ) {
     this.#core = core;
     this.#start = start;
     this.#readOnly = readOnly;
     this.segments = segments;
-    const mark: Mark = { lsn: start.mark, file: undefined, offset: 0 };
-    const chain = new Chain(core, segments, start, mark);
-    try {
-      chain.walk();
-    } catch (error) {
-      refuse(error);
-    }
-    const rest = readStaleHeaders(core, segments, chain.runs, mark, start.lsn);
     const { end } = chain;
     if (mark.lsn > end.lsn) refuse(brokenBelow(mark, chain, segments));
     const missing = missingOf(segments, start.size, end.lsn);
@@ -120,7 +153,7 @@ export class LogScan {
     this.lastSequence = end.sequence;
     this.highestMark = mark.lsn;
     this.highestFence = Math.max(
-      rest,
+      staleFence,
       chain.highestFence,
       ...segments.map(({ header }) => header?.fence ?? 0),
     );
@@ -177,12 +210,16 @@ export class LogScan {
     this.#rewritten = true;
   }
 
-  /**
-   * Hands every accepted group's payload to a function, in order: address, length, and the LSN after the group. The
-   * payload lies in the log area until the function returns. Not beside a `SegmentLog` that goes on: both use the
-   * core's link.
-   */
+  /** Hands every accepted group's payload to a function, in order: address, length, and the LSN after the group. */
   replay(visit: (address: number, length: number, end: number) => void): void {
+    for (const { address, length, end } of this.groups()) visit(address, length, end);
+  }
+
+  /**
+   * Every accepted group's payload, in order. It lies in the log area until the next one is asked for. Not beside a
+   * `SegmentLog` that goes on: both use the core's link.
+   */
+  *groups(): Generator<Payload, void> {
     const { x } = this.#core;
     const view = new LogView(this.#core, LOG_AREA);
     x.groupLinkSet(...this.#start.link);
@@ -190,7 +227,11 @@ export class LogScan {
       for (let offset = from; offset < to; ) {
         const address = this.#findAgain(view, segment, offset);
         offset += x.groupLength(address);
-        visit(address + GROUP_HEADER_SIZE, x.groupPayloadLength(address), segment.firstLsn + offset);
+        yield {
+          address: address + GROUP_HEADER_SIZE,
+          length: x.groupPayloadLength(address),
+          end: segment.firstLsn + offset,
+        };
       }
     }
     // Each links to the one before, so they are the ones that were accepted if the last one is.
@@ -249,17 +290,17 @@ function changed(segment: Segment, offset: number): AegisError {
  * groups: their marks count. Answers the highest fence among them. Accepted groups are left out, so no value in them is
  * taken for one. A file without a header may hold anything, unless it was never used.
  */
-function readStaleHeaders(
+function* readStaleHeaders(
   core: LogCore,
   segments: readonly Segment[],
   runs: readonly Run[],
   mark: Mark,
   start: number,
-): number {
+): Generator<void, number> {
   const { x } = core;
   const view = new LogView(core, LOG_AREA);
   let fence = 0;
-  const search = (segment: Segment, from: number, to: number): void => {
+  const search = function* (segment: Segment, from: number, to: number): Generator<void, void> {
     for (let begin = from; begin < to; begin += LOG_HALF_SIZE) {
       const length = view.read(segment, begin, Math.min(LOG_HALF_SIZE, to - begin));
       for (let at = 0; at < length; at += UNIT_SIZE) {
@@ -269,6 +310,7 @@ function readStaleHeaders(
         noteMark(mark, x.groupMark(address), segment, begin + at);
         fence = Math.max(fence, x.groupFence(address));
       }
+      yield;
     }
   };
   for (const segment of segments) {
@@ -276,8 +318,8 @@ function readStaleHeaders(
     const { header, firstLsn, limit, size } = segment;
     const [from, to] = header === undefined ? [0, size] : [Math.max(0, start - firstLsn), limit];
     const run = runs.find((one) => one.segment === segment);
-    search(segment, from, run?.from ?? from);
-    search(segment, run?.to ?? from, to);
+    yield* search(segment, from, run?.from ?? from);
+    yield* search(segment, run?.to ?? from, to);
   }
   return fence;
 }

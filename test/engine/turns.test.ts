@@ -1,5 +1,7 @@
 /* A program that never stops to take breath: whatever it awaits, timers and input have their turns. */
 import { expect, test } from 'vitest';
+import type { BackendFile, BackendOpenOptions } from '../../src/backend/backend.ts';
+import type { Progress } from '../../src/config.ts';
 import { MemoryBackend, StorageEngine } from '../../src/index.ts';
 import { openSmall } from '../support/small-store.ts';
 
@@ -81,5 +83,132 @@ test('turns: callers side by side share them, and nothing is lost by it', async 
   clearInterval(timer);
   expect(engine.count()).toBe(32_000);
   expect(turns).toBeGreaterThanOrEqual(1);
+  await engine.close();
+});
+
+// --- opening ----------------------------------------------------------------------------------------------------
+
+/** Makes long work of short work. */
+function dawdle(): void {
+  const begin = performance.now();
+  while (performance.now() - begin < 10);
+}
+
+/** Has a function hear of every read of a backend, with what it brought; answers the set of files that are open. */
+function watch(backend: MemoryBackend, hear: (file: string, bytes: Uint8Array) => void): Set<BackendFile> {
+  const files = new Set<BackendFile>();
+  const open = backend.open.bind(backend);
+  backend.open = (name: string, options: BackendOpenOptions): BackendFile => {
+    const file = open(name, options);
+    const read = file.read.bind(file);
+    const close = file.close.bind(file);
+    files.add(file);
+    file.read = (target, position) => {
+      const length = read(target, position);
+      hear(name, target);
+      return length;
+    };
+    file.close = () => {
+      files.delete(file);
+      close();
+    };
+    return file;
+  };
+  return files;
+}
+
+const LONG_VALUE = new Uint8Array(1_000_000);
+
+/** What a writer left that died with a log of some 40 MB. */
+async function withLog(): Promise<MemoryBackend> {
+  const backend = new MemoryBackend();
+  const engine = await openSmall(backend, { checkpointWalSize: '64MB', bufferPoolSize: '64MB' });
+  for (let i = 0; i < 40; i++) await engine.put(`key ${i}`, LONG_VALUE);
+  const left = backend.copy();
+  await engine.close();
+  return left;
+}
+
+/** A store whose directory has some 40 chunks. */
+async function withDirectory(): Promise<MemoryBackend> {
+  const backend = new MemoryBackend();
+  const engine = await openSmall(backend);
+  for (let i = 0; i < 40; i++) await engine.put(`key ${i}`, LONG_VALUE);
+  await engine.close();
+  return backend;
+}
+
+/** A store with a log file of 40 MB whose header was lost. */
+async function withHeadlessLog(): Promise<MemoryBackend> {
+  const backend = await withDirectory();
+  const file = backend.open('log-9', { create: true });
+  for (let i = 0; i < 40; i++) file.write([LONG_VALUE.map(() => 7)], i * LONG_VALUE.length);
+  file.close();
+  return backend;
+}
+
+/** Steps of an opening that a test makes slow. */
+const SLOW_STEPS = 30;
+
+interface Opening {
+  readonly store: () => Promise<MemoryBackend>;
+  /** Files that are slow to read. */
+  readonly slow?: string;
+  /** Whether the replay is slow. */
+  readonly slowReplay?: boolean;
+}
+
+test.each<[string, Opening]>([
+  ['a large directory', { store: withDirectory, slow: 'data' }],
+  ['a log that is long to scan', { store: withLog, slow: 'log' }],
+  ['log files that are searched', { store: withHeadlessLog, slow: 'log-9' }],
+  ['a log that is long to replay', { store: withLog, slowReplay: true }],
+])('turns: opening a store lets timers run: %s', async (_what, { store, slow, slowReplay }) => {
+  const backend = await store();
+  // What is read first of a log is its groups; then its files are searched, and it is replayed. Only turns in the midst
+  // of slow steps count.
+  let steps = 0;
+  let turns = 0;
+  const step = (): void => {
+    if (steps++ < SLOW_STEPS) dawdle();
+  };
+  watch(backend, (file) => {
+    if (slow !== undefined && file.startsWith(slow)) step();
+  });
+  const onProgress = ({ phase }: Progress): void => {
+    if (phase === 'recovery' && slowReplay) step();
+  };
+  const timer = setInterval(() => {
+    if (steps > 0 && steps < SLOW_STEPS) turns++;
+  }, 1);
+  const engine = await openSmall(backend, { checkpointWalSize: '64MB', onProgress });
+  clearInterval(timer);
+  expect(steps).toBeGreaterThanOrEqual(SLOW_STEPS);
+  expect(turns).toBeGreaterThanOrEqual(TURNS_MIN);
+  expect(engine.count()).toBe(40);
+  await engine.close();
+});
+
+test('turns: an opening that fails between two turns gives everything back', async () => {
+  const backend = await withLog();
+  let refused: unknown;
+  const replayed: number[] = [];
+  const files = watch(backend, (file, bytes) => {
+    if (replayed.length > 20 && file.startsWith('log')) bytes.fill(0);
+  });
+  const onProgress = ({ phase, done }: Progress): void => {
+    if (phase !== 'recovery') return;
+    if (replayed.push(done) > 20) return;
+    setImmediate(() => openSmall(backend).catch((error: unknown) => (refused = error)));
+    dawdle();
+  };
+  await expect(openSmall(backend, { checkpointWalSize: '64MB', onProgress })).rejects.toThrow(
+    'changed while it was read',
+  );
+  expect(refused).toMatchObject({ code: 'LOCKED' });
+  expect(files.size).toBe(0);
+  replayed.length = 0;
+  const engine = await openSmall(backend, { checkpointWalSize: '64MB' });
+  expect(engine.count()).toBe(40);
   await engine.close();
 });
