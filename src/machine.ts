@@ -139,6 +139,9 @@ export class Machine {
       const own = pager.versions.hasReader ? 2 * pages : pages;
       room.ensure(own + room.pagesFor(pipeline.queue.load), mayUseReserve);
     };
+    if (!config.readOnly) {
+      trees.beforePrivate = (bytes, isDelete) => room.ensurePrivate(bytes, pipeline.queue.load, isDelete);
+    }
     this.givingBack = new GivingBack({
       trees,
       catalog,

@@ -43,15 +43,18 @@ export class PrivateTree {
   }
 
   put(key: Uint8Array, value: Uint8Array): void {
+    this.#trees.beforePrivate(key.length + value.length, false);
     this.#trees.put(this.open(), key, value);
   }
 
   bury(key: Uint8Array): void {
+    this.#trees.beforePrivate(key.length, true);
     this.#trees.bury(this.open(), key);
   }
 
   /** Puts a key back to what a held epoch of private pages sees: its value, its deletion, or nothing. */
   restore(key: Uint8Array, epoch: number): void {
+    this.#trees.beforePrivate(key.length, true);
     this.#trees.restore(this.open(), key, epoch);
   }
 

@@ -59,6 +59,8 @@ export class Trees {
   readonly chains: Chains;
   /** Largest key in bytes. */
   readonly keyMax: number;
+  /** Called before a private tree changes: bytes that it gets, and whether it is by a deletion. Throws OUT_OF_SPACE. */
+  beforePrivate: (bytes: number, isDelete: boolean) => void = () => undefined;
   readonly #keyView: Uint8Array;
   readonly #slabs: Slabs;
 

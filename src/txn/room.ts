@@ -6,6 +6,8 @@
  *   2. Checkpoint, while the log is on: every dirty page and every changed chunk of the directory can be written, so
  *      that a checkpoint succeeds on a full disk. Shadow paging frees nothing before one does; with this, and with a
  *      reserve that is left to them, deletes work on a full disk.
+ * Private pages of transactions leave memory for the same file. An eviction takes what its page was promised, so only
+ * dirtying one more has to be asked for: else they would take what commits were promised that are logged already.
  * Usually the tail of the file is long enough, or grows. When the disk is full, holes count too: as many pages of the
  * largest size as fit in them, since each block that is put into one takes at most one such place away.
  * The estimates are upper bounds for all queued commits together: a page that many of them change is dirty once, so the
@@ -33,6 +35,8 @@ const FAN_OUT_MIN = 4;
 const FILL_FACTOR = 1.5;
 /** Pages left for deletes when there is no more space: one delete and the checkpoint after it. */
 const RESERVE_PAGES = 40;
+/** Pages of a private tree that one operation dirties, but for those of its value: a path, its splits, a root. */
+const PRIVATE_PAGES = 8;
 /** Grown ahead of the need, so that a small commit does not pay for a write of its own. */
 const SLACK_PAGES = 16;
 
@@ -41,6 +45,8 @@ export class Room {
   readonly #logged: boolean;
   /** Frees space by a checkpoint that runs to its end at once; throws when it cannot. */
   readonly #checkpoint: () => void;
+  /** Pages that may be dirtied, beside what is promised, before it is looked again. */
+  #spare = 0;
 
   constructor(pager: Pager, logged: boolean, checkpoint: () => void) {
     this.#pager = pager;
@@ -68,6 +74,7 @@ export class Room {
    * OUT_OF_SPACE; then nothing was changed.
    */
   ensure(pages: number, mayUseReserve: boolean): void {
+    this.#spare = 0;
     const wanted = mayUseReserve ? pages : pages + RESERVE_PAGES;
     if (this.#missing(wanted) <= 0) return;
     try {
@@ -80,9 +87,24 @@ export class Room {
     }
   }
 
+  /**
+   * Makes sure of room for what an operation on a private tree dirties, with so many bytes to hold, beside what is queued.
+   * Throws OUT_OF_SPACE; then nothing was changed.
+   */
+  ensurePrivate(bytes: number, queued: Load, mayUseReserve: boolean): void {
+    const { core, blocks, privateVersions } = this.#pager;
+    const pages = PRIVATE_PAGES + Math.ceil((FILL_FACTOR * bytes) / core.pageSize);
+    this.#spare -= privateVersions.hasReader ? 2 * pages : pages;
+    if (this.#spare >= 0) return;
+    const wanted = pages + this.pagesFor(queued);
+    this.ensure(wanted, mayUseReserve);
+    this.#spare = Math.floor(-this.#missing(wanted + RESERVE_PAGES) / blocks.pageUnits);
+  }
+
   /** Gives the tail of the file back, but for what the pages now dirty and `pages` more are promised. */
   cut(pages: number): void {
     const { core, blocks, directory } = this.#pager;
+    this.#spare = 0;
     const idle = pages === 0 && core.x.dirtyCount() === 0 && directory.changedCount === 0;
     blocks.cutTail(idle ? 0 : this.#needed(pages));
   }

@@ -103,4 +103,12 @@ export const roomMutants: readonly Mutant[] = [
     edits: [['      turn ??= await retries.turn();\n', '']],
     killer: outcome(/two hundred/),
   },
+  {
+    name: 'room: private pages take what commits were promised',
+    file: 'src/machine.ts',
+    edits: [
+      ['(bytes, isDelete) => room.ensurePrivate(bytes, pipeline.queue.load, isDelete)', '() => undefined'],
+    ],
+    killer: { file: 'txn/private-room.test.ts', test: /many long values/ },
+  },
 ];

@@ -43,6 +43,8 @@ const CALLS_MAX = 60_000;
 /** Bytes of the data file that need no reason, and how many times what was written it may be. */
 const DATA_FREE = 2 << 20;
 const DATA_FACTOR = 4;
+/** Pages of its own that each caller may have in the file: of a transaction, its savepoints and what it has read. */
+const PRIVATE_FREE = 16 << 10;
 const LOG_FREE = 4 << 20;
 const LOG_FACTOR = 3;
 
@@ -307,7 +309,7 @@ class Exploration {
     let log = 0;
     for (const [name, { length }] of this.#backend.files()) {
       if (name !== 'data') log += length;
-      else if (length > DATA_FREE + DATA_FACTOR * bytes) {
+      else if (length > DATA_FREE + PRIVATE_FREE * this.#shape.callers + DATA_FACTOR * bytes) {
         throw new Violation(`the data file has ${length} bytes, for ${bytes} that were written`);
       }
     }

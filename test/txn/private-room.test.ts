@@ -1,0 +1,72 @@
+/*
+ * Transactions that outgrow memory on a disk that is nearly full: their pages leave for the data file, and must not take
+ * the space there that commits were promised when they were logged.
+ */
+import { expect, test } from 'vitest';
+import { AegisError } from '../../src/errors.ts';
+import { StorageEngine } from '../../src/index.ts';
+import { SimulatedBackend } from '../../src/testing/index.ts';
+
+const KIB = 1024;
+const value = (i: number) => `${i} `.repeat(3 * KIB).slice(0, 3 * KIB);
+
+async function codeOf(work: Promise<unknown>): Promise<string> {
+  try {
+    await work;
+    return 'done';
+  } catch (error) {
+    if (error instanceof AegisError) return error.code;
+    throw error;
+  }
+}
+
+test.each([
+  ['values', (tx: { put(key: string, value: string): void }, i: number) => tx.put(`own ${i}`, value(i))],
+  [
+    'long values',
+    (tx: { put(key: string, value: string): void }, i: number) => tx.put(`own ${i}`, value(i).repeat(4)),
+  ],
+])(
+  'room: a transaction of many %s never takes what commits were promised',
+  { timeout: 120_000 },
+  async (_what, write) => {
+    const seen = { done: 0, OUT_OF_SPACE: 0, full: 0 };
+    for (let space = 64; space < 900; space += 18) {
+      const backend = new SimulatedBackend({ seed: space });
+      const engine = await StorageEngine.open({
+        backend,
+        pageSize: 4096,
+        bufferPoolSize: 16 * 4096,
+        checkpointWalSize: '512KB',
+        compression: 'none',
+      });
+      await engine.put('first', value(0));
+      const used = [...backend.files().values()].reduce((sum, { length }) => sum + length, 0);
+      backend.capacity = used + space * KIB;
+      const tx = engine.beginTransaction();
+      const answers: Promise<string>[] = [];
+      for (let i = 0; i < 48; i++) {
+        if (i % 6 === 0) answers.push(codeOf(engine.put(`key ${i}`, value(i))));
+        try {
+          write(tx, i);
+        } catch (error) {
+          expect(error).toMatchObject({ code: 'OUT_OF_SPACE' });
+          seen.full++;
+          break;
+        }
+      }
+      for (const code of await Promise.all(answers)) seen[code as 'done']++;
+      tx.abort();
+      // What was refused left nothing behind: deletes work, and the store is sound.
+      await engine.delete('first');
+      expect((await engine.verify()).problems).toEqual([]);
+      await engine.close();
+    }
+    expect(seen).toEqual({
+      done: expect.any(Number),
+      OUT_OF_SPACE: expect.any(Number),
+      full: expect.any(Number),
+    });
+    for (const count of Object.values(seen)) expect(count).toBeGreaterThan(3);
+  },
+);
