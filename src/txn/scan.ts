@@ -174,7 +174,10 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
     return this;
   }
 
-  /** For `for await`: the same records, and other work has its turns between them. */
+  /**
+   * For `for await`: the same records, and other work has its turns between them.
+   * @throws AegisError (as a rejection) as `next`
+   */
   [Symbol.asyncIterator](): AsyncIterator<Entry> {
     return {
       next: async () => {
