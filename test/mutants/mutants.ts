@@ -6,6 +6,7 @@ import { codecMutants } from './codec-mutants.ts';
 import { commitMutants } from './commit-mutants.ts';
 import { compactMutants } from './compact-mutants.ts';
 import { damageMutants } from './damage-mutants.ts';
+import { explorerMutants } from './explorer-mutants.ts';
 import { logFileMutants } from './log-file-mutants.ts';
 import { logMutants } from './log-mutants.ts';
 import type { Mutant } from './mutant.ts';
@@ -31,4 +32,5 @@ export const mutants: readonly Mutant[] = [
   ...compactMutants,
   ...runtimeMutants,
   ...cliMutants,
+  ...explorerMutants,
 ];
