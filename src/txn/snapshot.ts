@@ -42,8 +42,7 @@ export class Lease {
     if (!this.#open) return;
     this.#owner.check();
     this.#open = false;
-    this.#owner.forget(this, this.node, this.#privateNode);
-    this.#onClose?.();
+    this.#owner.forget(this, this.node, this.#privateNode, this.#onClose);
   }
 }
 
@@ -64,16 +63,7 @@ export class Leases {
     this.#registry =
       typeof FinalizationRegistry === 'undefined'
         ? undefined
-        : new FinalizationRegistry((lease) => this.#abandoned(lease));
-  }
-
-  /** Nobody can catch what a finalizer throws, and after a trap giving back may throw: then memory is not to be trusted. */
-  #abandoned(lease: Lease): void {
-    try {
-      lease.close();
-    } catch (error) {
-      this.#pager.trapped(error);
-    }
+        : new FinalizationRegistry((lease) => lease.close());
   }
 
   /** Leases that are open. */
@@ -113,10 +103,24 @@ export class Leases {
     for (const lease of [...this.#open]) lease.close();
   }
 
-  forget(lease: Lease, node: SnapshotNode, privateNode: SnapshotNode | undefined): void {
+  /**
+   * After a trap giving back may throw: then memory is not to be trusted, which the next call says. Whoever closes has
+   * nothing to do about it, and what a finalizer throws nobody can catch.
+   */
+  forget(
+    lease: Lease,
+    node: SnapshotNode,
+    privateNode: SnapshotNode | undefined,
+    onClose: (() => void) | undefined,
+  ): void {
     this.#open.delete(lease);
-    this.#pager.releaseSnapshot(node);
-    if (privateNode) this.#pager.releasePrivateSnapshot(privateNode);
+    try {
+      this.#pager.releaseSnapshot(node);
+      if (privateNode) this.#pager.releasePrivateSnapshot(privateNode);
+      onClose?.();
+    } catch (error) {
+      this.#pager.trapped(error);
+    }
   }
 
   #add(lease: Lease): Lease {

@@ -140,3 +140,21 @@ test('scan: a finalizer that runs after a trap throws nothing, and nothing is be
   expect(() => engine.get('key')).toThrow(expect.objectContaining({ code: 'STORE_FAILED' }));
   await engine.close().catch(() => undefined);
 });
+
+test('scan: closing after a trap throws nothing, and nothing is believed afterwards', async () => {
+  const machine = await openMachine(resolveConfig({ backend: 'memory' }));
+  const engine = new StorageEngine(machine);
+  await engine.put('key', 'value');
+  const snapshot = engine.snapshot();
+  const scans = [engine.scan(), snapshot.scan(), engine.tree('t').scan()];
+  let traps = 0;
+  machine.store.pager.drain = () => {
+    traps++;
+    throw new WebAssembly.RuntimeError('unreachable');
+  };
+  for (const scan of scans) expect(() => scan.close()).not.toThrow();
+  expect(() => snapshot.close()).not.toThrow();
+  expect(traps).toBe(4);
+  expect(() => engine.get('key')).toThrow(expect.objectContaining({ code: 'STORE_FAILED' }));
+  await engine.close().catch(() => undefined);
+});
