@@ -33,7 +33,7 @@ export class StoreCodecs {
   readonly core: number;
   /** Bit set of the codecs that work on this side. */
   readonly hosted: number;
-  /** Why decompressing failed last, when an implementation threw. */
+  /** Why decompressing the block that was read last failed, when an implementation threw. */
   failure: unknown;
   readonly #codecs = new Map<number, Codec>();
   readonly #given = new Set<number>();
@@ -83,7 +83,6 @@ export class StoreCodecs {
 
   /** Decompresses with a codec of this side; whether the target was filled. */
   decompress(codec: number, source: Uint8Array, target: Uint8Array): boolean {
-    this.failure = undefined;
     if (codec === CODEC_ZSTD && frameContentSize(source) !== target.length) return false;
     return tryDecompress(this.#codecs.get(codec) as Codec, source, target, (error) => {
       this.failure = error;

@@ -191,6 +191,8 @@ export class BlockStore {
   read(place: Place, page?: number): number {
     const bytes = Math.min(place.units * UNIT_SIZE, STAGING_AREA_SIZE);
     ++this.counters.blocksRead;
+    // What befell another block is not the cause of what this one may turn out to be.
+    this.codecs.failure = undefined;
     const staging = this.#core.u8.subarray(STAGING_AREA, STAGING_AREA + bytes);
     try {
       return this.#file.read(staging, place.start * UNIT_SIZE);
