@@ -181,5 +181,5 @@ await again.close();
 
 /* Output:
 the suite passes, more than 20 cases: true
-key: value files: data log-1
+key: value files: data
 */
