@@ -50,7 +50,7 @@ export class Snapshot extends KeyReader implements Disposable {
 
   /** Lets the old pages go that only this snapshot sees; idempotent. */
   close(): void {
-    this.#held.lease.close();
+    this.#held.lease.letGo();
   }
 
   /** As `close`. */

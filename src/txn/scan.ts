@@ -157,7 +157,7 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
 
   /** Ends the scan and lets its snapshot go; idempotent. */
   close(): void {
-    this.#source.lease.close();
+    this.#source.lease.letGo();
     this.#finished = true;
     this.#failure = undefined;
   }

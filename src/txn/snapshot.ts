@@ -37,12 +37,25 @@ export class Lease {
     return this.#open;
   }
 
-  /** Gives the epochs back; idempotent. Throws UNSUPPORTED where nothing can be asked of the store. */
+  /** Gives the epochs back; idempotent. Throws UNSUPPORTED where nothing can be asked of the store, STORE_FAILED. */
   close(): void {
     if (!this.#open) return;
     this.#owner.check();
     this.#open = false;
     this.#owner.forget(this, this.node, this.#privateNode, this.#onClose);
+  }
+
+  /**
+   * As `close`, without STORE_FAILED: who lets go has nothing to do about it, and what a finalizer throws nobody can
+   * catch. The next call says it.
+   */
+  letGo(): void {
+    if (this.#open) this.#owner.check();
+    try {
+      this.close();
+    } catch {
+      // `forget` has noted it.
+    }
   }
 }
 
@@ -63,7 +76,7 @@ export class Leases {
     this.#registry =
       typeof FinalizationRegistry === 'undefined'
         ? undefined
-        : new FinalizationRegistry((lease) => lease.close());
+        : new FinalizationRegistry((lease) => lease.letGo());
   }
 
   /** Leases that are open. */
@@ -103,10 +116,7 @@ export class Leases {
     for (const lease of [...this.#open]) lease.close();
   }
 
-  /**
-   * After a trap giving back may throw: then memory is not to be trusted, which the next call says. Whoever closes has
-   * nothing to do about it, and what a finalizer throws nobody can catch.
-   */
+  /** After a trap giving back may throw: then memory is not to be trusted. */
   forget(
     lease: Lease,
     node: SnapshotNode,
@@ -119,7 +129,7 @@ export class Leases {
       if (privateNode) this.#pager.releasePrivateSnapshot(privateNode);
       onClose?.();
     } catch (error) {
-      this.#pager.trapped(error);
+      throw this.#pager.trapped(error);
     }
   }
 

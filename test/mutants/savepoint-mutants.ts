@@ -152,7 +152,7 @@ export const savepointMutants: readonly Mutant[] = [
   {
     name: 'finalizers: what goes wrong when a snapshot is given back is thrown where nobody can catch it',
     file: 'src/txn/snapshot.ts',
-    edits: [['this.#pager.trapped(error);', 'throw error;']],
+    edits: [['(lease) => lease.letGo()', '(lease) => lease.close()']],
     killer: scanErrors(/after a trap/),
   },
   {
