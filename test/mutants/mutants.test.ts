@@ -15,6 +15,7 @@ import { type Killer, type Mutant, mutated } from './mutant.ts';
 import { mutants } from './mutants.ts';
 import type { Outcome } from './outcome.ts';
 import { run } from './runner.ts';
+import { tables } from './table.ts';
 
 /** Seeds of a killer; the first that finds the mutant is enough. */
 const SEEDS = long ? 8 : 4;
@@ -55,6 +56,11 @@ describe('mutants', () => {
       const source = readFileSync(join(root, mutant.file), 'utf8');
       expect(mutated(mutant, source)).not.toBe(source);
     }
+  });
+
+  test('mutants: the table in docs/reliability.md names each, its source and its killer', () => {
+    const { found, wanted } = tables(mutants);
+    expect(found).toBe(wanted);
   });
 
   test.each([...killers.keys()])('mutants: %s has nothing to say of the engine as it is', async (key) => {
