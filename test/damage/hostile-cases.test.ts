@@ -170,7 +170,8 @@ test('hostile: a file cut to a fraction is not filled up again, and what is left
   plant.superblock = { ...plant.superblock, endUnit: 2 ** 20 + 100 };
   plant.saveSlots();
   const lent = new LentBackend(filesOf(backend), FUEL);
-  const engine = await StorageEngine.open({ ...options, backend: lent, walEnabled: true });
+  const log = { walEnabled: true, checkpointWalSize: '512KB' } as const;
+  const engine = await StorageEngine.open({ ...options, ...log, backend: lent });
   expect(engine.getString('key 100')).toBe('v'.repeat(200));
   expect(() => engine.get('key 159')).toThrow(expect.objectContaining({ code: 'CORRUPTION', page }));
   await expect(engine.put('key 159', 'new')).rejects.toMatchObject({ code: 'CORRUPTION' });
