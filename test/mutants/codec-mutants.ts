@@ -21,12 +21,6 @@ export const codecMutants: readonly Mutant[] = [
     killer: hosted(/./),
   },
   {
-    name: 'codec: what a page was before passes for what is decoded',
-    file: CODEC,
-    edits: [['  target.fill(0);\n', '']],
-    killer: hosted(/fills in nothing/),
-  },
-  {
     name: 'codec: what a codec from outside compressed is not decoded',
     file: HOSTED,
     edits: [['codec !== CODEC_LZ4 && codecs.proves(codec)', 'false']],

@@ -96,7 +96,7 @@ export const commitMutants: readonly Mutant[] = [
     name: 'M20 a large commit is logged without room to apply it',
     file: ADMISSION,
     edits: [['this.#ensure(load, noted);', '']],
-    killer: { file: 'engine/full-disk.test.ts', test: /./ },
+    killer: { file: 'txn/private-room.test.ts', test: /a large commit into/ },
   },
   {
     name: 'M22 a group that a blocking commit has applied is applied again when its sync ends',

@@ -251,7 +251,8 @@ export const storeMutants: readonly Mutant[] = [
     name: 'M38 of two slots alike the one written first is written first again',
     file: 'src/upkeep/find-store.ts',
     edits: [['return one.fence > other.fence;', 'return false;']],
-    killer: lives(/: short lives/, 10),
+    // Few seeds see it: a sync must fail between the two slots, and the one written first be torn.
+    killer: { file: 'engine/lives.test.ts', test: /: short lives/, env: { ROUNDS: '4', SEED: '6' } },
   },
   {
     name: 'sync: the slots that are written again are not synced',

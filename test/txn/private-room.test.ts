@@ -70,3 +70,42 @@ test.each([
     for (const count of Object.values(seen)) expect(count).toBeGreaterThan(3);
   },
 );
+
+test.each([1, 3, 6])(
+  'room: a large commit into many leaves is refused before it is logged, with %d MiB',
+  {
+    timeout: 120_000,
+  },
+  async (space) => {
+    const backend = new SimulatedBackend({ seed: 1 });
+    const engine = await StorageEngine.open({
+      backend,
+      pageSize: 4096,
+      bufferPoolSize: '128KB',
+      // One log file has room for all of it.
+      checkpointWalSize: '64MB',
+      compression: 'none',
+    });
+    const leaves = 6000;
+    for (let i = 0; i < leaves; i += 100) {
+      engine.batchSync(
+        Array.from({ length: 100 }, (_none, j) => ({
+          type: 'put',
+          key: `leaf ${i + j + 1000}`,
+          value: 'x'.repeat(900),
+        })),
+      );
+    }
+    await engine.checkpoint();
+    // Its own pages are few, and it changes a leaf with each record.
+    const tx = engine.beginTransaction();
+    for (let i = 0; i < leaves; i += 3) tx.put(`leaf ${i + 1000}`, 'z'.repeat(900));
+    let used = 0;
+    for (const { length } of backend.files().values()) used += length;
+    backend.capacity = used + space * KIB * KIB;
+    expect(await codeOf(tx.commit())).toBe('OUT_OF_SPACE');
+    await engine.delete('leaf 1000');
+    expect((await engine.verify()).problems).toEqual([]);
+    await engine.close();
+  },
+);
