@@ -6,9 +6,6 @@ import type { Bound, RangeOptions } from '../store/range.ts';
 import type { VerifyProblem } from './findings.ts';
 import type { LostRange } from './lost-ranges.ts';
 
-/** Bounds of keys. */
-type KeyBounds = Pick<RangeOptions, 'gt' | 'gte' | 'lt' | 'lte'>;
-
 /** Something of a store that is lost; `message`, `page`, `file` and `offset` say why, of several pages the first. */
 export interface Loss extends VerifyProblem {
   /**
@@ -19,7 +16,7 @@ export interface Loss extends VerifyProblem {
   /** The named tree that the keys are of; absent: the default one. */
   readonly tree?: string;
   /** Of which keys or names nothing is known, in bounds that `scan` takes; without a bound: all on that side. */
-  readonly range?: KeyBounds;
+  readonly range?: Pick<RangeOptions, 'gt' | 'gte' | 'lt' | 'lte'>;
   /** Ids of blocks, from the first to the last. */
   readonly ids?: readonly [first: BlockId, last: BlockId];
   /** Pages that could not be read. */
@@ -49,11 +46,11 @@ export function blockLoss({ lower, upper, problem, pages }: LostRange, next: Blo
   return ids[0] > ids[1] ? undefined : { what: 'blocks', ids, pages, ...problem };
 }
 
-function boundsOf({ lower, upper }: LostRange): KeyBounds {
+function boundsOf({ lower, upper }: LostRange): NonNullable<Loss['range']> {
   return { ...boundOf(lower, 'gt'), ...boundOf(upper, 'lt') };
 }
 
-function boundOf({ key, inclusive }: Bound, name: 'gt' | 'lt'): KeyBounds {
+function boundOf({ key, inclusive }: Bound, name: 'gt' | 'lt'): NonNullable<Loss['range']> {
   return key ? { [inclusive ? `${name}e` : name]: key } : {};
 }
 
