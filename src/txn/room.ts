@@ -93,8 +93,9 @@ export class Room {
    */
   ensurePrivate(bytes: number, queued: Load, mayUseReserve: boolean): void {
     const { core, blocks, privateVersions } = this.#pager;
-    const pages = PRIVATE_PAGES + Math.ceil((FILL_FACTOR * bytes) / core.pageSize);
-    this.#spare -= privateVersions.hasReader ? 2 * pages : pages;
+    const own = PRIVATE_PAGES + Math.ceil((FILL_FACTOR * bytes) / core.pageSize);
+    const pages = privateVersions.hasReader ? 2 * own : own;
+    this.#spare -= pages;
     if (this.#spare >= 0) return;
     const wanted = pages + this.pagesFor(queued);
     this.ensure(wanted, mayUseReserve);
