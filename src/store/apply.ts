@@ -24,7 +24,7 @@ import {
   RECORD_TREE,
 } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../errors.ts';
-import { besideDamage, isDamage } from './beside-damage.ts';
+import { besideDamage, isDamage, READ_TRIES } from './beside-damage.ts';
 import type { Catalog } from './catalog.ts';
 import { isSpoiltPage, spoil } from './spoil.ts';
 import type { Trees } from './trees.ts';
@@ -36,9 +36,6 @@ interface LongValue {
   readonly total: number;
   left: number;
 }
-
-/** Times that a page is tried before it counts as one that cannot be read. */
-const READ_TRIES = 3;
 
 export class Applier {
   readonly #trees: Trees;

@@ -5,6 +5,9 @@
 import { AegisError } from '../errors.ts';
 import type { Core } from '../wasm.ts';
 
+/** Times that what cannot be read is tried before it counts as damaged: it may be read the next time. */
+export const READ_TRIES = 3;
+
 /** Whether something was thrown because bytes cannot be read, or are not what was written. */
 export function isDamage(error: unknown): error is AegisError {
   return error instanceof AegisError && (error.code === 'CORRUPTION' || error.code === 'IO_ERROR');

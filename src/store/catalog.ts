@@ -19,10 +19,10 @@
 import { NAME_SIZE_MAX, OK } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../errors.ts';
 import { LATEST } from '../wasm.ts';
-import { besideDamage, isDamage } from './beside-damage.ts';
+import { besideDamage, isDamage, READ_TRIES } from './beside-damage.ts';
 import { BlockIds } from './block-id.ts';
 import type { StuckChain } from './chains.ts';
-import { compareKeys, OPEN_BOUND } from './range.ts';
+import { compareKeys, EVERYTHING } from './range.ts';
 import { RangeReader } from './range-reader.ts';
 import { BLOCKS_NAME, isUserName, MAIN_NAME, MAIN_TREE, nameBytes, nameOf } from './tree-name.ts';
 import type { Trees } from './trees.ts';
@@ -63,9 +63,6 @@ interface CatalogRecord extends DroppedTree {
 const DROPPED = [0xff, 0x00] as const;
 const VALUE_SIZE = 8;
 const ID_MAX = 0xfffffffe;
-/** Times that what cannot be read is tried before it counts as damaged. */
-const READ_TRIES = 3;
-const EVERYTHING = { lower: OPEN_BOUND, upper: OPEN_BOUND, reverse: false, limit: Number.POSITIVE_INFINITY };
 
 export class Catalog {
   /** Ids of users' blocks, which live in a tree of the engine's own. */
@@ -384,8 +381,14 @@ function encodeValue(id: number, root: number): Uint8Array {
 }
 
 function decodeValue(value: Uint8Array): DroppedTree {
-  if (value.length !== VALUE_SIZE)
-    throw new AegisError('CORRUPTION', 'the catalog has a record of the wrong size');
+  const entry = entryOf(value);
+  if (!entry) throw new AegisError('CORRUPTION', 'the catalog has a record of the wrong size');
+  return entry;
+}
+
+/** What a record of the catalog says; undefined: it has the wrong size. */
+export function entryOf(value: Uint8Array): DroppedTree | undefined {
+  if (value.length !== VALUE_SIZE) return undefined;
   const view = new DataView(value.buffer, value.byteOffset, VALUE_SIZE);
   return { id: view.getUint32(0, true), root: view.getUint32(4, true) };
 }

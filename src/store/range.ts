@@ -51,6 +51,13 @@ export interface Range {
 }
 
 export const OPEN_BOUND: Bound = { key: undefined, inclusive: false };
+/** All keys there are. */
+export const EVERYTHING: Range = {
+  lower: OPEN_BOUND,
+  upper: OPEN_BOUND,
+  reverse: false,
+  limit: Number.POSITIVE_INFINITY,
+};
 
 const BOUNDS = ['gt', 'gte', 'lt', 'lte', 'prefix'] as const;
 const KNOWN = [...BOUNDS, 'reverse', 'limit'];

@@ -27,14 +27,15 @@ import { AegisError, causedBy, invariant } from '../errors.ts';
 import { type BlockStore, DATA_FILE } from '../store/blocks.ts';
 import { Directory, type Place } from '../store/directory.ts';
 import type { Superblock } from '../store/superblock.ts';
-import { encodeSuperblock, LAST_SLOT, SLOT_POSITIONS, writeSuperblock } from '../store/superblock.ts';
+import { encodeSuperblock, LAST_SLOT, writeSuperblock } from '../store/superblock.ts';
 import type { Log } from '../wal/log.ts';
 import { guardTrap } from '../wasm.ts';
 import { composeEntries, writeChunks } from './chunks.ts';
+import { beginCreation, takeBackCreation } from './creation.ts';
 import { findStore, refuseForeignPlace } from './find-store.ts';
 import { sightOf } from './inspector.ts';
 import { type Moment, type MomentParts, momentOf } from './moment.ts';
-import { beginCreation, openStore } from './recovery.ts';
+import { openStore } from './recovery.ts';
 import { seenAt } from './seen.ts';
 import { type VerifyProblem, type VerifyReport, verifyStore } from './verify.ts';
 
@@ -128,7 +129,7 @@ class Backup {
       const { moment, pages } = copied;
       return { sequence: moment.sequence, pages, records, bytes: this.#blocks.extents.end * UNIT_SIZE };
     } catch (error) {
-      await this.#takeBack();
+      await takeBackCreation(this.#file, this.#finishing ? this.#unfinished : undefined);
       throw error;
     }
   }
@@ -255,21 +256,6 @@ class Backup {
       }
     } catch (error) {
       throw aimed(guardTrap(error));
-    }
-  }
-
-  /** Makes the target a creation that was not finished again, as far as it lets itself be written. */
-  async #takeBack(): Promise<void> {
-    try {
-      if (this.#finishing) {
-        // In this order: a whole slot without the pages it names would be a damaged store.
-        this.#file.write([this.#unfinished], SLOT_POSITIONS[LAST_SLOT]);
-        await this.#file.sync();
-      }
-      this.#file.truncate(UNIT_SIZE);
-      await this.#file.sync();
-    } catch {
-      // The backup's own error is the one to tell.
     }
   }
 

@@ -6,7 +6,7 @@ import type { GivenCodecs } from '../codec/user-block.ts';
 import { checkBlock, decodeBlock } from '../codec/user-block.ts';
 import { AegisError } from '../errors.ts';
 import { blockIdOf } from '../store/block-id.ts';
-import { OPEN_BOUND } from '../store/range.ts';
+import { EVERYTHING } from '../store/range.ts';
 import { RangeReader } from '../store/range-reader.ts';
 import type { Trees } from '../store/trees.ts';
 import type { Findings } from './findings.ts';
@@ -25,8 +25,6 @@ export interface BlocksSeen {
 /** Bytes checked in one go, and what a block without any counts for. */
 const SLICE_BYTES = 262_144;
 const BLOCK_COST = 4096;
-
-const EVERYTHING = { lower: OPEN_BOUND, upper: OPEN_BOUND, reverse: false, limit: Number.POSITIVE_INFINITY };
 
 /** Checks every block; pauses after some, since a pause may cost more than a block. */
 export function* auditBlocks(

@@ -8,10 +8,12 @@
  *   3. One whole slot opens the store, whatever became of the other, also when it cannot be read. Nothing is made anew
  *      where a slot cannot be read: it may be the whole one.
  */
+
 import { UNIT_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
 import type { ResolvedConfig } from '../config.ts';
 import { AegisError } from '../errors.ts';
+import { READ_TRIES } from '../store/beside-damage.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { SlotContent, Superblock } from '../store/superblock.ts';
 import { decodeSuperblock, SLOT_POSITIONS, slotBytes, strangeness } from '../store/superblock.ts';
@@ -25,9 +27,6 @@ export interface FoundStore {
   /** Whether the other slot is damaged. */
   readonly damaged: boolean;
 }
-
-/** A sector that cannot be read once may be read the next time. */
-const READ_TRIES = 3;
 
 /** Checks slots before the page size is known: any core can, and nothing of one check is left for the next. */
 let probe: Core | undefined;

@@ -2,7 +2,9 @@
  * What a verification has found wrong: a list with a limit, so that a store in ruins costs no more than one with a
  * few faults; the count goes on behind the limit.
  */
+
 import { AegisError } from '../errors.ts';
+import { READ_TRIES } from '../store/beside-damage.ts';
 
 /** Something that is not as it must be. */
 export interface VerifyProblem {
@@ -56,9 +58,6 @@ export class Findings {
     }
   }
 }
-
-/** Times that what cannot be read is tried before it counts as damaged. */
-const READ_TRIES = 3;
 
 /** Does work that reads, again when it meets damage; answers what is wrong in the end, if something is. */
 export function attempt(work: () => void): VerifyProblem | undefined {

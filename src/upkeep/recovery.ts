@@ -43,6 +43,7 @@ import { scanLog } from '../wal/scan.ts';
 import { FENCE_STEP, SegmentLog, segmentSizeFor } from '../wal/segments.ts';
 import type { Core } from '../wasm.ts';
 import { createCore } from '../wasm.ts';
+import { beginCreation } from './creation.ts';
 import { loadDirectory } from './directory-load.ts';
 import type { FoundStore } from './find-store.ts';
 import { findStore, logNamesOf } from './find-store.ts';
@@ -161,21 +162,6 @@ async function create(options: OpenOptions, file: BackendFile, codecs: StoreCode
     slotDamaged: false,
     staleLog: [],
   };
-}
-
-/** Makes a data file say, durably, that the creation of a store has begun and is not finished. */
-export async function beginCreation(
-  core: Core,
-  file: BackendFile,
-  backend: StorageBackend,
-  superblock: Superblock,
-): Promise<void> {
-  // Whatever an unfinished creation left behind goes first: a piece of a superblock before it would look like damage.
-  file.truncate(0);
-  writeSuperblock(core, file, LAST_SLOT, { ...superblock, generation: 0 });
-  await file.sync();
-  await backend.syncDirectory();
-  file.truncate(FIRST_DATA_UNIT * UNIT_SIZE);
 }
 
 interface Assembled {

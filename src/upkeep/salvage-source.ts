@@ -7,11 +7,13 @@
  *      few times.
  *   2. No page is read for two references.
  */
+
 import { UNIT_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
 import { openCodecs } from '../codec/store-codecs.ts';
 import type { ResolvedConfig } from '../config.ts';
 import { AegisError } from '../errors.ts';
+import { READ_TRIES } from '../store/beside-damage.ts';
 import { BlockStore, DATA_FILE } from '../store/blocks.ts';
 import { Directory } from '../store/directory.ts';
 import { Extents } from '../store/extents.ts';
@@ -32,8 +34,6 @@ import { loadReadable } from './salvage-directory.ts';
 
 /** Frames of the pool: pages are read past it. */
 const POOL_FRAMES = 16;
-/** Times that a page is read before it counts as damaged. */
-const READ_TRIES = 3;
 
 export class SalvageSource {
   readonly superblock: Superblock;

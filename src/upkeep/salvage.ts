@@ -14,17 +14,18 @@
  *   3. Until step 4 has ended the target is a creation that was not finished, and whatever fails leaves it so.
  *   4. Trees and blocks keep their ids, and none that was given out is given out again.
  */
-import { UNIT_SIZE } from '../../assembly/layout.ts';
 import { CODEC_NUMBERS } from '../codec/store-codecs.ts';
 import { checkBlock } from '../codec/user-block.ts';
 import { AegisError, causedBy } from '../errors.ts';
 import { isDamage } from '../store/beside-damage.ts';
 import { blockKey } from '../store/block-id.ts';
-import { OPEN_BOUND } from '../store/range.ts';
-import { LAST_SLOT, writeSuperblock } from '../store/superblock.ts';
+import { entryOf } from '../store/catalog.ts';
+import { EVERYTHING } from '../store/range.ts';
+import { encodeSuperblock } from '../store/superblock.ts';
 import { BLOCKS_NAME, MAIN_TREE, nameBytes, nameOf } from '../store/tree-name.ts';
 import { LATEST } from '../wasm.ts';
 import { Checkpointer } from './checkpoint.ts';
+import { takeBackCreation } from './creation.ts';
 import { problemOf } from './findings.ts';
 import type { Loss } from './loss.ts';
 import { blockLoss, keyLoss, nameLoss } from './loss.ts';
@@ -62,14 +63,16 @@ export interface SalvageParts {
 
 /** Records put in one go. */
 const SLICE_RECORDS = 500;
-const EVERYTHING = { lower: OPEN_BOUND, upper: OPEN_BOUND, reverse: false, limit: Number.POSITIVE_INFINITY };
 
 /** Copies what is readable. The files stay open. @throws AegisError as what the target refuses; then there is no store */
 export async function salvageStore(parts: SalvageParts): Promise<SalvageReport> {
+  const { core, pager, superblock } = parts.target;
+  // Now: who knows what the core can do after an error.
+  const unfinished = encodeSuperblock(core, superblock);
   try {
     return await new Salvage(parts).run();
   } catch (error) {
-    await takeBack(parts.target);
+    await takeBackCreation(pager.blocks.file, unfinished);
     throw error;
   }
 }
@@ -150,7 +153,7 @@ class Salvage {
     const named = catalogRoot === 0 ? [] : [...salvageTree(source, 0, catalogRoot, this.#names, this.#holes)];
     for (const { key, value } of named) {
       const name = nameOf(key);
-      const { id, root } = entryOf(value);
+      const { id, root } = entryOf(value) ?? { id: 0, root: 0 };
       if (id <= MAIN_TREE || id >= nextTree || target.catalog.isMade(id)) {
         const bound = { key, inclusive: true };
         this.#names.add(
@@ -232,13 +235,6 @@ class Salvage {
   }
 }
 
-/** What a record of the catalog says; the id 0 is none. */
-function entryOf(value: Uint8Array): { id: number; root: number } {
-  if (value.length !== 8) return { id: 0, root: 0 };
-  const view = new DataView(value.buffer, value.byteOffset, value.length);
-  return { id: view.getUint32(0, true), root: view.getUint32(4, true) };
-}
-
 /** The first checkpoint, which makes the target a store. */
 async function finish({ target, pause }: SalvageParts): Promise<void> {
   const { pager, catalog, superblock, slot, durable } = target;
@@ -266,18 +262,4 @@ async function finish({ target, pause }: SalvageParts): Promise<void> {
   });
   await checkpointer.checkpoint();
   pager.blocks.cutTail();
-}
-
-/** Makes the target a creation that was not finished again, as far as it lets itself be written. */
-async function takeBack({ core, pager, superblock }: OpenedStore): Promise<void> {
-  const { file } = pager.blocks;
-  try {
-    // In this order: a whole slot without the pages it names would be a damaged store.
-    writeSuperblock(core, file, LAST_SLOT, superblock);
-    await file.sync();
-    file.truncate(UNIT_SIZE);
-    await file.sync();
-  } catch {
-    // The salvage's own error is the one to tell.
-  }
 }

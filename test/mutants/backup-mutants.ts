@@ -64,16 +64,18 @@ export const backupMutants: readonly Mutant[] = [
   {
     name: 'backup: what failed stays where it is',
     file: BACKUP,
-    edits: [['      await this.#takeBack();\n', '']],
+    edits: [
+      ['      await takeBackCreation(this.#file, this.#finishing ? this.#unfinished : undefined);\n', ''],
+    ],
     killer: target(/a target without room/),
   },
   {
     name: 'backup: a copy that is taken back loses its pages before its superblock',
-    file: BACKUP,
+    file: 'src/upkeep/creation.ts',
     edits: [
       [
-        '      if (this.#finishing) {',
-        '      this.#file.truncate(UNIT_SIZE);\n      await this.#file.sync();\n      if (this.#finishing) {',
+        '    if (unfinished) {',
+        '    file.truncate(UNIT_SIZE);\n    await file.sync();\n    if (unfinished) {',
       ],
     ],
     killer: crash(/an I.O error at every call/),

@@ -262,7 +262,7 @@ export const storeMutants: readonly Mutant[] = [
   },
   {
     name: 'sync: a new store is not synced before its file grows',
-    file: RECOVERY,
+    file: 'src/upkeep/creation.ts',
     edits: [
       [
         'writeSuperblock(core, file, LAST_SLOT, { ...superblock, generation: 0 });\n  await file.sync();',
@@ -273,7 +273,7 @@ export const storeMutants: readonly Mutant[] = [
   },
   {
     name: "sync: a new store's name is not synced",
-    file: RECOVERY,
+    file: 'src/upkeep/creation.ts',
     edits: [['await backend.syncDirectory();', '']],
     killer: lives(/: (promises|no log)/),
   },
