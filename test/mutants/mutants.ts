@@ -6,6 +6,7 @@ import { codecMutants } from './codec-mutants.ts';
 import { commitMutants } from './commit-mutants.ts';
 import { compactMutants } from './compact-mutants.ts';
 import { damageMutants } from './damage-mutants.ts';
+import { doorMutants } from './door-mutants.ts';
 import { explorerMutants } from './explorer-mutants.ts';
 import { logFileMutants } from './log-file-mutants.ts';
 import { logMutants } from './log-mutants.ts';
@@ -24,6 +25,7 @@ export const mutants: readonly Mutant[] = [
   ...logMutants,
   ...logFileMutants,
   ...commitMutants,
+  ...doorMutants,
   ...damageMutants,
   ...backupMutants,
   ...salvageMutants,
