@@ -107,6 +107,7 @@ export class Machine {
       position: store.position,
       logged: (bytes) => this.#limit.logged(bytes),
       conflicts,
+      coming: catalog.coming,
       callers: {
         serve: () => this.#reservations.serve(),
         waiting: () => this.#reservations.length,

@@ -3,9 +3,9 @@
  * when the first named tree is, with a record for each tree: name -> id and root page. All of it is kept in memory as
  * well, in its latest state; what a snapshot sees is looked up in the tree.
  *
- * The log names trees by ids, which are never used again in a store's life. A name that is written to before there is
- * such a tree has an id in reserve: every commit that is admitted until the tree is made says so in the log first
- * (RECORD_TREE), and whichever is applied first makes it.
+ * The log names trees by ids, which are never used again in a store's life. A name that is put to before there is such a
+ * tree has an id as long as a commit that makes it is on its way (coming-trees.ts): every such commit says so in the log
+ * first (RECORD_TREE), and whichever is applied first makes it.
  *
  * A tree that is dropped leaves its name at once. Its pages are given back later, piece by piece; until then its root
  * stands in the catalog under the bytes 0xFF 0x00 and its id, so that the work is found again after a crash.
@@ -14,7 +14,7 @@
  *   1. Names, ids and roots are each another's only one; ids are 2 or more and below `nextTree`.
  *   2. Memory and tree say the same between two operations, unless the tree could not be read when the store was
  *      opened: then every call that needs it says so, and the default tree goes on.
- *   3. Only what is applied changes the catalog: a reserved id is memory's affair.
+ *   3. Only what is applied changes the catalog: the id of a tree that is coming is memory's affair.
  */
 import { NAME_SIZE_MAX, OK } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../errors.ts';
@@ -22,6 +22,7 @@ import { LATEST } from '../wasm.ts';
 import { besideDamage, isDamage, READ_TRIES } from './beside-damage.ts';
 import { BlockIds } from './block-id.ts';
 import type { StuckChain } from './chains.ts';
+import { ComingTrees } from './coming-trees.ts';
 import { compareKeys, EVERYTHING } from './range.ts';
 import { RangeReader } from './range-reader.ts';
 import { BLOCKS_NAME, isUserName, MAIN_NAME, MAIN_TREE, nameBytes, nameOf } from './tree-name.ts';
@@ -67,6 +68,8 @@ const ID_MAX = 0xfffffffe;
 export class Catalog {
   /** Ids of users' blocks, which live in a tree of the engine's own. */
   readonly blockIds: BlockIds;
+  /** Trees that commits on their way make. */
+  readonly coming = new ComingTrees();
   readonly #trees: Trees;
   readonly #main: TreeEntry;
   #root: number;
@@ -75,7 +78,6 @@ export class Catalog {
   readonly #byName = new Map<string, TreeEntry>();
   readonly #rootById = new Map<number, number>();
   readonly #dropped = new Map<number, number>();
-  readonly #reserved = new Map<string, number>();
   #damage: AegisError | undefined;
 
   constructor(trees: Trees, mainRoot: number, { catalogRoot, nextTree, nextBlock }: CatalogState) {
@@ -145,20 +147,16 @@ export class Catalog {
     return this.#byName.get(name);
   }
 
-  /** The id of the tree with a name; one in reserve when there is no such tree. Throws as `find`, OUT_OF_SPACE. */
-  idOf(name: string): number {
-    const id = this.find(name)?.id ?? this.#reserved.get(name);
-    if (id !== undefined) return id;
-    const fresh = this.#takeId();
-    this.#reserved.set(name, fresh);
-    return fresh;
+  /** The id of the tree with a name, also of one that is coming; undefined: there is neither. Throws as `find`. */
+  idOf(name: string): number | undefined {
+    return this.find(name)?.id ?? this.coming.idOf(name);
   }
 
-  #takeId(): number {
-    const fresh = this.#nextTree;
-    if (fresh > ID_MAX) throw new AegisError('OUT_OF_SPACE', 'the store has used all its tree ids');
-    this.#nextTree = fresh + 1;
-    return fresh;
+  /** An id that no tree has had, none that is coming either, nor the ones before it. Throws OUT_OF_SPACE. */
+  freeId(before = 0): number {
+    const id = this.coming.free(this.#nextTree) + before;
+    if (id > ID_MAX) throw new AegisError('OUT_OF_SPACE', 'the store has used all its tree ids');
+    return id;
   }
 
   /** The id of the tree of blocks; undefined: there is none yet. */
@@ -201,7 +199,6 @@ export class Catalog {
     if (this.#root === 0) this.#root = pager.createTree(false);
     const root = this.#noteRoot(bytes, id);
     this.#add({ name, id, root });
-    this.#reserved.delete(name);
     this.noteId(id);
     ++this.#changes;
   }
@@ -275,7 +272,8 @@ export class Catalog {
   #keep({ first, rest }: StuckChain): number {
     this.#check();
     const { pager } = this.#trees;
-    const id = this.#takeId();
+    const id = this.freeId();
+    this.noteId(id);
     const key = droppedKey(id);
     if (this.#root === 0) this.#root = pager.createTree(false);
     const root = this.#noteRoot(key, id);

@@ -12,6 +12,8 @@ import { AegisError, invalid } from '../errors.ts';
 
 /** Tree id of the default tree. */
 export const MAIN_TREE = 1;
+/** Stands for the id of a tree that is not there. */
+export const NO_TREE = 0;
 /** What the default tree is called here; no other tree has an empty name. */
 export const MAIN_NAME = '';
 

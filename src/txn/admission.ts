@@ -22,6 +22,7 @@ import {
 } from '../../assembly/layout.ts';
 import { invariant } from '../errors.ts';
 import type { Applier } from '../store/apply.ts';
+import type { NewTrees } from '../store/coming-trees.ts';
 import type { Trees } from '../store/trees.ts';
 import type { Log } from '../wal/log.ts';
 import type { CommitPipeline } from './commit.ts';
@@ -43,6 +44,8 @@ export interface CommitWay {
   readonly sync: boolean;
   /** It changes what names mean: nothing else is on its way beside it. */
   readonly alone?: boolean;
+  /** Trees that it makes. */
+  readonly makes?: NewTrees | undefined;
 }
 
 /** Bytes that each piece of a long commit adds: its part, and a value that goes on in it. */
@@ -95,8 +98,7 @@ export class Admission {
     const noted = conflicts.needed;
     this.#ensure(size, noted);
     if (noted) this.#noteNext((note) => note(from, to));
-    const alone = how.alone === true;
-    const commit = this.#commit(half, { from, to, load: size, sync: how.sync, done, noted, alone });
+    const commit = this.#commit(half, { ...how, from, to, load: size, done, noted });
     half.at = x.partSeal(half.at, to, PART_FIRST | PART_LAST, commit.sequence, x.recordsCount(from, to));
     queue.push(commit);
     return commit;
@@ -117,7 +119,7 @@ export class Admission {
     if (noted) {
       this.#noteNext((note) => packPieces(writes, half, pipeline.maxPayload, (from, end) => note(from, end)));
     }
-    const commit = this.#commit(half, { from: 0, to: 0, load, sync: how.sync, done, noted, writes });
+    const commit = this.#commit(half, { ...how, from: 0, to: 0, load, done, noted, writes });
     pipeline.writeLarge(commit, (write) => {
       let flags = PART_FIRST;
       packPieces(writes, half, pipeline.maxPayload, (from, end, records, last) => {
@@ -139,20 +141,19 @@ export class Admission {
 
   #commit(
     half: Half,
-    given: {
+    given: CommitWay & {
       from: number;
       to: number;
       load: Load;
-      sync: boolean;
       done: Done;
       noted: boolean;
-      alone?: boolean;
       writes?: WriteSet;
     },
   ): Commit {
     return {
       writes: undefined,
       alone: false,
+      makes: undefined,
       ...given,
       sync: given.sync && this.#parts.log !== undefined,
       sequence: this.#parts.pipeline.takeSequence(),

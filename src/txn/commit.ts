@@ -20,6 +20,7 @@ import type { Breath } from '../backend/breath.ts';
 import { afterThis } from '../backend/host.ts';
 import { AegisError, causedBy, invariant } from '../errors.ts';
 import type { Applier } from '../store/apply.ts';
+import type { ComingTrees } from '../store/coming-trees.ts';
 import type { LogPosition } from '../wal/log.ts';
 import type { Conflicts } from './conflicts.ts';
 import type { Commit } from './queue.ts';
@@ -40,6 +41,8 @@ export interface CommitParts extends RelaxedParts {
   readonly logged: (bytes: number) => void;
   /** Hears when no commit is on its way any more, and of sequences that are given back. */
   readonly conflicts: Pick<Conflicts, 'allApplied' | 'takeBack'>;
+  /** Hears of trees that commits on their way make. */
+  readonly coming: ComingTrees;
   /** Those who wait for room; they are served when something has changed. */
   readonly callers: { readonly serve: () => void; readonly waiting: () => number };
 }
@@ -49,7 +52,7 @@ const GATHER_TURNS = 4;
 
 export class CommitPipeline {
   readonly #parts: CommitParts;
-  readonly #queue = new CommitQueue();
+  readonly #queue: CommitQueue;
   #sequence: number;
   #applied: number;
   /** The log before the oldest group that holds an unapplied commit. */
@@ -65,6 +68,7 @@ export class CommitPipeline {
 
   constructor(parts: CommitParts) {
     this.#parts = parts;
+    this.#queue = new CommitQueue(parts.coming);
     this.#sequence = parts.sequence;
     this.#applied = parts.sequence;
     this.#relaxed = new Relaxed(

@@ -9,7 +9,7 @@
  */
 import { AegisError } from '../errors.ts';
 import type { Catalog, CatalogView } from '../store/catalog.ts';
-import { MAIN_NAME, nameBytes } from '../store/tree-name.ts';
+import { MAIN_NAME, NO_TREE, nameBytes } from '../store/tree-name.ts';
 import type { Trees } from '../store/trees.ts';
 import type { Admission } from './admission.ts';
 import type { CommitPipeline } from './commit.ts';
@@ -48,12 +48,12 @@ export interface TransactionParts {
 
 /** A tree as a transaction's snapshot sees it. */
 export interface TreeTarget {
-  /** 0: there is none. */
+  /** `NO_TREE`: there is none. */
   readonly id: number;
   readonly root: number;
 }
 
-const NO_TREE: TreeTarget = { id: 0, root: 0 };
+const NOT_THERE: TreeTarget = { id: NO_TREE, root: 0 };
 
 /** What a transaction holds, apart from the object its user holds: the collector may take that one first. */
 class Holdings {
@@ -148,8 +148,8 @@ export class TransactionContext {
   target(name: string): TreeTarget {
     let target = this.#targets.get(name);
     if (!target) {
-      target = this.parts.catalog.findAt(name, this.#view) ?? NO_TREE;
-      this.holdings.reads?.addKey(target.id === 0 ? NAMES_MADE : NAMES_DROPPED, nameBytes(name));
+      target = this.parts.catalog.findAt(name, this.#view) ?? NOT_THERE;
+      this.holdings.reads?.addKey(target.id === NO_TREE ? NAMES_MADE : NAMES_DROPPED, nameBytes(name));
       this.#targets.set(name, target);
     }
     return target;

@@ -10,6 +10,7 @@
  */
 import { GROUP_HEADER_SIZE, LOG_AREA, LOG_HALF_SIZE, PART_HEADER_SIZE } from '../../assembly/layout.ts';
 import type { AegisError } from '../errors.ts';
+import type { ComingTrees, NewTrees } from '../store/coming-trees.ts';
 import type { Load } from './room.ts';
 import type { WriteSet } from './write-set.ts';
 
@@ -57,6 +58,8 @@ export interface Commit extends Committed {
   readonly writes: WriteSet | undefined;
   /** What it can change, at the most. */
   readonly load: Load;
+  /** Trees that it makes. */
+  readonly makes: NewTrees | undefined;
   /** Nothing is queued behind it. */
   readonly alone: boolean;
   end: number;
@@ -94,8 +97,11 @@ export class CommitQueue {
   #head = 0;
   #written = 0;
   readonly #load = new LoadSum();
+  readonly #coming: ComingTrees;
 
-  constructor() {
+  /** @param coming hears of trees that queued commits make. */
+  constructor(coming: ComingTrees) {
+    this.#coming = coming;
     const half = (index: number): Half => {
       const base = LOG_AREA + index * LOG_HALF_SIZE;
       return { base, at: base + GROUP_HEADER_SIZE, pending: 0 };
@@ -155,6 +161,7 @@ export class CommitQueue {
   push(commit: Commit): void {
     ++commit.half.pending;
     this.#load.add(commit.load, 1);
+    if (commit.makes) this.#coming.add(commit.makes);
     this.#commits.push(commit);
     if (commit.written) this.#written = this.#commits.length;
   }
@@ -177,7 +184,7 @@ export class CommitQueue {
   /** Takes the oldest commit out, applied. */
   shift(): void {
     const commit = this.#commits[this.#head++] as Commit;
-    this.#load.add(commit.load, -1);
+    this.#leaves(commit);
     const { half } = commit;
     if (--half.pending === 0) half.at = half.base + GROUP_HEADER_SIZE;
     if (this.#head === this.#commits.length) {
@@ -196,10 +203,15 @@ export class CommitQueue {
     half.at = half.base + GROUP_HEADER_SIZE;
     for (const commit of refused) {
       --half.pending;
-      this.#load.add(commit.load, -1);
+      this.#leaves(commit);
     }
     this.forgetNotes();
     return refused;
+  }
+
+  #leaves({ load, makes }: Commit): void {
+    this.#load.add(load, -1);
+    if (makes) this.#coming.remove(makes);
   }
 
   /** What is still queued has to be noted again, with other stamps. */

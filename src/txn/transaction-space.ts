@@ -7,6 +7,7 @@ import { valueBytes } from '../bytes-in.ts';
 import { invalid } from '../errors.ts';
 import type { Range, RangeOptions } from '../store/range.ts';
 import { checkNamedBounds, OPEN_BOUND, resolveRange } from '../store/range.ts';
+import { NO_TREE } from '../store/tree-name.ts';
 import { decodeString, TOMBSTONE, takeKeyList } from '../store/trees.ts';
 import type { TransactionContext } from './context.ts';
 import type { MergedTree } from './merged-reads.ts';
@@ -87,7 +88,7 @@ export abstract class TransactionSpace {
       return count;
     }
     const { id, root } = this.#target;
-    if (id !== 0) holdings.reads?.addRange(id, range.lower, range.upper);
+    if (id !== NO_TREE) holdings.reads?.addRange(id, range.lower, range.upper);
     return parts.trees.countRange(root, lease.epoch, range) + ownSurplus(this.#merged, range);
   }
 
@@ -102,7 +103,7 @@ export abstract class TransactionSpace {
     const { id, root } = this.#target;
     const ownRoot = this.#own?.root ?? 0;
     const lease = leases.share(this.#context.lease, ownRoot !== 0);
-    const onRead = id === 0 ? undefined : this.#rangeNoter(id, range);
+    const onRead = id === NO_TREE ? undefined : this.#rangeNoter(id, range);
     const gaps = ownRoot === 0 ? undefined : this.#context.holdings.writes.gaps(this.#name);
     const scan = new Scan({ trees, root, ownRoot, gaps, lease, range, check, rest, onRead });
     leases.watch(scan, lease);
@@ -140,7 +141,7 @@ export abstract class TransactionSpace {
     const { holdings, parts } = this.#context;
     if (!holdings.reads) return;
     const { id } = this.#target;
-    if (id !== 0) holdings.reads.addKey(id, parts.trees.keyBytes(key));
+    if (id !== NO_TREE) holdings.reads.addKey(id, parts.trees.keyBytes(key));
   }
 
   // --- writing --------------------------------------------------------------------------------------------------

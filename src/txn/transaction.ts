@@ -7,7 +7,7 @@
  * commit order, which is the serial order.
  */
 import { AegisError, checkOptions, invalid } from '../errors.ts';
-import { checkTreeName, MAIN_NAME } from '../store/tree-name.ts';
+import { checkTreeName, MAIN_NAME, NO_TREE } from '../store/tree-name.ts';
 import {
   type IsolationLevel,
   TransactionContext,
@@ -174,6 +174,7 @@ export class Transaction extends TransactionSpace implements Disposable {
       if (name !== MAIN_NAME && conflicts.wasDropped(bytes, stamp)) {
         throw conflict('the drop of a tree this transaction writes to');
       }
+      if (tree === NO_TREE) continue;
       keys.walk((key, keyLength) => {
         if (!conflicts.keyChanged(tree, key, keyLength, stamp)) return true;
         throw conflict('a key this transaction writes');

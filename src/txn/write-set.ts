@@ -5,7 +5,8 @@
  * commit too large to keep, to apply it.
  *
  * Trees are known by their names until a commit is admitted: then `resolve` gives each the id it has now, or will have
- * when this commit makes it. A tree is made by its first put; deletions alone make none.
+ * when this commit makes it. A tree is made by its first put; deletions alone make none, and where there is none they are
+ * no change.
  */
 import {
   GROUP_HEADER_SIZE,
@@ -19,6 +20,7 @@ import {
 } from '../../assembly/layout.ts';
 import { invariant } from '../errors.ts';
 import { CATALOG_RECORD_MAX, type Catalog } from '../store/catalog.ts';
+import type { NewTrees } from '../store/coming-trees.ts';
 import {
   META_CHAINED,
   META_TOMBSTONE,
@@ -26,10 +28,11 @@ import {
   storedBytes,
   valueLengthOf,
 } from '../store/private-tree.ts';
-import { MAIN_NAME, MAIN_TREE, nameBytes } from '../store/tree-name.ts';
+import { MAIN_NAME, MAIN_TREE, NO_TREE, nameBytes } from '../store/tree-name.ts';
 import type { Trees } from '../store/trees.ts';
 import { LATEST } from '../wasm.ts';
 import { Gaps } from './gaps.ts';
+import { ResolvedNames } from './resolved-names.ts';
 
 /** Operations from which on it pays to count what they come to. */
 const MEASURED_FROM = 64;
@@ -76,7 +79,7 @@ export interface TreeWrites {
   readonly gaps: Gaps;
   /** Whether anything was put, taken back or not. */
   hasPut: boolean;
-  /** Id of the tree, once resolved. */
+  /** Id of the tree, once resolved; `NO_TREE`: nothing is there to delete. */
   id: number;
   /** Whether the tree has to be made. */
   isNew: boolean;
@@ -192,12 +195,14 @@ export class WriteSet {
     }
   }
 
-  /** Gives every tree the id that it has now. Throws CORRUPTION, IO_ERROR, OUT_OF_SPACE. */
-  resolve(catalog: Catalog): void {
+  /** Gives every tree the id that it has now; answers which have to be made. Throws CORRUPTION, IO_ERROR, OUT_OF_SPACE. */
+  resolve(catalog: Catalog): NewTrees {
+    const names = new ResolvedNames(catalog);
     for (const own of this.#byName.values()) {
-      own.id = catalog.idOf(own.name);
-      own.isNew = own.hasPut && !catalog.isMade(own.id) && holdsPut(own.keys);
+      own.id = names.resolve(own.name, () => own.hasPut && holdsPut(own.keys));
+      own.isNew = names.makes.has(own.name);
     }
+    return names.makes;
   }
 
   *#named(): Generator<TreeWrites> {
@@ -247,6 +252,7 @@ export class WriteSet {
         at = packTree(this.#trees, at, name, tree);
         ++records;
       }
+      if (tree === NO_TREE) continue;
       keys.walk((key, keyLength, meta, value) => {
         const chained = (meta & META_CHAINED) !== 0;
         const stored = chained ? 0 : storedBytes(meta);

@@ -3,20 +3,22 @@
  *
  * An operation is packed into the log buffer at once when there is room, from the caller's own bytes; when it has to
  * wait, it waits with copies, behind those that came before. What is read by the caller's own code is copied at once. Trees are named; what a name stands for is looked up when
- * the operation is packed, and so in the state that it is applied to, or a reserved id.
+ * the operation is packed, and so in the state that it is applied to.
  */
 import { RECORD_DELETE, RECORD_DROP, RECORD_HEADER_SIZE, RECORD_PUT } from '../../assembly/layout.ts';
 import type { Bytes } from '../bytes-in.ts';
 import { ownBytes, valueBytes } from '../bytes-in.ts';
 import { AegisError } from '../errors.ts';
 import type { Catalog } from '../store/catalog.ts';
-import { checkTreeName, MAIN_NAME, MAIN_TREE, nameBytes } from '../store/tree-name.ts';
+import type { NewTrees } from '../store/coming-trees.ts';
+import { checkTreeName, MAIN_NAME, MAIN_TREE, NO_TREE, nameBytes } from '../store/tree-name.ts';
 import type { Trees } from '../store/trees.ts';
 import type { Admission, CommitSize } from './admission.ts';
 import { isPlainList, isPlainObject } from './batch-list.ts';
 import type { CommitPipeline } from './commit.ts';
 import type { Committed, Done } from './queue.ts';
 import type { Reservations } from './reservations.ts';
+import { ResolvedNames } from './resolved-names.ts';
 import { packTree, pagesFilled, pagesOfTree, recordBytes, WriteSet } from './write-set.ts';
 
 /** One operation of a batch. */
@@ -50,6 +52,18 @@ interface Operation {
   readonly tree: string;
   key: Uint8Array;
   value: Uint8Array | undefined;
+}
+
+/** How much a list of operations may be. */
+interface OperationsSize extends CommitSize {
+  /** Names of the trees beside the default one, and whether anything is put to each; undefined: there are none. */
+  readonly names: ReadonlyMap<string, boolean> | undefined;
+}
+
+/** What the names in a list of operations stand for. */
+interface Names {
+  readonly ids: ReadonlyMap<string, number>;
+  readonly makes: NewTrees;
 }
 
 /** Stands for a commit of nothing. */
@@ -215,28 +229,48 @@ export class Writer {
       exclusive: isLarge,
       admit: (done) => {
         // Names mean what they mean now, not when they were written to.
-        writes.resolve(this.#catalog);
+        const makes = writes.resolve(this.#catalog);
         before?.();
-        if (isLarge) return admission.queueLarge(writes, { sync }, done);
-        return admission.queue((at, limit) => writes.packWhole(at, limit), writes.size, { sync }, done);
+        if (isLarge) return admission.queueLarge(writes, { sync, makes }, done);
+        return admission.queue(
+          (at, limit) => writes.packWhole(at, limit),
+          writes.size,
+          { sync, makes },
+          done,
+        );
       },
     };
   }
 
-  #small(operations: readonly Operation[], size: CommitSize, sync: boolean): Proposal {
+  #small(operations: readonly Operation[], size: OperationsSize, sync: boolean): Proposal {
     const admit = (done: Done): Committed => {
-      const ids = size.named === 0 ? undefined : new Map<string, number>();
-      return this.#admission.queue((at) => this.#pack(operations, ids, at), size, { sync }, done);
+      const names = size.names && this.#resolve(size.names);
+      const pack = (at: number): number => this.#pack(operations, names, at);
+      return this.#admission.queue(pack, size, { sync, makes: names?.makes }, done);
     };
     return { bytes: size.bytes, exclusive: false, admit };
   }
 
-  #pack(operations: readonly Operation[], ids: Map<string, number> | undefined, from: number): number {
+  /** Looks up what every name stands for now. */
+  #resolve(names: ReadonlyMap<string, boolean>): Names {
+    const resolved = new ResolvedNames(this.#catalog);
+    const ids = new Map<string, number>();
+    for (const [name, hasPut] of names)
+      ids.set(
+        name,
+        resolved.resolve(name, () => hasPut),
+      );
+    return { ids, makes: resolved.makes };
+  }
+
+  #pack(operations: readonly Operation[], names: Names | undefined, from: number): number {
     const { x, u8 } = this.#trees.pager.core;
-    let at = ids ? this.#packTrees(operations, ids, from) : from;
+    let at = from;
+    for (const [name, id] of names?.makes ?? []) at = packTree(this.#trees, at, nameBytes(name), id);
     for (let i = 0; i < operations.length; ++i) {
       const { tree: name, key, value } = operations[i] as Operation;
-      const tree = ids ? (ids.get(name) as number) : MAIN_TREE;
+      const tree = names?.ids.get(name) ?? MAIN_TREE;
+      if (tree === NO_TREE) continue;
       u8.set(key, at + RECORD_HEADER_SIZE);
       if (value) {
         u8.set(value, at + RECORD_HEADER_SIZE + key.length);
@@ -244,23 +278,6 @@ export class Writer {
       } else {
         at = x.recordSeal(at, RECORD_DELETE, tree, key.length, 0);
       }
-    }
-    return at;
-  }
-
-  /** Looks up what every name stands for now, and packs the records that make the trees that are put to first. */
-  #packTrees(operations: readonly Operation[], ids: Map<string, number>, from: number): number {
-    let at = from;
-    const isNew = new Set<string>();
-    for (const { tree } of operations) {
-      if (ids.has(tree)) continue;
-      const id = this.#catalog.idOf(tree);
-      ids.set(tree, id);
-      if (!this.#catalog.isMade(id)) isNew.add(tree);
-    }
-    for (const { tree, value } of operations) {
-      if (value === undefined || !isNew.delete(tree)) continue;
-      at = packTree(this.#trees, at, nameBytes(tree), ids.get(tree) as number);
     }
     return at;
   }
@@ -313,7 +330,7 @@ export class Writer {
     return list;
   }
 
-  #sizeOf(operations: readonly Operation[]): CommitSize {
+  #sizeOf(operations: readonly Operation[]): OperationsSize {
     const { pageSize } = this.#trees.pager.core;
     let bytes = 0;
     let pages = 0;
@@ -333,7 +350,7 @@ export class Writer {
       if (hasPut) bytes += recordBytes(nameBytes(name).length, 0);
       if (hasPut) pages += pagesOfTree(pageSize);
     }
-    return { operations: operations.length, bytes, pages, named: names?.size ?? 0 };
+    return { operations: operations.length, bytes, pages, named: names?.size ?? 0, names };
   }
 }
 

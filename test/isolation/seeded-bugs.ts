@@ -99,7 +99,7 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: SPACE,
-        from: 'if (id !== 0) holdings.reads?.addRange(id, range.lower, range.upper);',
+        from: 'if (id !== NO_TREE) holdings.reads?.addRange(id, range.lower, range.upper);',
         to: '',
       },
     ],
@@ -148,8 +148,8 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: 'txn/writer.ts',
-        from: 'return this.#admission.queue((at) => this.#pack(operations, ids, at), size, { sync }, done);',
-        to: 'return this.#admission.queue((at) => this.#pack(operations, ids, at), size, { sync, blind: true }, done);',
+        from: 'return this.#admission.queue(pack, size, { sync, makes: names?.makes }, done);',
+        to: 'return this.#admission.queue(pack, size, { sync, makes: names?.makes, blind: true }, done);',
       },
       {
         file: 'txn/admission.ts',

@@ -5,7 +5,7 @@
  *
  * 1. `trees()` and the records of each tree are the model's, for the latest state, a snapshot and a transaction.
  * 2. A transaction answers CONFLICT exactly when a key it writes was committed, or a tree it writes to was dropped,
- *    since it began.
+ *    since it began. A commit that only deletes from a tree that is not there writes nothing to it.
  * 3. An id is answered for one block only, and reads as that block as long as that is not deleted.
  * 4. After a crash the store is the model as of one commit, at or after everything that was answered.
  */
@@ -52,7 +52,17 @@ interface Setting {
 }
 
 class Run {
-  readonly figures = { moves: 0, commits: 0, drops: 0, conflicts: 0, blocks: 0, crashes: 0, reopenings: 0 };
+  readonly figures = {
+    moves: 0,
+    commits: 0,
+    /** Deletions where there was no tree. */
+    void: 0,
+    drops: 0,
+    conflicts: 0,
+    blocks: 0,
+    crashes: 0,
+    reopenings: 0,
+  };
   readonly #setting: Setting;
   readonly #random: Random;
   #place: ModelPlace;
@@ -148,6 +158,10 @@ class Run {
     const trees = new Map(this.#last.trees);
     const changes: string[] = [];
     for (const [name, own] of writes) {
+      if (!trees.has(name) && [...own.values()].every((value) => value === undefined)) {
+        ++this.figures.void;
+        continue;
+      }
       const records = new Map(trees.get(name));
       for (const [key, value] of own) {
         if (value === undefined) records.delete(key);
@@ -199,7 +213,9 @@ class Run {
     const name = this.#name();
     const there = [...(this.#last.trees.get(name) ?? new Map<string, string>()).keys()];
     const own = new Map<string, string | undefined>();
-    for (let i = 1 + this.#random(5); i > 0; --i) own.set(this.#key(), this.#value());
+    const onlyDeletes = this.#random(4) === 0;
+    for (let i = 1 + this.#random(5); i > 0; --i)
+      own.set(this.#key(), onlyDeletes ? undefined : this.#value());
     const gone = there[this.#random(Math.max(1, there.length))];
     if (gone !== undefined) own.set(gone, undefined);
     const space = name === '' ? this.#db : this.#db.tree(name);
@@ -290,8 +306,8 @@ class Run {
       space.put(key, value);
       own.set(key, value);
     } else if (kind < 7) {
-      const key = before && [...before.keys()][this.#random(Math.max(1, before.size))];
-      if (key === undefined) return;
+      const some = before && [...before.keys()][this.#random(Math.max(1, before.size))];
+      const key = some ?? this.#key();
       this.#note(open.tx.id, 'delete', name, key);
       space.delete(key);
       own.set(key, undefined);

@@ -199,8 +199,8 @@ export const commitMutants: readonly Mutant[] = [
     file: ADMISSION,
     edits: [
       [
-        'if (noted) this.#noteNext((note) => note(from, to));\n    const alone = how.alone === true;\n    const commit = this.#commit(half, { from, to, load: size, sync: how.sync, done, noted, alone });',
-        `const commit = this.#commit(half, { from, to, load: size, sync: how.sync, noted: true, done: (error) => {
+        'if (noted) this.#noteNext((note) => note(from, to));\n    const commit = this.#commit(half, { ...how, from, to, load: size, done, noted });',
+        `const commit = this.#commit(half, { ...how, from, to, load: size, noted: true, done: (error) => {
           if (noted) this.#note(commit);
           done(error);
         } });`,
@@ -229,7 +229,7 @@ export const commitMutants: readonly Mutant[] = [
   {
     name: 'M28 a counted range is not noted',
     file: SPACE,
-    edits: [['if (id !== 0) holdings.reads?.addRange(id, range.lower, range.upper);', '']],
+    edits: [['if (id !== NO_TREE) holdings.reads?.addRange(id, range.lower, range.upper);', '']],
     killer: conflicts(/notes a count/),
   },
   {

@@ -5,9 +5,10 @@ const CATALOG = 'src/store/catalog.ts';
 const CONTEXT = 'src/txn/context.ts';
 
 const trees = (test: RegExp) => ({ file: 'trees/trees.test.ts', test });
+const ids = (test: RegExp) => ({ file: 'trees/ids.test.ts', test });
 const drop = (test: RegExp) => ({ file: 'trees/drop.test.ts', test });
 const NAME_READ =
-  'this.holdings.reads?.addKey(target.id === 0 ? NAMES_MADE : NAMES_DROPPED, nameBytes(name));';
+  'this.holdings.reads?.addKey(target.id === NO_TREE ? NAMES_MADE : NAMES_DROPPED, nameBytes(name));';
 
 export const treeMutants: readonly Mutant[] = [
   {
@@ -24,14 +25,37 @@ export const treeMutants: readonly Mutant[] = [
   },
   {
     name: 'trees: only the first commit of a new one says that it is made',
-    file: 'src/txn/writer.ts',
+    file: 'src/txn/resolved-names.ts',
     edits: [
       [
-        'if (!this.#catalog.isMade(id)) isNew.add(tree);',
-        'if (!this.#catalog.isMade(id) && (this.said ??= new Set()).size < this.said.add(id).size) isNew.add(tree);',
+        'this.makes.set(name, id);',
+        'if ((this.#catalog.said ??= new Set()).size < this.#catalog.said.add(name).size) this.makes.set(name, id);',
       ],
     ],
     killer: trees(/could not be written/),
+  },
+  {
+    name: 'trees: the id of one that is coming is given to another',
+    file: 'src/store/coming-trees.ts',
+    edits: [['return Math.max(from, this.#end);', 'return from;']],
+    killer: ids(/takes none of a tree that is coming/),
+  },
+  {
+    name: 'trees: what is only deleted from one that is not there uses an id up',
+    file: 'src/txn/resolved-names.ts',
+    edits: [
+      [
+        'if ((known !== undefined && this.#catalog.isMade(known)) || !holdsPut()) return known ?? NO_TREE;',
+        'if (known !== undefined && (this.#catalog.isMade(known) || !holdsPut())) return known;',
+      ],
+    ],
+    killer: ids(/remembered nowhere/),
+  },
+  {
+    name: 'trees: who deletes where there is no tree is checked against names that were made',
+    file: 'src/txn/transaction.ts',
+    edits: [['      if (tree === NO_TREE) continue;\n', '']],
+    killer: ids(/conflicts with nobody/),
   },
   {
     name: 'trees: a checkpoint says of trees what the one before said',
@@ -58,12 +82,7 @@ export const treeMutants: readonly Mutant[] = [
   {
     name: 'trees: what was taken back makes one',
     file: 'src/txn/write-set.ts',
-    edits: [
-      [
-        'own.isNew = own.hasPut && !catalog.isMade(own.id) && holdsPut(own.keys);',
-        'own.isNew = own.hasPut && !catalog.isMade(own.id);',
-      ],
-    ],
+    edits: [['own.hasPut && holdsPut(own.keys)', 'own.hasPut']],
     killer: trees(/savepoint takes back/),
   },
   {
@@ -89,13 +108,17 @@ export const treeMutants: readonly Mutant[] = [
   {
     name: 'trees: a drop refuses nobody who read',
     file: CONTEXT,
-    edits: [[NAME_READ, 'if (target.id === 0) this.holdings.reads?.addKey(NAMES_MADE, nameBytes(name));']],
+    edits: [
+      [NAME_READ, 'if (target.id === NO_TREE) this.holdings.reads?.addKey(NAMES_MADE, nameBytes(name));'],
+    ],
     killer: drop(/refuses who wrote/),
   },
   {
     name: 'trees: who found none conflicts with nobody who makes it',
     file: CONTEXT,
-    edits: [[NAME_READ, 'if (target.id !== 0) this.holdings.reads?.addKey(NAMES_DROPPED, nameBytes(name));']],
+    edits: [
+      [NAME_READ, 'if (target.id !== NO_TREE) this.holdings.reads?.addKey(NAMES_DROPPED, nameBytes(name));'],
+    ],
     killer: trees(/found a tree absent/),
   },
   {

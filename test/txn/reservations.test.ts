@@ -1,6 +1,7 @@
 /* Space reservations: the order of those who wait for room, and what they are told when there will be none. */
 import { expect, test } from 'vitest';
 import { AegisError } from '../../src/errors.ts';
+import { ComingTrees } from '../../src/store/coming-trees.ts';
 import type { CommitPipeline } from '../../src/txn/commit.ts';
 import { CommitQueue } from '../../src/txn/queue.ts';
 import { type LogLimit, type Request, Reservations } from '../../src/txn/reservations.ts';
@@ -11,7 +12,7 @@ const turn = () => new Promise<void>((resolve) => setTimeout(resolve, 0));
 
 /** A queue in front of a pipeline, a log and a limit that do what the test says, and note what they were asked for. */
 function kit(log: Partial<Log> | undefined = undefined, limit: Partial<LogLimit> = {}) {
-  const queue = new CommitQueue();
+  const queue = new CommitQueue(new ComingTrees());
   const events: string[] = [];
   const pipeline = {
     queue,
@@ -58,7 +59,16 @@ function kit(log: Partial<Log> | undefined = undefined, limit: Partial<LogLimit>
     const load = { operations: 1, pages: 0.1, named: 0 };
     const half = queue.filling;
     const done = () => undefined;
-    const rest = { end: 0, deleted: 0, sync: true, from: 0, to: 0, writes: undefined, written: false };
+    const rest = {
+      end: 0,
+      deleted: 0,
+      sync: true,
+      from: 0,
+      to: 0,
+      writes: undefined,
+      makes: undefined,
+      written: false,
+    };
     queue.push({ ...rest, sequence: 1, half, load, alone, noted: false, done });
   };
   return { queue, events, pipeline, reservations, limit: all, request, wait, push };
