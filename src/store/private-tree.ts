@@ -54,7 +54,9 @@ export class PrivateTree {
 
   /** Puts a key back to what a held epoch of private pages sees: its value, its deletion, or nothing. */
   restore(key: Uint8Array, epoch: number): void {
-    this.#trees.beforePrivate(key.length, true);
+    // A long value is copied. A short one comes back into a leaf, on a full disk too.
+    const bytes = this.#trees.lengthAt(this.open(), key, epoch);
+    this.#trees.beforePrivate(key.length + bytes, bytes < this.#trees.pager.core.pageSize);
     this.#trees.restore(this.open(), key, epoch);
   }
 

@@ -306,11 +306,23 @@ export class Trees {
     this.chains.freeDropped();
   }
 
+  /** Bytes of a key's value as an epoch sees it; 0: it has none. */
+  lengthAt(root: number, key: Uint8Array, epoch: number): number {
+    const { x } = this.pager.core;
+    const isThere = this.#probe(root, key, epoch) !== NOT_FOUND && (x.valueFlags() & VALUE_TOMBSTONE) === 0;
+    return isThere ? x.valueLength() : 0;
+  }
+
+  #probe(root: number, key: Uint8Array, epoch: number): number {
+    const { x, u8 } = this.pager.core;
+    u8.set(key, KEY_AREA);
+    return this.pager.run(() => x.treeProbe(root, epoch, key.length));
+  }
+
   /** Puts a key back to what an older epoch sees. Leaves OUT_AREA alone. */
   restore(root: number, key: Uint8Array, epoch: number): void {
     const { x, u8 } = this.pager.core;
-    u8.set(key, KEY_AREA);
-    const status = this.pager.run(() => x.treeProbe(root, epoch, key.length));
+    const status = this.#probe(root, key, epoch);
     const flags = x.valueFlags();
     const length = x.valueLength();
     const at = x.valueAddress();

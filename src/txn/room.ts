@@ -89,12 +89,13 @@ export class Room {
 
   /**
    * Makes sure of room for what an operation on a private tree dirties, with so many bytes to hold, beside what is queued.
-   * Throws OUT_OF_SPACE; then nothing was changed.
+   * A savepoint makes it no more: the first change of a page after it leaves one dirty page more, a copy if the page was
+   * dirty (makeWritable in the core), and a path is counted as if all of it were clean. Throws OUT_OF_SPACE; then nothing
+   * was changed.
    */
   ensurePrivate(bytes: number, queued: Load, mayUseReserve: boolean): void {
-    const { core, blocks, privateVersions } = this.#pager;
-    const own = PRIVATE_PAGES + Math.ceil((FILL_FACTOR * bytes) / core.pageSize);
-    const pages = privateVersions.hasReader ? 2 * own : own;
+    const { core, blocks } = this.#pager;
+    const pages = PRIVATE_PAGES + Math.ceil((FILL_FACTOR * bytes) / core.pageSize);
     this.#spare -= pages;
     if (this.#spare >= 0) return;
     const wanted = pages + this.pagesFor(queued);

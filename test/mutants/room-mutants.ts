@@ -104,6 +104,17 @@ export const roomMutants: readonly Mutant[] = [
     killer: outcome(/two hundred/),
   },
   {
+    name: 'room: going back asks for nothing but the key',
+    file: 'src/store/private-tree.ts',
+    edits: [
+      [
+        'this.#trees.beforePrivate(key.length + bytes, bytes < this.#trees.pager.core.pageSize);',
+        'this.#trees.beforePrivate(key.length, bytes >= 0);',
+      ],
+    ],
+    killer: { file: 'txn/private-room.test.ts', test: /going back to a savepoint, to a long value/ },
+  },
+  {
     name: 'room: private pages take what commits were promised',
     file: 'src/machine.ts',
     edits: [

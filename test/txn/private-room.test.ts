@@ -71,6 +71,58 @@ test.each([
   },
 );
 
+test.each<[what: string, pages: number, from: number, to: number]>([
+  ['many short values', 1, 64, 900],
+  ['a long value', 300, 2300, 4000],
+])(
+  'room: going back to a savepoint, to %s, takes nothing of what commits were promised',
+  { timeout: 120_000 },
+  async (_what, pages, from, to) => {
+    const seen = { done: 0, OUT_OF_SPACE: 0, back: 0, full: 0 };
+    for (let space = from; space < to; space += 11) {
+      const backend = new SimulatedBackend({ seed: space });
+      const engine = await StorageEngine.open({
+        backend,
+        pageSize: 4096,
+        bufferPoolSize: 16 * 4096,
+        checkpointWalSize: '512KB',
+        compression: 'none',
+      });
+      await engine.put('first', value(0));
+      const used = [...backend.files().values()].reduce((sum, { length }) => sum + length, 0);
+      backend.capacity = used + space * KIB;
+      const tx = engine.beginTransaction();
+      const answers: Promise<string>[] = [];
+      const keys = Array.from({ length: Math.ceil(60 / pages) }, (_none, i) => `own ${i}`);
+      try {
+        for (const [i, key] of keys.entries())
+          tx.put(key, value(i).repeat(pages === 1 ? 1 : (pages * 4) / 3));
+        const point = tx.savepoint();
+        for (const key of keys) tx.put(key, 'short');
+        for (let i = 0; i < 8; i++) answers.push(codeOf(engine.put(`key ${i}`, value(i))));
+        tx.rollbackTo(point);
+        for (const [i, key] of keys.entries()) expect(tx.getString(key)?.startsWith(value(i))).toBe(true);
+        seen.back++;
+      } catch (error) {
+        expect(error).toMatchObject({ code: 'OUT_OF_SPACE' });
+        seen.full++;
+      }
+      for (const code of await Promise.all(answers)) seen[code as 'done']++;
+      tx.abort();
+      await engine.delete('first');
+      expect((await engine.verify()).problems).toEqual([]);
+      await engine.close();
+    }
+    expect(seen).toEqual({
+      done: expect.any(Number),
+      OUT_OF_SPACE: expect.any(Number),
+      back: expect.any(Number),
+      full: expect.any(Number),
+    });
+    expect(Math.min(seen.done, seen.back, seen.full), JSON.stringify(seen)).toBeGreaterThan(3);
+  },
+);
+
 test.each([1, 3, 6])(
   'room: a large commit into many leaves is refused before it is logged, with %d MiB',
   {
