@@ -5,6 +5,7 @@
  * 2. Both places are locked: the old one for reading, so that nobody writes to it, the new one for writing.
  */
 import type { StorageBackend } from './backend/backend.ts';
+import { breathOf } from './backend/breath.ts';
 import { hostOf, pauseOf } from './backend/host.ts';
 import type { CompressionType } from './codec/codec.ts';
 import { CODEC_NUMBERS } from './codec/store-codecs.ts';
@@ -42,7 +43,8 @@ export async function salvage(
   config: Partial<StorageConfig>,
   target: string | StorageBackend,
 ): Promise<SalvageReport> {
-  const settings = resolveConfig({ ...config, readOnly: true, createIfMissing: false });
+  const settings: ResolvedConfig = { ...resolveConfig(config), readOnly: true, createIfMissing: false };
+  const { compression } = config;
   const place = await placeOf('salvage', target);
   const backend = await backendOf(settings);
   if (place === backend) {
@@ -53,7 +55,7 @@ export async function salvage(
     return await withLock(backend, 'shared', async () => {
       const source = await openDamaged(backend, settings);
       try {
-        return await fill(source, place, settings, config.compression);
+        return await fill(source, place, settings, compression);
       } finally {
         source.close();
       }
@@ -89,6 +91,7 @@ async function fill(
         source,
         target: store,
         pause: pauseOf(place),
+        rest: breathOf(place).rest,
         onProgress: (done, total) => tell('backup', done, total),
       });
     } finally {

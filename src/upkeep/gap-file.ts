@@ -1,13 +1,14 @@
 /**
- * A file with unreadable sectors, read for what is left of it: zeros stand for what cannot be read. Only for bytes that
- * carry checksums of their own (superblocks, the log): there zeros are never taken for what was written.
+ * A file with unreadable sectors, read for what is left of it: zeros stand for what cannot be read, and a file that
+ * cannot be opened or measured has nothing. Only for bytes that carry checksums of their own (superblocks, the log):
+ * there zeros are never taken for what was written.
  */
 import { UNIT_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
 import { AegisError } from '../errors.ts';
-import { isDamage } from '../store/beside-damage.ts';
+import { isDamage, READ_TRIES } from '../store/beside-damage.ts';
 
-/** Hears of a sector that cannot be read. */
+/** Hears of a sector, or a file, that cannot be read. */
 type GapHeard = (error: AegisError) => void;
 
 /** A backend's files, opened for reading what is left of them. */
@@ -17,29 +18,55 @@ export function withGaps(
 ): Pick<StorageBackend, 'list' | 'open'> {
   return {
     list: () => backend.list(),
-    open: async (file, options) => new GapFile(await backend.open(file, options), file, heard),
+    open: async (name, options) => {
+      for (let tries = 1; ; ++tries) {
+        try {
+          return new GapFile(await backend.open(name, options), name, heard);
+        } catch (error) {
+          if (!isDamage(error)) throw error;
+          if (tries < READ_TRIES) continue;
+          heard(error);
+          return new GapFile(undefined, name, heard);
+        }
+      }
+    },
   };
 }
 
-/** The file; only reading has gaps. */
+/** The file, for reading only. */
 export class GapFile implements BackendFile {
-  readonly #file: BackendFile;
+  readonly write = onlyRead;
+  readonly writeAsync = onlyRead;
+  readonly sync = onlyRead;
+  readonly syncSync = onlyRead;
+  readonly truncate = onlyRead;
+  readonly #file: BackendFile | undefined;
   readonly #name: string;
   readonly #heard: GapHeard;
 
-  constructor(file: BackendFile, name: string, heard: GapHeard) {
+  /** `file` undefined: it could not be opened. */
+  constructor(file: BackendFile | undefined, name: string, heard: GapHeard) {
     this.#file = file;
     this.#name = name;
     this.#heard = heard;
   }
 
   size(): number {
-    return this.#file.size();
+    for (let tries = 1; ; ++tries) {
+      try {
+        return this.#file?.size() ?? 0;
+      } catch (error) {
+        if (!isDamage(error)) throw error;
+        if (tries < READ_TRIES) continue;
+        this.#heard(error);
+        return 0;
+      }
+    }
   }
 
   read(target: Uint8Array, position: number): number {
     try {
-      return this.#file.read(target, position);
+      return this.#file?.read(target, position) ?? 0;
     } catch (error) {
       if (!isDamage(error)) throw error;
     }
@@ -55,7 +82,7 @@ export class GapFile implements BackendFile {
   #readSector(target: Uint8Array, position: number): void {
     let had = 0;
     try {
-      had = this.#file.read(target, position);
+      had = this.#file?.read(target, position) ?? 0;
     } catch (error) {
       if (!isDamage(error)) throw error;
       const { code, message } = error;
@@ -64,27 +91,11 @@ export class GapFile implements BackendFile {
     target.fill(0, had);
   }
 
-  write(parts: readonly Uint8Array[], position: number): void {
-    this.#file.write(parts, position);
-  }
-
-  writeAsync(parts: readonly Uint8Array[], position: number): Promise<void> {
-    return this.#file.writeAsync(parts, position);
-  }
-
-  sync(): Promise<void> {
-    return this.#file.sync();
-  }
-
-  syncSync(): void {
-    this.#file.syncSync();
-  }
-
-  truncate(size: number): void {
-    this.#file.truncate(size);
-  }
-
   close(): void {
-    this.#file.close();
+    this.#file?.close();
   }
+}
+
+function onlyRead(): never {
+  throw new AegisError('STORE_FAILED', 'internal rule broken: a file with gaps is only read');
 }

@@ -18,11 +18,16 @@ export interface LostPlaces {
   readonly problem: VerifyProblem;
 }
 
-/** Reads every chunk that can be read; answers what the others were for. */
-export function loadReadable({ directory, blocks }: Pager, superblock: Superblock): LostPlaces[] {
+/** Reads every chunk that can be read, letting other work run in between; answers what the others were for. */
+export async function loadReadable(
+  { directory, blocks }: Pager,
+  superblock: Superblock,
+  rest: () => Promise<void>,
+): Promise<LostPlaces[]> {
   const { fanout } = directory;
   const lost: LostPlaces[] = [];
-  const read = (level: number, index: number, place: Place): void => {
+  const read = async (level: number, index: number, place: Place): Promise<void> => {
+    await rest();
     const pages = fanout ** (level + 1);
     const lose = (found: VerifyProblem): void => {
       const problem = { file: DATA_FILE, offset: place.start * UNIT_SIZE, ...found };
@@ -43,12 +48,12 @@ export function loadReadable({ directory, blocks }: Pager, superblock: Superbloc
       const child = index * fanout + i;
       // What cannot be an entry names nothing: its pages are not found.
       if (below && below.units > 0 && child * (pages / fanout) < superblock.nextPage) {
-        read(level - 1, child, below);
+        await read(level - 1, child, below);
       }
     }
   };
   if (superblock.chunkCount > 0) {
-    read(directory.levelsFor(superblock.chunkCount) - 1, 0, superblock.directory);
+    await read(directory.levelsFor(superblock.chunkCount) - 1, 0, superblock.directory);
   }
   return lost;
 }

@@ -27,13 +27,14 @@ interface Leaf {
 }
 
 /** Records below holes, with the hole; what is lost of them becomes what may still be. */
-export function* findLeaves(
+export async function* findLeaves(
   source: SalvageSource,
   holes: readonly Hole[],
-): Generator<Salvaged & { readonly hole: Hole }> {
+  rest: () => Promise<void>,
+): AsyncGenerator<Salvaged & { readonly hole: Hole }> {
   const certain = holes.filter((hole) => isCertain(source, hole, holes));
   if (certain.length === 0) return;
-  const { leaves, all } = strayLeaves(source);
+  const { leaves, all } = await strayLeaves(source, rest);
   for (const hole of certain) {
     const { lost, range } = hole;
     const own = leaves.filter(({ first, last }) => isWithin(first, range) && isWithin(last, range));
@@ -58,22 +59,29 @@ function isCertain({ pager }: SalvageSource, hole: Hole, holes: readonly Hole[])
 }
 
 /** Leaves that nothing refers to, by their keys; `all`: every page that nothing refers to could be read. */
-function strayLeaves(source: SalvageSource): { leaves: Leaf[]; all: boolean } {
+async function strayLeaves(
+  source: SalvageSource,
+  rest: () => Promise<void>,
+): Promise<{ leaves: Leaf[]; all: boolean }> {
   const { directory, core } = source.pager;
   const leaves: Leaf[] = [];
   let all = source.knowsAllPlaces;
+  const pages: number[] = [];
   directory.eachPlaced((page) => {
-    if (source.entered.has(page)) return;
+    if (!source.entered.has(page)) pages.push(page);
+  });
+  for (const page of pages) {
+    await rest();
     const address = source.read(page);
     if (typeof address !== 'number') {
       all = false;
-      return;
+      continue;
     }
-    if ((core.x.inspectShape(address) & 0xff) !== PAGE_LEAF) return;
+    if ((core.x.inspectShape(address) & 0xff) !== PAGE_LEAF) continue;
     const cells = cellsOf(source, address);
     const [first, last] = [cells[0], cells.at(-1)];
     if (first && last) leaves.push({ page, first: first.key, last: last.key });
-  });
+  }
   return { leaves: leaves.sort((a, b) => compareKeys(a.first, b.first)), all };
 }
 

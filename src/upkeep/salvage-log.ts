@@ -33,19 +33,29 @@ export interface LogHeard {
   passedOver(key: Uint8Array): void;
 }
 
-/** Applies the commits after one to a new store; answers the last one. Throws what a second read of the log throws. */
-export function applyLog(
-  scan: LogScan,
-  from: Core,
-  after: number,
-  target: OpenedStore,
-  heard: LogHeard,
-  applied: (sequence: number) => void,
-): void {
+/** What a log is applied with. */
+export interface LogParts {
+  readonly scan: LogScan;
+  /** The core that the log is read with. */
+  readonly from: Core;
+  /** The last commit that the checkpoint holds. */
+  readonly after: number;
+  /** The new store. */
+  readonly target: OpenedStore;
+  readonly heard: LogHeard;
+  /** Hears of each commit that was applied. */
+  readonly applied: (sequence: number) => void;
+  /** Lets other work run when it is due. */
+  readonly rest: () => Promise<void>;
+}
+
+/** Applies the commits after one to a new store. Throws what a second read of the log throws. */
+export async function applyLog(parts: LogParts): Promise<void> {
+  const { scan, from, after, target, heard, applied, rest } = parts;
   const { x, u8 } = from;
-  noteIds(scan, from, target);
+  await noteIds(parts);
   let commit: Uint8Array[] = [];
-  scan.replay((address, length) => {
+  for (const { address, length } of scan.groups()) {
     for (let at = address; at < address + length; ) {
       const records = at + PART_HEADER_SIZE;
       const sequence = x.partSequence(at);
@@ -57,12 +67,13 @@ export function applyLog(
       }
       at = records + x.partBytes(at);
     }
-  });
+    await rest();
+  }
 }
 
 /** Ids of trees that the log makes are taken: the new store may need some for itself. */
-function noteIds(scan: LogScan, { x }: Core, { catalog }: OpenedStore): void {
-  scan.replay((address, length) => {
+async function noteIds({ scan, from: { x }, target: { catalog }, rest }: LogParts): Promise<void> {
+  for (const { address, length } of scan.groups()) {
     for (let at = address; at < address + length; at += PART_HEADER_SIZE + x.partBytes(at)) {
       const records = at + PART_HEADER_SIZE;
       const end = x.recordsEnd(records, x.partRecords(at));
@@ -70,7 +81,8 @@ function noteIds(scan: LogScan, { x }: Core, { catalog }: OpenedStore): void {
         if (x.recordKind(record) === RECORD_TREE) catalog.noteId(x.recordTree(record));
       }
     }
-  });
+    await rest();
+  }
 }
 
 function applyPart(part: Uint8Array, { core, applier, catalog }: OpenedStore, heard: LogHeard): void {

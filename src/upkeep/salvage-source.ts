@@ -10,6 +10,7 @@
 
 import { UNIT_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
+import { breathOf } from '../backend/breath.ts';
 import { openCodecs } from '../codec/store-codecs.ts';
 import type { ResolvedConfig } from '../config.ts';
 import { AegisError } from '../errors.ts';
@@ -46,11 +47,16 @@ export class SalvageSource {
   readonly #backend: StorageBackend;
   readonly #lostPlaces: readonly LostPlaces[];
 
-  constructor(backend: StorageBackend, superblock: Superblock, pager: Pager) {
+  constructor(
+    backend: StorageBackend,
+    superblock: Superblock,
+    pager: Pager,
+    lostPlaces: readonly LostPlaces[],
+  ) {
     this.#backend = backend;
     this.superblock = superblock;
     this.pager = pager;
-    this.#lostPlaces = loadReadable(pager, superblock);
+    this.#lostPlaces = lostPlaces;
   }
 
   /** Whether every piece of the directory could be read. */
@@ -100,6 +106,7 @@ export class SalvageSource {
       start: { lsn, link, sequence, mark, size: logSize },
       readOnly: true,
       refuse: note,
+      rest: breathOf(this.#backend).rest,
     });
   }
 
@@ -120,7 +127,8 @@ export async function openDamaged(backend: StorageBackend, config: ResolvedConfi
     const extents = new Extents(FIRST_DATA_UNIT);
     const blocks = new BlockStore(core, file, extents, await openCodecs(config, codecs));
     const pager = new Pager(core, blocks, new Directory(pageSize), nextPage);
-    return new SalvageSource(backend, superblock, pager);
+    const lostPlaces = await loadReadable(pager, superblock, breathOf(backend).rest);
+    return new SalvageSource(backend, superblock, pager, lostPlaces);
   } catch (error) {
     file.close();
     throw error;

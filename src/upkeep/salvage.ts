@@ -58,10 +58,12 @@ export interface SalvageParts {
   readonly target: OpenedStore;
   /** Lets other work run. */
   readonly pause: () => Promise<void>;
+  /** Lets other work run when it is due. */
+  readonly rest: () => Promise<void>;
   readonly onProgress: (done: number, total: number) => void;
 }
 
-/** Records put in one go. */
+/** Records between two times that the program hears of progress. */
 const SLICE_RECORDS = 500;
 
 /** Copies what is readable. The files stay open. @throws AegisError as what the target refuses; then there is no store */
@@ -94,7 +96,7 @@ class Salvage {
   }
 
   async run(): Promise<SalvageReport> {
-    const { source, target } = this.#parts;
+    const { source, target, rest } = this.#parts;
     const { mainRoot, nextTree, nextBlock } = source.superblock;
     const { catalog } = target;
     if (nextTree > MAIN_TREE + 1) catalog.noteId(nextTree - 1);
@@ -103,8 +105,10 @@ class Salvage {
     await this.#copyNamed();
     // The pages of a tree without a name could be anybody's.
     if (this.#names.isEmpty) {
-      for (const { hole, ...record } of findLeaves(source, this.#holes))
+      for await (const { hole, ...record } of findLeaves(source, this.#holes, rest)) {
         this.#put(hole.tree, record, hole.lost);
+        await rest();
+      }
     }
     await this.#applyLog();
     await finish(this.#parts);
@@ -120,13 +124,12 @@ class Salvage {
   // --- the checkpoint -------------------------------------------------------------------------------------------
 
   async #copy(id: number, root: number, lost: LostRanges): Promise<void> {
-    const { source, pause, onProgress } = this.#parts;
+    const { source, rest, onProgress } = this.#parts;
     const total = source.pager.directory.writtenCount;
     for (const record of salvageTree(source, id, root, lost, this.#holes)) {
       this.#put(id, record, lost);
-      if (++this.#copied % SLICE_RECORDS > 0) continue;
-      onProgress(Math.min(source.pages, total), total);
-      await pause();
+      if (++this.#copied % SLICE_RECORDS === 0) onProgress(Math.min(source.pages, total), total);
+      await rest();
     }
   }
 
@@ -176,7 +179,7 @@ class Salvage {
   // --- the log --------------------------------------------------------------------------------------------------
 
   async #applyLog(): Promise<void> {
-    const { source, target } = this.#parts;
+    const { source, target, rest } = this.#parts;
     const scan = await source.openLog();
     if (!scan) return;
     try {
@@ -187,8 +190,16 @@ class Salvage {
         // It may be a block: its id is not given out again.
         passedOver: (key: Uint8Array) => target.catalog.blockIds.note(key),
       };
-      applyLog(scan, source.pager.core, source.superblock.sequence, target, heard, (sequence) => {
-        this.#sequence = sequence;
+      await applyLog({
+        scan,
+        from: source.pager.core,
+        after: source.superblock.sequence,
+        target,
+        heard,
+        rest,
+        applied: (sequence) => {
+          this.#sequence = sequence;
+        },
       });
     } catch (error) {
       // Damage of the new store is no damage of the log.

@@ -2,7 +2,8 @@
 import { expect, test } from 'vitest';
 import type { BackendFile, BackendOpenOptions } from '../../src/backend/backend.ts';
 import type { Progress } from '../../src/config.ts';
-import { MemoryBackend, StorageEngine } from '../../src/index.ts';
+import { MemoryBackend, StorageEngine, salvage } from '../../src/index.ts';
+import { Plant } from '../support/plant.ts';
 import { openSmall } from '../support/small-store.ts';
 
 const SPAN = 400; // ms
@@ -211,4 +212,57 @@ test('turns: an opening that fails between two turns gives everything back', asy
   const engine = await openSmall(backend, { checkpointWalSize: '64MB' });
   expect(engine.count()).toBe(40);
   await engine.close();
+});
+
+// --- salvage ----------------------------------------------------------------------------------------------------
+
+async function withLeaves(): Promise<MemoryBackend> {
+  const backend = new MemoryBackend();
+  const engine = await openSmall(backend);
+  await engine.batch(
+    Array.from({ length: 40 }, (_none, i) => ({
+      type: 'put' as const,
+      key: `key ${i}`,
+      value: 'v'.repeat(900),
+    })),
+  );
+  await engine.close();
+  return backend;
+}
+
+async function withoutRoot(): Promise<MemoryBackend> {
+  const backend = await withLeaves();
+  const plant = new Plant(backend);
+  plant.overwrite(plant.place(plant.superblock.mainRoot).start * 512 + 90, new Uint8Array([1, 2, 3]));
+  return backend;
+}
+
+/** Reads of a salvage that a test makes slow. */
+const SLOW_READS = 12;
+
+// Of all reads of these files, those from that part on are slow.
+test.each<[string, () => Promise<MemoryBackend>, string, number]>([
+  ['a large directory', withDirectory, 'data', 0],
+  ['records', withLeaves, 'data', 0.5],
+  ['a log, when it is scanned', withLog, 'log', 0.1],
+  ['a log, when ids are looked for', withLog, 'log', 0.5],
+  ['a log, when it is applied', withLog, 'log', 0.8],
+  ['leaves that are looked for', withoutRoot, 'data', 0.4],
+  ['leaves that were found', withoutRoot, 'data', 0.8],
+])('turns: salvage lets timers run: %s', async (_what, store, slow, part) => {
+  const source = await store();
+  let [reads, turns, first] = [0, 0, Number.POSITIVE_INFINITY];
+  watch(source, (file) => {
+    if (file.startsWith(slow) && reads++ >= first && reads <= first + SLOW_READS) dawdle();
+  });
+  await salvage({ backend: source }, new MemoryBackend());
+  first = Math.floor(reads * part);
+  reads = 0;
+  const timer = setInterval(() => {
+    if (reads > first && reads < first + SLOW_READS) turns++;
+  }, 1);
+  const { records, lost } = await salvage({ backend: source }, new MemoryBackend());
+  clearInterval(timer);
+  expect([records, lost]).toEqual([40, []]);
+  expect(turns).toBeGreaterThanOrEqual(1);
 });

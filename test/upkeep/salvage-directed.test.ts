@@ -231,6 +231,22 @@ test('salvage: a damaged log is applied up to the damage, and that is said', asy
   expect([lost.map(({ what, file }) => [what, file]), records]).toEqual([[['commits', 'log-1']], 1]);
 });
 
+test('salvage: a log file that cannot be opened or measured costs its commits, and only they are lost', async () => {
+  const story = await writeStory();
+  for (const operation of ['open', 'size'] as const) {
+    for (const times of [2, 3]) {
+      const backend = new SimulatedBackend({ seed: 3, files: story.files });
+      let left = times;
+      backend.plan = (call) =>
+        call.operation === operation && call.file === 'log-1' && left-- > 0 ? { errno: 'EIO' } : undefined;
+      const report = await salvaged(story, backend, `${operation} ${times}`);
+      const lost = times < 3 ? [] : [{ what: 'commits', file: 'log-1', errno: 'EIO' }];
+      expect(report.lost, operation).toMatchObject(lost);
+      expect(report.records, operation).toBeGreaterThan(80);
+    }
+  }
+});
+
 test('salvage: what can be read at a second or third try is not lost', async () => {
   const story = await tall();
   const data = story.files.get('data') as Uint8Array;
@@ -420,6 +436,10 @@ test('salvage: a store in use is locked, and so is a target; a target is never t
   await refused('INVALID_ARGUMENT', () => salvage({ ...KIT_CONFIG, backend }, backend));
   await refused('INVALID_ARGUMENT', () => salvage({ ...KIT_CONFIG, backend }, ''));
   await refused('INVALID_ARGUMENT', () => salvage({ ...KIT_CONFIG, backend, pageSize: 1 }, newPlace()));
+  for (const config of [null, 5, []]) {
+    const { message } = await refused('INVALID_ARGUMENT', () => salvage(config as never, newPlace()));
+    expect(message).toMatch(/^the configuration is one object/);
+  }
   const target = newPlace();
   const lock = target.lock('exclusive');
   await refused('LOCKED', () => salvage({ ...KIT_CONFIG, backend }, target));
