@@ -1,7 +1,6 @@
 /*
  * The audit of a page in memory: slots, cells, heads and counts, each checked before it is used, since the bytes may be
  * anything. Verification asks it of resident pages; the debug build asks it after every structural change and load.
- * And the audit of the frame table, which only tests ask for.
  */
 import {
   DAMAGE_IDENTITY,
@@ -12,39 +11,10 @@ import {
   PAGE_INNER,
   PAGE_LEAF,
   PAGE_OVERFLOW,
-  PRIVATE_PAGE,
   STAGING_AREA,
 } from './layout';
-import { LEVEL_MAX, numberFault, wordFault } from './payload';
-import {
-  FRAME_DIRTY,
-  FRAME_OLD,
-  FRAME_PINNED,
-  FRAME_RESIDENT,
-  frameFlags,
-  frameNewest,
-  frameOld,
-  pageEpoch,
-  pageNumber,
-} from './frames';
-import {
-  DIRTY_COUNT,
-  EPOCH,
-  FRAME_COUNT,
-  FREE_COUNT,
-  FREE_HEAD,
-  HAND,
-  PINNED,
-  QUEUE_HEAD,
-  QUEUE_TAIL,
-  SHARED_RESIDENT,
-  VERSION_RESIDENT,
-  bytesCommon,
-  frameAddress,
-  frameEntry,
-  pageSize,
-} from './memory';
-import { chainPageCapacity } from './overflow';
+import { LEVEL_MAX, chainPageCapacity, numberFault, wordFault } from './limits';
+import { EPOCH, bytesCommon, pageEpoch, pageNumber, pageSize } from './memory';
 import {
   META_CHAINED,
   PAGE_HEADER_SIZE,
@@ -156,60 +126,4 @@ function orderFault(page: usize): u32 {
 /** Debug: stops when a page that was just changed is not whole. */
 export function pageAudit(page: usize): void {
   assert(pageFault(page, pageNumber(page)) == 0, 'a page is whole after every change');
-}
-
-/**
- * Which rule of the frame table does not hold (1 to 6); 0 when all do. For tests: it walks every frame, and between
- * calls only.
- */
-export function framesAudit(): u32 {
-  const count = load<u32>(FRAME_COUNT);
-  let free: u32 = 0;
-  let frame = load<u32>(FREE_HEAD);
-  for (; frame != 0 && free < count; frame = load<u32>(frameEntry(frame))) {
-    if (frameFlags(frame) != 0) return 1;
-    ++free;
-  }
-  let queued: u32 = 0;
-  let younger: u32 = 0;
-  frame = load<u32>(QUEUE_HEAD);
-  for (; frame != 0 && queued < count; frame = load<u32>(frameEntry(frame), 8)) {
-    if ((frameFlags(frame) & FRAME_RESIDENT) == 0 || load<u32>(frameEntry(frame), 4) != younger) return 2;
-    if (!frameFound(frame)) return 3;
-    younger = frame;
-    ++queued;
-  }
-  if (load<u32>(QUEUE_TAIL) != younger) return 2;
-  if (free != load<u32>(FREE_COUNT) || free + queued != count - 1) return 4;
-  const hand = load<u32>(HAND);
-  if (hand != 0 && (frameFlags(hand) & FRAME_RESIDENT) == 0) return 5;
-  return countersHold() ? 0 : 6;
-}
-
-/** Whether a resident frame is found by the page and epochs it holds. */
-function frameFound(frame: u32): bool {
-  const page = frameAddress(frame);
-  if (frameFlags(frame) & FRAME_OLD) return frameOld(pageNumber(page), pageEpoch(page)) == frame;
-  return frameNewest(pageNumber(page)) == frame;
-}
-
-function countersHold(): bool {
-  let dirty: u32 = 0;
-  let pinned: u32 = 0;
-  let old: u32 = 0;
-  let shared: u32 = 0;
-  const count = load<u32>(FRAME_COUNT);
-  for (let frame: u32 = 1; frame < count; ++frame) {
-    const flags = frameFlags(frame);
-    if (flags & FRAME_DIRTY) ++dirty;
-    if (flags & FRAME_PINNED) ++pinned;
-    if (flags & FRAME_OLD) ++old;
-    else if (flags & FRAME_RESIDENT && (pageNumber(frameAddress(frame)) & PRIVATE_PAGE) == 0) ++shared;
-  }
-  return (
-    dirty == load<u32>(DIRTY_COUNT) &&
-    pinned == load<u32>(PINNED) &&
-    old == load<u32>(VERSION_RESIDENT) &&
-    shared == load<u32>(SHARED_RESIDENT)
-  );
 }

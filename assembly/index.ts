@@ -5,13 +5,14 @@
 export * from './layout';
 export * from './host';
 export { areasHold, areasRelease } from './areas';
-export { framesAudit } from './audit';
+export { framesAudit } from './frame-audit';
 export { frameAddress, memoryInit } from './memory';
 export { frameClean, frameDrop, frameNewest, framesDirtyAt, framesReclaim, framesUnpin } from './frames';
 export { pageEnd } from './versions';
 export { treeCut } from './cut';
 export { treeCreate, treeEnd } from './btree';
-export { chainAbandon, chainAppend, chainBegin, chainFree, chainPageCapacity } from './overflow';
+export { chainPageCapacity } from './limits';
+export { chainAbandon, chainAppend, chainBegin, chainFree } from './overflow';
 export {
   notePut,
   noteNewer,

@@ -47,7 +47,8 @@ import {
   frameAddress,
   pageSize,
 } from './memory';
-import { chainPageCapacity, chainPageSound } from './overflow';
+import { chainPageCapacity } from './limits';
+import { chainPageSound } from './overflow';
 import {
   META_CHAINED,
   PAGE_HEADER_SIZE,

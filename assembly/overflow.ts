@@ -12,6 +12,7 @@
 import { areasUseAt } from './areas';
 import { DAMAGE_CHAIN, OK, PAGE_OVERFLOW, PRIVATE_PAGE, ROOM } from './layout';
 import { LEVEL_OVERFLOW, frameAt, frameNewest, frameTouch, missPage } from './frames';
+import { chainPageCapacity } from './limits';
 import {
   CHAIN_DROPPED,
   CHAIN_FIRST,
@@ -26,7 +27,6 @@ import {
   VALUE_LENGTH,
   damaged,
   frameAddress,
-  pageSize,
 } from './memory';
 import {
   META_CHAINED,
@@ -41,11 +41,6 @@ import {
   valueAt,
 } from './page';
 import { makeWritable, numberTake, pageEnd, pageNew, stepReady } from './versions';
-
-/** Bytes of a value that one overflow page holds. */
-export function chainPageCapacity(): u32 {
-  return (pageSize as u32) - (PAGE_HEADER_SIZE as u32);
-}
 
 function chainMiss(page: u32, epoch: u64): i32 {
   return missPage(page, epoch, LEVEL_OVERFLOW, 0, NO_BOUND, 0, NO_BOUND);

@@ -14,15 +14,12 @@ import {
   FENCE_LOW_AREA,
   PAGE_INNER,
   PAGE_LEAF,
-  PAGE_NUMBER_MAX,
   PAGE_OVERFLOW,
-  PRIVATE_PAGE,
 } from './layout';
 import { LEVEL_ANY, LEVEL_OVERFLOW } from './frames';
 import { MISS_HIGH, MISS_LEVEL, MISS_LOW, NO_BOUND, bytesCompare, pageSize } from './memory';
 import {
   META_CHAINED,
-  META_TOMBSTONE,
   PAGE_HEADER_SIZE,
   SLOT_SIZE,
   cellWord,
@@ -40,13 +37,9 @@ import {
   pageRemaining,
   pageSetOverflow,
   valueAt,
-  valueFits,
   valueStored,
 } from './page';
-import { chainPageCapacity } from './overflow';
-
-/** Deepest tree that any store has. */
-export const LEVEL_MAX: u32 = 60;
+import { LEVEL_MAX, chainPageCapacity, numberFault, wordFault } from './limits';
 
 /** Header sizes of a payload: tree pages, overflow pages. */
 const TREE_PAYLOAD_HEADER: u32 = 8;
@@ -140,25 +133,6 @@ function overflowBuild(page: usize, number: u32, payload: usize, length: u32): u
   pageSetOverflow(page, next, used, remaining);
   memory.copy(page + PAGE_HEADER_SIZE, payload + OVERFLOW_PAYLOAD_HEADER, used);
   return 0;
-}
-
-/** A leaf cell's meta word that no writer makes. */
-export function wordFault(word: u32, keyBytes: u32, number: u32): u32 {
-  const length = word & ~(META_CHAINED | META_TOMBSTONE);
-  if (word & META_TOMBSTONE) return number & PRIVATE_PAGE && word == META_TOMBSTONE ? 0 : DAMAGE_SIZE;
-  if (word & META_CHAINED) return length > 0 ? 0 : DAMAGE_SIZE;
-  return valueFits(keyBytes, length) ? 0 : DAMAGE_SIZE;
-}
-
-/** A page number that a page with that number cannot refer to. */
-export function numberFault(number: u32, from: u32): bool {
-  const plain = number & ~PRIVATE_PAGE;
-  return (
-    plain == 0 ||
-    plain > (PAGE_NUMBER_MAX as u32) ||
-    ((number ^ from) & PRIVATE_PAGE) != 0 ||
-    number >= 0x80000000
-  );
 }
 
 /** Compares a page with what its parent (or chain) expects; answers what is wrong, or 0. */

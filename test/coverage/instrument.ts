@@ -120,7 +120,8 @@ export async function buildCounted(): Promise<readonly Block[]> {
   const blocks: Block[] = [];
   const sources = new Map<string, string>();
   const assembly = join(root, 'assembly');
-  for (const name of readdirSync(assembly).filter((one) => /(?<!\.d)\.ts$/.test(one))) {
+  for (const name of readdirSync(assembly, { recursive: true, encoding: 'utf8' })) {
+    if (!/(?<!\.d)\.ts$/.test(name)) continue;
     const file = `assembly/${name}`;
     sources.set(file, instrument(file, readFileSync(join(root, file), 'utf8'), blocks));
   }
@@ -131,7 +132,7 @@ export async function buildCounted(): Promise<readonly Block[]> {
     {
       stderr: { write: (text: string | Uint8Array) => void messages.push(String(text)) },
       readFile: (name: string) => {
-        const known = sources.get(name.replace(/^.*?(?=assembly\/[a-z0-9]+\.ts$)/, ''));
+        const known = sources.get(name.replace(/^.*?(?=assembly\/[a-z0-9/-]+\.ts$)/, ''));
         if (known !== undefined) return known;
         try {
           return readFileSync(join(root, name), 'utf8');
