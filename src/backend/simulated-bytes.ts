@@ -74,8 +74,10 @@ export class SimulatedBytes {
     for (let done = 0; done < length; ) {
       const begin = (position + done) % BLOCK_SIZE;
       const count = Math.min(BLOCK_SIZE - begin, length - done);
-      const chunk = this.#own((position + done - begin) / BLOCK_SIZE);
-      chunk.bytes.set(source.subarray(done, done + count), begin);
+      const index = (position + done - begin) / BLOCK_SIZE;
+      const bytes = source.subarray(done, done + count);
+      if (count === BLOCK_SIZE && isZero(bytes)) this.#setZero(index);
+      else this.#own(index).bytes.set(bytes, begin);
       done += count;
     }
   }
@@ -85,11 +87,10 @@ export class SimulatedBytes {
     if (position + source.length > this.#size) return false;
     for (let done = 0; done < source.length; ) {
       const begin = (position + done) % BLOCK_SIZE;
-      const end = Math.min(BLOCK_SIZE, begin + source.length - done);
+      const count = Math.min(BLOCK_SIZE - begin, source.length - done);
       const bytes = this.#chunks.get((position + done - begin) / BLOCK_SIZE)?.bytes;
-      for (let at = begin; at < end; at++, done++) {
-        if (source[done] !== (bytes === undefined ? 0 : bytes[at])) return false;
-      }
+      if (!isSame(source, done, bytes, begin, count)) return false;
+      done += count;
     }
     return true;
   }
@@ -133,6 +134,12 @@ export class SimulatedBytes {
     this.#shared = false;
   }
 
+  /** Files are filled with zeros in advance: they need no bytes of their own. */
+  #setZero(index: number): void {
+    this.#ownMap();
+    this.#chunks.set(index, ZERO_CHUNK);
+  }
+
   #own(index: number): Chunk {
     const found = this.#chunks.get(index);
     if (found?.token === this.#token) {
@@ -159,6 +166,36 @@ function hashOf(words: Int32Array): [number, number] {
     high ^= (high >>> 13) ^ (low << 7);
   }
   return [low, high];
+}
+
+/** Whether bytes are zeros; the first ones tell almost always. */
+export function isZero(bytes: Uint8Array): boolean {
+  return isSame(bytes, 0, undefined, 0, bytes.length);
+}
+
+/** Whether so many bytes of two arrays are the same, word by word where that can be; no second one: zeros. */
+function isSame(
+  one: Uint8Array,
+  from: number,
+  other: Uint8Array | undefined,
+  begin: number,
+  count: number,
+): boolean {
+  const address = one.byteOffset + from;
+  let at = 0;
+  if (address % 4 === 0 && ((other?.byteOffset ?? 0) + begin) % 4 === 0) {
+    const length = count >> 2;
+    const words = new Int32Array(one.buffer, address, length);
+    const others = other && new Int32Array(other.buffer, other.byteOffset + begin, length);
+    if (others === undefined) {
+      for (let word = 0; word < length; word++) if (words[word] !== 0) return false;
+    } else {
+      for (let word = 0; word < length; word++) if (words[word] !== others[word]) return false;
+    }
+    at = length * 4;
+  }
+  for (; at < count; at++) if (one[from + at] !== (other === undefined ? 0 : other[begin + at])) return false;
+  return true;
 }
 
 const ZERO_BLOCK = new Uint8Array(BLOCK_SIZE);

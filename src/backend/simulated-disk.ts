@@ -9,7 +9,7 @@
  *    it as it was seen at that time.
  * 4. Changes of one file's length take effect in their order; a later one implies those before, as in a journal.
  */
-import { BLOCK_SIZE, fingerprintOf, SimulatedBytes, saltOf } from './simulated-bytes.ts';
+import { BLOCK_SIZE, fingerprintOf, isZero, SimulatedBytes, saltOf } from './simulated-bytes.ts';
 import type { SimulatedRandom } from './simulated-clock.ts';
 
 /** Bytes that a device writes as a whole or not at all. */
@@ -248,8 +248,5 @@ function isOnDevice({ device, pending }: DiskFile, sectors: Uint8Array, position
 
 /** Zeros written behind the end of what the device has of the file: its length alone decides what is there. */
 function isZeroBeyond(device: SimulatedBytes, sectors: Uint8Array, position: number): boolean {
-  if (position < device.size) return false;
-  const words = new Int32Array(sectors.buffer, sectors.byteOffset, sectors.length / 4);
-  for (let at = 0; at < words.length; at++) if (words[at] !== 0) return false;
-  return true;
+  return position >= device.size && isZero(sectors);
 }
