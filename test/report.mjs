@@ -11,14 +11,15 @@ const source = join(root, 'build/reliability.ndjson');
 const target = join(root, 'docs/reliability.md');
 const BEGIN = '<!-- figures begin -->';
 const END = '<!-- figures end -->';
+const SIZES = ['quick', 'full', 'long'];
 const HEAD = ['| test | figures seen | repeat with |', '|---|---|---|'];
 
 const lines = existsSync(source) ? readFileSync(source, 'utf8').trim().split('\n').filter(Boolean) : [];
 const rows = new Map();
 for (const { row, size, seed, figures, command } of lines.map((line) => JSON.parse(line))) {
   const known = rows.get(row);
-  if (known?.size === 'long' && size === 'quick') continue;
-  const repeat = size === 'long' ? `SEED=${seed} AEGIS_LONG=1 ${command}` : `SEED=${seed} ${command}`;
+  if (known !== undefined && SIZES.indexOf(size) < SIZES.indexOf(known.size)) continue;
+  const repeat = `SEED=${seed} ${size === 'quick' ? '' : `AEGIS_${size.toUpperCase()}=1 `}${command}`;
   rows.set(row, { size, text: `| ${row} | ${figures} | \`${repeat}\` |` });
 }
 

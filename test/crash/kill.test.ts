@@ -11,13 +11,11 @@ import { expect, test } from 'vitest';
 import { temporaryFolder } from '../support/place.ts';
 import { bundleProgram } from '../support/programs.ts';
 import { report } from '../support/report.ts';
-import { long, seed } from '../support/seed.ts';
+import { long, seed, sized } from '../support/seed.ts';
 import { Victim } from '../support/victim.ts';
 import { type Controls, HITS, Killing, type Tally } from './killing.ts';
 
-const CYCLES_QUICK = 18;
-const CYCLES_LONG = 1050;
-const CYCLES = Number(process.env['CYCLES'] ?? (long ? CYCLES_LONG : CYCLES_QUICK));
+const CYCLES = Number(process.env['CYCLES'] ?? sized(7, 18, 1050));
 const CONTROL_CYCLES = 40;
 const TIMEOUT = long ? 7_200_000 : 300_000;
 

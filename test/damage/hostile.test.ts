@@ -9,10 +9,10 @@ import { expect, test } from 'vitest';
 import { temporaryFolder } from '../support/place.ts';
 import { bundleProgram, Program } from '../support/programs.ts';
 import { report } from '../support/report.ts';
-import { long, seed } from '../support/seed.ts';
+import { long, seed, sized } from '../support/seed.ts';
 import type { RangeResult } from './hostile-program.ts';
 
-const MUTANTS = long ? 1_000_000 : 5200;
+const MUTANTS = sized(1300, 5200, 1_000_000);
 /** Processes side by side. */
 const WORKERS = long ? 2 : 1;
 /** Mutants of one command. */

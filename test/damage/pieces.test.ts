@@ -3,16 +3,16 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import type { Files } from '../support/files.ts';
 import { startLending, stopLending } from '../support/memories.ts';
 import { report } from '../support/report.ts';
-import { long, seed } from '../support/seed.ts';
+import { long, seed, sized } from '../support/seed.ts';
 import { Random } from '../wal/random.ts';
 import { type BitStore, judgeFiles, makeBitStore, type Verdict } from './bit-store.ts';
 import { expectedOfFiles } from './pieces.ts';
 
 const HOURS = 3_600_000;
 /** Of each kind and store. */
-const ROUNDS = long ? 60_000 : 60;
+const ROUNDS = sized(8, 60, 60_000);
 /** A file is cut at every so many bytes, and around every unit. */
-const CUT_STEP = long ? 1 : 64;
+const CUT_STEP = sized(512, 64, 1);
 
 const stores = [
   await makeBitStore('lz4', true),
@@ -118,11 +118,11 @@ test('damage: a file cut at any place comes out as the format says', { timeout: 
       }
     }
   }
-  expect(total.refused).toBeGreaterThan(100);
+  expect(total.refused).toBeGreaterThan(sized(20, 100, 100));
 });
 
 test('damage: the figures of damage in pieces', () => {
-  expect(total.faults).toBeGreaterThan(1500);
+  expect(total.faults).toBeGreaterThan(sized(200, 1500, 1500));
   report(
     'structured damage',
     {

@@ -8,7 +8,7 @@ import { MemoryBackend } from '../../src/backend/memory.ts';
 import type { StorageEngine } from '../../src/engine.ts';
 import { AegisError } from '../../src/errors.ts';
 import type { StorageConfig } from '../../src/index.ts';
-import { long, seed } from '../support/seed.ts';
+import { seed, sized } from '../support/seed.ts';
 import { openSmall } from '../support/small-store.ts';
 import { Random } from '../wal/random.ts';
 
@@ -105,7 +105,7 @@ async function muddle(engine: StorageEngine, random: Random): Promise<Map<string
 test.each([true, false])(
   'call order: any muddle of calls settles and is kept (syncOnCommit %s)',
   async (syncOnCommit) => {
-    for (let round = 0; round < (long ? 400 : 12); round++) {
+    for (let round = 0; round < sized(4, 12, 400); round++) {
       const random = new Random(seed * 1000 + round);
       const backend = new MemoryBackend();
       const walEnabled = round % 4 !== 3;

@@ -10,13 +10,11 @@ import { expect, onTestFinished, test } from 'vitest';
 import { temporaryFolder } from '../support/place.ts';
 import { bundleProgram } from '../support/programs.ts';
 import { report } from '../support/report.ts';
-import { long, seed } from '../support/seed.ts';
+import { long, seed, sized } from '../support/seed.ts';
 import type { Sample } from './leaker.ts';
 
-const CYCLES_QUICK = 960;
-const CYCLES_LONG = 100_000;
-const CYCLES = Number(process.env['CYCLES'] ?? (long ? CYCLES_LONG : CYCLES_QUICK));
-const CONTROL_CYCLES = 320;
+const CYCLES = Number(process.env['CYCLES'] ?? sized(480, 960, 100_000));
+const CONTROL_CYCLES = sized(160, 320, 320);
 /** Samples of a run. */
 const SAMPLES = 16;
 /**

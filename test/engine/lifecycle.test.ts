@@ -12,7 +12,7 @@ import { AegisError } from '../../src/errors.ts';
 import { deadFrom, FaultyBackend } from '../support/faults.ts';
 import { backendOf, type Files, filesOf, sameFiles } from '../support/files.ts';
 import { temporaryFolder } from '../support/place.ts';
-import { long, seed } from '../support/seed.ts';
+import { long, seed, sized } from '../support/seed.ts';
 
 const SMALL = { pageSize: 4096, bufferPoolSize: '128KB', checkpointWalSize: '512KB' } as const;
 
@@ -72,7 +72,10 @@ async function checkFiles(files: Files, config: Partial<StorageConfig> = {}): Pr
   return last;
 }
 
-/** Runs work that dies at its first, second, third … call, until it gets through; checks what each left. */
+/** A death comes at one call in so many. */
+const STEP = sized(5, 1, 1);
+
+/** Runs work that dies at its first call, a later one, the next … until it gets through; checks what each left. */
 async function dieEverywhere(
   start: Files,
   work: (backend: FaultyBackend, history: History) => Promise<void>,
@@ -82,7 +85,7 @@ async function dieEverywhere(
     durable = (history: History) => history.acknowledged,
   } = {},
 ): Promise<number> {
-  for (let number = 1; ; number++) {
+  for (let number = 1 + (seed % STEP); ; number += STEP) {
     // A write on which it dies may have been begun.
     const ways = long ? [false, true] : [(number + seed) % 2 === 0];
     for (const torn of ways) {
@@ -192,7 +195,7 @@ test('lifecycle: a recovery that dies at any call loses nothing', async () => {
 
 test('lifecycle: a recovery that dies inside a recovery that died loses nothing', async () => {
   const { files } = await makeLive();
-  const step = long ? 1 : 7;
+  const step = sized(17, 7, 1);
   for (let first = 1; first < 60; first += step) {
     const backend = new FaultyBackend(files);
     backend.plan = deadFrom(first, first % 2 === 0);

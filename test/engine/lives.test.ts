@@ -13,11 +13,11 @@ import { StorageEngine } from '../../src/engine.ts';
 import { AegisError } from '../../src/errors.ts';
 import { decodeSuperblock, SLOT_POSITIONS } from '../../src/store/superblock.ts';
 import { createCore } from '../../src/wasm.ts';
-import { long, seed } from '../support/seed.ts';
+import { seed, sized } from '../support/seed.ts';
 import { Random } from '../wal/random.ts';
 
 /** Stores in each way of life; each has so many lives. */
-const ROUNDS = Number(process.env['ROUNDS'] ?? (long ? 400 : 2));
+const ROUNDS = Number(process.env['ROUNDS'] ?? sized(1, 2, 400));
 const LIVES = 4;
 /** Keys of a store: four times what the smallest pool holds. */
 const KEYS = 240;

@@ -14,9 +14,9 @@ import { StorageEngine } from '../../src/engine.ts';
 import { randomFrom } from '../support/codec-data.ts';
 import { temporaryFolder } from '../support/place.ts';
 import { report } from '../support/report.ts';
-import { long, seed } from '../support/seed.ts';
+import { long, seed, sized } from '../support/seed.ts';
 
-const OVERWRITES = 300;
+const OVERWRITES = sized(120, 300, 300);
 const VALUE_SIZE = 100 * 1024;
 /** Log limits: a small one, that many checkpoints come, and the default. */
 const LOG_LIMITS = [1, 64] as const; // MiB
@@ -176,7 +176,7 @@ test('long reader: figures', () => {
   report(
     'long reader',
     {
-      'rounds of 300 x 100 KiB': rounds,
+      [`rounds of ${OVERWRITES} x 100 KiB`]: rounds,
       'MiB beyond the log limit at most': mebibytes(most),
       'MiB when every state is held (control)': mebibytes(control),
     },

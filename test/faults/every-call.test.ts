@@ -6,7 +6,7 @@
 import { expect, test } from 'vitest';
 import type { SimulatedCall, SimulatedErrno } from '../../src/backend/simulated-faults.ts';
 import { report } from '../support/report.ts';
-import { long, seed } from '../support/seed.ts';
+import { long, seed, sized } from '../support/seed.ts';
 import { Random } from '../wal/random.ts';
 import { judgeAll } from './judge.ts';
 import { type Injection, Place, type Span } from './place.ts';
@@ -17,12 +17,14 @@ const ERRORS: readonly SimulatedErrno[] = ['EIO', 'ENOSPC', 'EDQUOT', 'EMFILE', 
 const SPANS: readonly Span[] = ['once', 'same operation', 'everything'];
 
 /**
- * In the quick size each index of the quick story meets these; of the rest a sample is drawn. In the long size the quick
- * story meets every fault there is, and each index of the whole one meets each error, its span and tear drawn by the seed.
+ * In the full size each index of the quick story meets these, in the quick size one of them; of the rest a sample is
+ * drawn. In the long size the quick story meets every fault there is, and each index of the whole one meets each error,
+ * its span and tear drawn by the seed.
  */
-const QUICK_ERRORS: readonly SimulatedErrno[] = ['EIO', 'ENOSPC'];
-const QUICK_SAMPLE = 60;
-const QUICK_SAMPLE_WHOLE = 20;
+const FULL_ERRORS: readonly SimulatedErrno[] = ['EIO', 'ENOSPC'];
+const ERRORS_AT_ONE = sized(1, 2, 2);
+const SAMPLE = sized(12, 60, 60);
+const SAMPLE_WHOLE = sized(4, 20, 20);
 
 type Telling = (story: Story) => Promise<void>;
 
@@ -134,15 +136,15 @@ test(
     const chosen = long
       ? everyQuick
       : [
-          ...injectionsFor(quick, QUICK_ERRORS).filter(
-            ({ errno, span, torn }) =>
-              (errno === 'EIO' ? span === 'once' : span === 'same operation') && !(torn && errno === 'EIO'),
+          ...injectionsFor(quick, FULL_ERRORS).filter(
+            ({ index, errno, span, torn }) =>
+              (FULL_ERRORS.indexOf(errno) + index + seed) % 2 < ERRORS_AT_ONE &&
+              (errno === 'EIO' ? span === 'once' : span === 'same operation') &&
+              !(torn && errno === 'EIO'),
           ),
-          ...sample(everyQuick, QUICK_SAMPLE, random),
+          ...sample(everyQuick, SAMPLE, random),
         ];
-    const chosenWhole = long
-      ? onePerError(everyWhole, random)
-      : sample(everyWhole, QUICK_SAMPLE_WHOLE, random);
+    const chosenWhole = long ? onePerError(everyWhole, random) : sample(everyWhole, SAMPLE_WHOLE, random);
     for (const injection of chosen) await run(tellQuick, injection, totals);
     for (const injection of chosenWhole) await run(tellWhole, injection, totalsWhole);
     const all = (name: 'runs' | 'ends' | 'acknowledged' | 'refused' | 'unknown' | 'failed' | 'recovered') =>

@@ -9,12 +9,12 @@ import { SimulatedBackend } from '../../src/backend/simulated.ts';
 import type { StorageEngine } from '../../src/engine.ts';
 import { AegisError } from '../../src/errors.ts';
 import { report } from '../support/report.ts';
-import { long, seed } from '../support/seed.ts';
+import { long, seed, sized } from '../support/seed.ts';
 import { openSmall } from '../support/small-store.ts';
 
 const STEP = 4096; // bytes
-/** The quick size takes every so-manieth step, beginning with one that the seed chooses. */
-const QUICK_STRIDE = 12;
+/** The smaller sizes take every so-manieth step, beginning with one that the seed chooses. */
+const STRIDE = sized(40, 12, 1);
 /** What everything takes; the control finds out that it does. */
 const ENOUGH = 2_400_000; // bytes
 const RECORDS = 90;
@@ -105,10 +105,9 @@ async function liveOn(capacity: number): Promise<Outcome> {
 test(
   'full disk: of every size, nothing answered is lost and deletes work',
   async () => {
-    const stride = long ? 1 : QUICK_STRIDE;
     const totals = { sizes: 0, 'too small for a store': 0, refused: 0, written: 0 };
     let fullest = 0;
-    for (let blocks = long ? 0 : seed % stride; blocks * STEP <= ENOUGH; blocks += stride) {
+    for (let blocks = seed % STRIDE; blocks * STEP <= ENOUGH; blocks += STRIDE) {
       let outcome: Outcome;
       try {
         outcome = await liveOn(blocks * STEP);
@@ -122,7 +121,7 @@ test(
       if (outcome.made && outcome.refused === 0) fullest++;
     }
     const command = 'npx vitest run test/faults/full-disk.test.ts';
-    report('full disk (simulated)', { ...totals, lost: 0, 'KiB a step': stride * 4 }, command);
+    report('full disk (simulated)', { ...totals, lost: 0, 'KiB a step': STRIDE * 4 }, command);
     // The range has both ends, and something between them.
     expect(totals['too small for a store']).toBeGreaterThan(0);
     expect(fullest).toBeGreaterThan(0);

@@ -11,7 +11,7 @@ import '../../src/local.ts';
 import { temporaryFolder } from '../support/place.ts';
 import { bundleProgram } from '../support/programs.ts';
 import { report } from '../support/report.ts';
-import { long, seed } from '../support/seed.ts';
+import { long, seed, sized } from '../support/seed.ts';
 
 /**
  * Calls the local backend makes (`pwritev`: several parts at once), and which of each fail in the quick size: in the
@@ -27,7 +27,7 @@ const CALLS: Readonly<Record<string, readonly number[]>> = {
   unlink: [1],
 };
 const FAULTS = ['error=EIO', 'error=ENOSPC', 'signal=SIGKILL'] as const;
-const LONG_WHEN_MAX = 400;
+const every = Array.from({ length: 400 }, (_, at) => at + 1);
 /** Nothing here waits; a program that is not through by then hangs. */
 const HANG = 120_000; // ms
 
@@ -131,9 +131,9 @@ test(
     const program = await bundleProgram('test/faults/kernel-writer.ts', folder);
     const totals = { runs: 0, 'calls hit': 0, killed: 0, acknowledged: 0, refused: 0, unknown: 0 };
     const kinds = new Set<string>();
-    for (const [call, quick] of Object.entries(CALLS)) {
+    for (const [call, few] of Object.entries(CALLS)) {
       for (const fault of FAULTS) {
-        const whens = long ? Array.from({ length: LONG_WHEN_MAX }, (_, at) => at + 1) : quick;
+        const whens = sized(few.slice(0, 1), few, every);
         for (const when of whens) {
           const told = await tell(program, folder, call, fault, when);
           totals.runs++;

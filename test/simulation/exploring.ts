@@ -4,14 +4,14 @@
  */
 import { afterAll, expect, test } from 'vitest';
 import { report } from '../support/report.ts';
-import { long, seed } from '../support/seed.ts';
+import { seed, sized } from '../support/seed.ts';
 import { explore, nothingExplored } from './explorer.ts';
 
 const SHARES = 2;
 const one = process.env['EXPLORE'];
-const PROGRAMS = Number(process.env['EXPLORE_PROGRAMS'] ?? (long ? 1_000_000 : 120));
+const PROGRAMS = Number(process.env['EXPLORE_PROGRAMS'] ?? sized(100, 20_000, 1_000_000));
 /** Milliseconds in which even a slow machine is done. */
-const TIMEOUT = long ? 24 * 3_600_000 : 3_600_000;
+const TIMEOUT = sized(1, 1, 48) * 3_600_000;
 
 /** Runs every so-manieth program of the run; `file` says where, for people. */
 export function exploring(share: number, file: string): void {

@@ -9,10 +9,10 @@ import { salvage } from '../../src/index.ts';
 import type { Random } from '../support/codec-data.ts';
 import { randomFrom } from '../support/codec-data.ts';
 import { report as figures } from '../support/report.ts';
-import { long, seed } from '../support/seed.ts';
+import { seed, sized } from '../support/seed.ts';
 import { blockUnits, judge, KIT_CONFIG, newPlace, one, type Story, writeStory } from './salvage-kit.ts';
 
-const ROUNDS = Number(process.env['ROUNDS'] ?? (long ? 2000 : 40));
+const ROUNDS = Number(process.env['ROUNDS'] ?? sized(10, 40, 2000));
 
 /** Damages some places; what is unreadable is answered with EIO, whatever else is asked for with it. */
 function damage(story: Story, random: Random): { backend: SimulatedBackend; log: boolean; what: string } {

@@ -19,7 +19,7 @@ import {
 } from '../../assembly/layout.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { AegisError } from '../../src/errors.ts';
-import { long, seed } from '../support/seed.ts';
+import { seed, sized } from '../support/seed.ts';
 import {
   BEGINNING,
   checksumBytes,
@@ -89,7 +89,7 @@ test('log: every flipped bit is harmless, cuts what no mark vouches for, or is C
   const counts = { harmless: 0, cut: 0, found: 0 };
   for (const file of backend.list()) {
     const bytes = contentOf(backend, file);
-    for (let bit = (seed * 5) % 7; bit < bytes.length * 8; bit += long ? 1 : 7) {
+    for (let bit = (seed * 5) % 7; bit < bytes.length * 8; bit += sized(35, 7, 1)) {
       const at = bit >> 3;
       overwrite(backend, file, at, Uint8Array.of(bytes[at]! ^ (1 << (bit & 7))));
       const hit = groups.find(
@@ -119,7 +119,7 @@ test('log: every flipped bit is harmless, cuts what no mark vouches for, or is C
       overwrite(backend, file, at, bytes.subarray(at, at + 1));
     }
   }
-  expect(Math.min(counts.harmless, counts.cut, counts.found)).toBeGreaterThan(500);
+  expect(Math.min(counts.harmless, counts.cut, counts.found)).toBeGreaterThan(sized(100, 500, 500));
 });
 
 /** Numbers that break arithmetic. */
@@ -188,7 +188,7 @@ test('log: whatever the files hold, the answer is what was written, or CORRUPTIO
   const rest = () => [core.u8.slice(0, STATE_AREA + 0x800), core.u8.slice(STATE_AREA + 0xc00, LOG_AREA)];
   const before = rest();
   let slowest = 0;
-  const rounds = Number(process.env['FUZZ'] ?? (long ? 300_000 : 6000));
+  const rounds = Number(process.env['FUZZ'] ?? sized(1500, 6000, 300_000));
   for (let round = 0; round < rounds; round++) {
     const files = new Map(sample.backend.list().map((file) => [file, contentOf(sample.backend, file)]));
     for (let count = 1 + random.below(3); count > 0; count--) {
