@@ -59,7 +59,7 @@ function runTests(): string {
   const { status, stdout, stderr } = spawnSync(
     process.execPath,
     [vitest, 'run', '--config', 'test/coverage/vitest.config.ts', ...files],
-    { cwd: root, encoding: 'utf8', env: { ...env, SEED: SEED_MEASURED } },
+    { cwd: root, encoding: 'utf8', env: { ...env, SEED: SEED_MEASURED, AEGIS_FULL: '1' } },
   );
   return status === 0 ? '' : stdout + stderr;
 }

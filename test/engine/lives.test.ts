@@ -356,12 +356,12 @@ function compare(db: StorageEngine, least: number, history: readonly Writes[]): 
   return sequence;
 }
 
-const usual = { log: true, blocking: false, lies: false, steps: 60, stores: 1, most: 300 };
+const usual = { log: true, blocking: false, lies: false, steps: sized(20, 60, 60), stores: 1, most: 300 };
 
 const WAYS: readonly Way[] = [
   { ...usual, name: 'promises' },
   { ...usual, name: 'promises and lies', lies: true },
-  { ...usual, name: 'short lives and lies', lies: true, steps: 6, stores: 10 },
+  { ...usual, name: 'short lives and lies', lies: true, steps: 6, stores: sized(5, 10, 10) },
   { ...usual, name: 'long logs', most: 9000 },
   { ...usual, name: 'blocking', blocking: true },
   { ...usual, name: 'no log', log: false, lies: true },
@@ -384,7 +384,7 @@ describe('lives', () => {
         }
         states += lives.states;
       }
-      expect(states).toBeGreaterThan(ROUNDS * 20);
+      expect(states).toBeGreaterThan(ROUNDS * sized(7, 20, 20));
     },
   );
 });

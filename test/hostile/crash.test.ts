@@ -7,10 +7,10 @@ import { afterAll, expect, test } from 'vitest';
 import { cutProfiles } from '../simulation/cut-profiles.ts';
 import { explore, nothingExplored } from '../simulation/explorer.ts';
 import { tally } from '../support/hostile-caller.ts';
-import { long, seed } from '../support/seed.ts';
+import { long, seed, sized } from '../support/seed.ts';
 
 const FILE = 'test/hostile/crash.test.ts';
-const PROGRAMS = long ? 50_000 : 30;
+const PROGRAMS = sized(20, 200, 50_000);
 /** Milliseconds in which even a slow machine is done. */
 const TIMEOUT = long ? 12 * 3_600_000 : 900_000;
 

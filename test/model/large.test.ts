@@ -5,7 +5,7 @@ import type { StorageConfig } from '../../src/config.ts';
 import { StorageEngine } from '../../src/engine.ts';
 import { type Random, randomFrom } from '../support/codec-data.ts';
 import { temporaryFolder } from '../support/place.ts';
-import { long, seed } from '../support/seed.ts';
+import { long, seed, sized } from '../support/seed.ts';
 
 const HOUR = 3_600_000;
 
@@ -269,7 +269,7 @@ describe('long readers', () => {
     test(`engine: a snapshot reads its old state through all overwrites, and its space is used again: log ${walEnabled ? 'on' : 'off'}`, {
       timeout: HOUR,
     }, async () => {
-      const overwrites = long ? 1_000_000 : 50_000;
+      const overwrites = sized(20_000, 50_000, 1_000_000);
       const records = 4000;
       const db = await StorageEngine.open(
         smallest({ bufferPoolSize: 32 * 4096, walEnabled, compression: 'none' }),

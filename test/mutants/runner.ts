@@ -36,7 +36,13 @@ export async function run(killer: Killer, mutant: Mutant | undefined, seed: numb
 function execute(program: string, { test, env }: Killer, seed: number): Promise<Outcome> {
   const child = spawn(process.execPath, [program], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], SEED: String(seed), MUTANT_TESTS: test.source, ...env },
+    env: {
+      PATH: process.env['PATH'],
+      AEGIS_FULL: '1',
+      SEED: String(seed),
+      MUTANT_TESTS: test.source,
+      ...env,
+    },
   });
   let said = '';
   child.stdout.on('data', (text) => {

@@ -9,12 +9,12 @@ import { SimulatedRandom } from '../../src/backend/simulated-clock.ts';
 import type { StorageEngine } from '../../src/engine.ts';
 import type { BatchOperation } from '../../src/index.ts';
 import { report } from '../support/report.ts';
-import { long, seed } from '../support/seed.ts';
+import { long, seed, sized } from '../support/seed.ts';
 import { openSmall } from '../support/small-store.ts';
 
 const NAMES = ['', 'a', 'b', 'c', 'd'];
 const KEYS = 12;
-const LIVES = long ? 240 : 10;
+const LIVES = sized(3, 10, 240);
 const MOVES = 40;
 
 /** Records of every tree that has some, as text. */

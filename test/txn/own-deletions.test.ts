@@ -7,7 +7,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { type IsolationLevel, type RangeOptions, StorageEngine, type Transaction } from '../../src/index.ts';
 import { compare, Gaps } from '../../src/txn/gaps.ts';
 import { randomFrom } from '../support/codec-data.ts';
-import { seed } from '../support/seed.ts';
+import { seed, sized } from '../support/seed.ts';
 
 const KEYS = 400;
 const key = (n: number): string => `k${String(n).padStart(5, '0')}`;
@@ -42,7 +42,7 @@ test.each(['snapshot', 'serializable'] as const)(
   'own deletions: scans show what a model shows, %s',
   async (isolation) => {
     const below = randomFrom(seed);
-    for (let round = 0; round < 12; ++round) {
+    for (let round = 0; round < sized(3, 12, 200); ++round) {
       const engine = await filled(KEYS);
       const tx = engine.beginTransaction({ isolation });
       let model = new Set(Array.from({ length: KEYS }, (_, n) => key(n)));

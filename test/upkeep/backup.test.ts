@@ -9,11 +9,11 @@ import { StorageEngine } from '../../src/engine.ts';
 import { Block } from '../../src/index.ts';
 import { temporaryFolder } from '../support/place.ts';
 import { report } from '../support/report.ts';
-import { long, seed } from '../support/seed.ts';
+import { seed, sized } from '../support/seed.ts';
 import { openSmall } from '../support/small-store.ts';
 import { differences, randomOf, WriteLoad } from '../support/write-load.ts';
 
-const BACKUPS = long ? 200 : 15;
+const BACKUPS = sized(5, 15, 200);
 /** The full size takes minutes. */
 const FULL = { timeout: 3_600_000 };
 
@@ -259,7 +259,7 @@ test(
     const early = engine.backup(first);
     const writing = write();
     const targets = [{ backend: first, sequence: (await early).sequence }];
-    for (let i = 0; i < (long ? 100 : 10) || states.size < 60; ++i) {
+    for (let i = 0; i < sized(3, 10, 100) || states.size < sized(20, 60, 60); ++i) {
       const backend = new MemoryBackend();
       targets.push({ backend, sequence: (await engine.backup(backend)).sequence });
     }
@@ -276,7 +276,7 @@ test(
       expect(await copy.verify()).toMatchObject({ ok: true });
       await copy.close();
     }
-    expect(states.size).toBeGreaterThan(50);
+    expect(states.size).toBeGreaterThan(sized(15, 50, 50));
   },
 );
 

@@ -9,6 +9,7 @@ import { AegisError, salvage } from '../../src/index.ts';
 import { backendOf, filesOf } from '../support/files.ts';
 import { Plant } from '../support/plant.ts';
 import { refused } from '../support/refused.ts';
+import { sized } from '../support/seed.ts';
 import { judge, KIT_CONFIG, longKey, newPlace, type Story, Writer, writeStory } from './salvage-kit.ts';
 
 type Files = ReadonlyMap<string, Uint8Array>;
@@ -404,7 +405,7 @@ test('salvage: whatever the target refuses, and whenever the power goes, there i
   }
   expect([stores > 1, stores < disks.length]).toEqual([true, true]);
   let failed = 0;
-  for (let call = 1; call <= dry.calls.length; call += 3) {
+  for (let call = 1; call <= dry.calls.length; call += sized(9, 3, 1)) {
     const target = newPlace();
     target.plan = ({ number }) => (number === call ? { errno: 'ENOSPC' } : undefined);
     try {

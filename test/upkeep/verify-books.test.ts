@@ -13,7 +13,7 @@ import type { Pager } from '../../src/store/pager.ts';
 import { writeSuperblock } from '../../src/store/superblock.ts';
 import type { VerifyReport } from '../../src/upkeep/verify.ts';
 import { randomFrom } from '../support/codec-data.ts';
-import { long, seed } from '../support/seed.ts';
+import { seed, sized } from '../support/seed.ts';
 import { type BareStore, openBare } from './bare-store.ts';
 
 interface Ground {
@@ -562,7 +562,7 @@ test.each(['lz4', 'none'] as const)(
     expect(extents.end * UNIT_SIZE).toBeGreaterThan(65_536);
     // A sample in the daily run: one bit in eight bytes, another one for every seed.
     const bits: number[] = [];
-    const step = long ? 1 : 64;
+    const step = sized(256, 64, 1);
     for (let bit = 0; bit < extents.end * UNIT_SIZE * 8; bit += step) {
       const one = bit + (step === 1 ? 0 : random(step));
       const unit = Math.floor(one / 8 / UNIT_SIZE);
@@ -586,7 +586,7 @@ test('verify: finds flipped bits through the public face, in memory and after op
   await first.checkpoint();
   const { size } = { size: backend.open('data', { create: false }).size() };
   const random = randomFrom(seed);
-  const bits = Array.from({ length: long ? 4000 : 60 }, () => 8192 * 8 + random((size - 8192) * 8));
+  const bits = Array.from({ length: sized(20, 60, 4000) }, () => 8192 * 8 + random((size - 8192) * 8));
   let found = 0;
   await flip(backend, bits, async () => {
     const [open, again] = [await first.verify(), await verifyAgain(backend.copy(), options)];

@@ -15,7 +15,7 @@ import { type Random, randomFrom } from '../support/codec-data.ts';
 import { keyMaker, valueMaker } from '../support/core-model.ts';
 import { temporaryFolder } from '../support/place.ts';
 import { report } from '../support/report.ts';
-import { long, seed } from '../support/seed.ts';
+import { long, seed, sized } from '../support/seed.ts';
 import { type BareStore, openBare } from './bare-store.ts';
 
 const PAGE_SIZES = [4096, 4096, 4096, 8192, 65_536];
@@ -158,8 +158,8 @@ class Life {
 
 describe('verify', () => {
   test.each([
-    { name: 'release', module: false, stores: long ? 25_000 : 60 },
-    { name: 'debug', module: true, stores: long ? 400 : 12 },
+    { name: 'release', module: false, stores: sized(12, 60, 25_000) },
+    { name: 'debug', module: true, stores: sized(3, 12, 400) },
   ])('verify: random stores in memory are sound, $name build', { timeout: 3_600_000 }, async (row) => {
     for (let i = 0; i < row.stores; i++) {
       const random = randomFrom(seed * 1000 + i);
@@ -186,7 +186,7 @@ describe('verify', () => {
   });
 
   test('verify: random stores in a folder are sound', async () => {
-    for (let i = 0; i < (long ? 60 : 6); i++) {
+    for (let i = 0; i < sized(2, 6, 60); i++) {
       const random = randomFrom(seed * 77 + i);
       const life = new Life(random, { backend: 'local', dataDirectory: join(temporaryFolder(), 'store') });
       await life.open();
@@ -260,7 +260,7 @@ describe('verify', () => {
   test('verify: finds nothing between any two steps of writers and checkpoints', {
     timeout: 3_600_000,
   }, async () => {
-    for (let i = 0; i < (long ? 1500 : 25); i++) {
+    for (let i = 0; i < sized(6, 25, 1500); i++) {
       const random = randomFrom(seed * 31 + i);
       const store = await openBare(new MemoryBackend(), {
         bufferPoolSize: (16 + random(200)) * 4096,
@@ -361,7 +361,7 @@ describe('verify', () => {
   });
 
   test('verify: the figures of sound stores', () => {
-    expect(verified).toBeGreaterThan(300);
+    expect(verified).toBeGreaterThan(sized(100, 300, 300));
     const figures = { 'states of sound stores': verified, 'false alarms': 0 };
     report('verify', figures, 'npx vitest run test/upkeep/verify.test.ts');
   });

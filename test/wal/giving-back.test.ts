@@ -9,7 +9,7 @@ import { scanLog } from '../../src/wal/scan.ts';
 import { Segment } from '../../src/wal/segment.ts';
 import { SegmentLog } from '../../src/wal/segments.ts';
 import { SegmentSupply } from '../../src/wal/supply.ts';
-import { seed } from '../support/seed.ts';
+import { seed, sized } from '../support/seed.ts';
 import { CrashDisk } from './crash-disk.ts';
 import {
   BEGINNING,
@@ -381,7 +381,7 @@ describe('a device that once answers something else', () => {
         512,
         560,
         900,
-        ...Array.from({ length: 10 }, () => random.below(4096)),
+        ...Array.from({ length: sized(2, 10, 100) }, () => random.below(4096)),
       ]) {
         const disk = await crashed();
         const core = newCore();
