@@ -8,7 +8,8 @@
  *   2. The caller's memory is never written to.
  *   3. Nothing of it is kept: what is packed before the call returns is read where it lies; what waits, or is kept, is
  *      copied with `ownBytes`. Not with `slice()`: that of Node's Buffer copies nothing.
- *   4. What passes has the length that it says: a class of the caller's own may answer anything for `length`.
+ *   4. What passes has the length that it says: a class of the caller's own may answer anything for `length`. One that
+ *      answers differently each time, or calls the store from there, is not guarded against: it would cost every call.
  */
 import { VALUE_SIZE_MAX } from '../assembly/layout.ts';
 import { AegisError, shown } from './errors.ts';

@@ -155,6 +155,8 @@ export class Transaction extends TransactionSpace implements Disposable {
     checkOptions('commit', options, ['sync']);
     const { sync = syncOnCommit } = options;
     if (typeof sync !== 'boolean') throw invalid('commit: sync', sync, 'true or false');
+    // Looking at options may run code of the caller's, which may end the transaction.
+    context.checkActive();
     if (holdings.writes.isEmpty) return undefined;
     const proposal = writer.propose(holdings.writes, sync, () => {
       if (!context.lease.isOpen) throw new AegisError('CLOSED', 'the engine was closed before the commit');

@@ -11,6 +11,7 @@ import { loadZstd } from '../../src/codec/zstd.ts';
 import type { StorageConfig } from '../../src/config.ts';
 import type { StorageEngine } from '../../src/engine.ts';
 import { AegisError, Block } from '../../src/index.ts';
+import { refused } from '../support/refused.ts';
 import { openSmall } from '../support/small-store.ts';
 
 const COUNT = 400;
@@ -360,6 +361,34 @@ test('re-entry: keys that a list looks up when it is asked for them may read the
   const texts = engine.getMany(asking).map((value) => new TextDecoder().decode(value));
   expect(texts).toEqual(keys.map((_, n) => textOf(n)));
 });
+
+test.each(['commit', 'commitSync'] as const)(
+  're-entry: options of a %s that end the transaction while they are looked at',
+  async (outer) => {
+    const engine = await openSmall(new MemoryBackend());
+    open.push(engine);
+    for (const inner of ['abort', 'commit', 'commitSync'] as const) {
+      const tx = engine.beginTransaction();
+      tx.put(inner, 'x'.repeat(9000));
+      let ended: unknown;
+      const options = {
+        get sync() {
+          ended ??= tx[inner]() ?? 'done';
+          return true;
+        },
+      };
+      const error = await refused('TRANSACTION_FINISHED', async () => tx[outer](options));
+      await ended;
+      // What came of it is what the inner call has made of it.
+      expect([tx.state, engine.has(inner), error.message]).toEqual(
+        inner === 'abort'
+          ? ['aborted', false, 'the transaction is aborted']
+          : ['committed', true, `the transaction is ${inner === 'commit' ? 'committing' : 'committed'}`],
+      );
+    }
+    expect((await engine.verify()).problems).toEqual([]);
+  },
+);
 
 // --- memory -----------------------------------------------------------------------------------------------------
 
