@@ -244,7 +244,7 @@ async function recover(
       created: false,
       replayed: scan?.bytes ?? 0,
       slotDamaged: found.damaged,
-      staleLog: wanted || backend === undefined ? [] : logNames,
+      staleLog: wanted ? [] : (scan?.segments ?? []).flatMap(({ foreign, name }) => (foreign ? [] : [name])),
       ...(scan && config.readOnly ? { rescan: () => rescan(options, parts.core, superblock, scan) } : {}),
     };
   } catch (error) {

@@ -22,7 +22,9 @@ export class SegmentSupply {
   readonly #health: LogHealth;
   readonly #size: number;
   readonly #free: Segment[] = [];
-  #highestNumber = 0;
+  /** Numbers of the files that were there, and the last one that a new file got. */
+  readonly #taken = new Set<number>();
+  #lastNumber = 0;
   #making: Promise<void> | undefined;
   #removing: Promise<unknown> = Promise.resolve();
   #isShort = false;
@@ -39,7 +41,7 @@ export class SegmentSupply {
     this.#health = health;
     this.#size = size;
     for (const segment of segments) {
-      this.#highestNumber = Math.max(this.#highestNumber, segment.number);
+      this.#taken.add(segment.number);
       if (segment.foreign) segment.file.close();
       else if (!inUse.includes(segment)) this.#free.push(segment);
     }
@@ -99,10 +101,17 @@ export class SegmentSupply {
     await this.#making;
   }
 
+  /** The lowest that is new in this life: behind the highest number that a name can have, no file would be found again. */
+  #nextNumber(): number {
+    do ++this.#lastNumber;
+    while (this.#taken.has(this.#lastNumber));
+    return this.#lastNumber;
+  }
+
   async #make(): Promise<void> {
     let segment = this.#pick(isUnready);
     if (segment === undefined) {
-      const number = ++this.#highestNumber;
+      const number = this.#nextNumber();
       segment = new Segment(number, await this.#backend.open(`log-${number}`, { create: true }));
     }
     this.#fill(segment);
@@ -122,7 +131,7 @@ export class SegmentSupply {
   makeSync(): void {
     let segment = this.#pick(isUnready);
     if (segment === undefined) {
-      const number = ++this.#highestNumber;
+      const number = this.#nextNumber();
       segment = new Segment(number, this.#fileNow(number));
     }
     this.#fill(segment);

@@ -10,7 +10,7 @@ import { readSlot } from '../../src/store/superblock.ts';
 import { SimulatedBackend } from '../../src/testing/index.ts';
 import { createCore } from '../../src/wasm.ts';
 import { FaultyBackend } from '../support/faults.ts';
-import { backendOf } from '../support/files.ts';
+import { backendOf, filesOf } from '../support/files.ts';
 import { rejected } from '../support/refused.ts';
 import { seed, sized } from '../support/seed.ts';
 import { openSmall } from '../support/small-store.ts';
@@ -341,6 +341,42 @@ test('log: when somebody else took the room, commits are refused before anything
   const last = await openSmall(backendOf(backend.files), small);
   expect(last.count()).toBe(39);
   await last.close();
+});
+
+test('log: beside files of another store, and of odd names, a store finds again what it writes, and leaves them alone', async () => {
+  const another = new MemoryBackend();
+  const other = await openSmall(another);
+  for (let i = 0; i < 50; i++) await other.put(`key ${i}`, new Uint8Array(1000));
+  const theirs = filesOf(another).get('log-1') as Uint8Array;
+  const garbage = new Uint8Array(5000).fill(7);
+  // Those without a header are the store's to use again, if it could have given them their name.
+  const files: [name: string, content: Uint8Array, isOurs: boolean][] = [
+    ['log-1', theirs, false],
+    ['log-999999999', theirs, false],
+    ['log-999999999', garbage, true],
+    ['log-007', garbage, false],
+  ];
+  for (const [name, content, isOurs] of files) {
+    for (const walEnabled of [true, false]) {
+      const backend = new MemoryBackend();
+      await (await openSmall(backend)).close();
+      const file = backend.open(name, { create: true });
+      file.write([content], 0);
+      file.close();
+      const off = await openSmall(backend, { walEnabled });
+      await off.put('before', 'it');
+      await off.close();
+      const engine = await openSmall(backend);
+      for (let i = 0; i < 12; i++) await engine.put(`key ${i}`, new Uint8Array(20_000));
+      const left = backend.copy();
+      await engine.close();
+      const again = await openSmall(left);
+      expect([again.count(), (await again.verify()).ok], name).toEqual([13, true]);
+      await again.close();
+      const logs = [...filesOf(left)].filter(([one]) => one.startsWith('log-'));
+      expect(logs, `${name} ${walEnabled}`).toEqual(isOurs ? [] : [[name, content]]);
+    }
+  }
 });
 
 test('log: close waits until its files are gone, where that takes time', async () => {

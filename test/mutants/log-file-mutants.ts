@@ -131,4 +131,18 @@ export const logFileMutants: readonly Mutant[] = [
     ],
     killer: { file: 'defects/after-failure.test.ts', test: /comes while a store is closed/ },
   },
+  {
+    name: 'log files: a new one has the number behind the highest there is',
+    file: 'src/wal/supply.ts',
+    edits: [
+      ['this.#taken.add(segment.number);', 'this.#lastNumber = Math.max(this.#lastNumber, segment.number);'],
+    ],
+    killer: logFiles(/odd names/),
+  },
+  {
+    name: "log files: with the log off another store's go as well",
+    file: 'src/upkeep/recovery.ts',
+    edits: [['(foreign ? [] : [name])', '(foreign ? [name] : [name])']],
+    killer: logFiles(/odd names/),
+  },
 ];
