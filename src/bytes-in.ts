@@ -76,8 +76,24 @@ export function valueBytes(value: Bytes): Uint8Array {
   return bytes;
 }
 
+/** Longest text of which it is tried whether it is ASCII: the encoder takes longer for one that is short, not for others. */
+const ASCII_MAX = 64;
+
+/** The bytes of an ASCII text; undefined: it is none. */
+function asciiBytes(text: string): Uint8Array | undefined {
+  const bytes = new Uint8Array(text.length);
+  for (let i = 0; i < text.length; ++i) {
+    const code = text.charCodeAt(i);
+    if (code > 0x7f) return undefined;
+    bytes[i] = code;
+  }
+  return bytes;
+}
+
 /** The UTF-8 bytes of a string that is a legal key or value. Throws INVALID_ARGUMENT, TOO_LARGE. */
 export function encodeString(text: string, what: string): Uint8Array {
+  const ascii = text.length <= ASCII_MAX ? asciiBytes(text) : undefined;
+  if (ascii) return ascii;
   checkWellFormed(text, what);
   try {
     return encoder.encode(text);

@@ -135,7 +135,14 @@ export class Machine {
       paysWithoutLog: !(backend instanceof MemoryBackend),
     });
     this.#reservations = new Reservations({ pipeline, log, limit: this.#limit });
-    this.writer = new Writer({ trees, catalog, admission, reservations: this.#reservations, pipeline });
+    this.writer = new Writer({
+      trees,
+      catalog,
+      admission,
+      reservations: this.#reservations,
+      pipeline,
+      rest: () => this.breath.rest(),
+    });
     const ensure = (pages: number, mayUseReserve: boolean): void => {
       const own = pager.versions.hasReader ? 2 * pages : pages;
       room.ensure(own + room.pagesFor(pipeline.queue.load), mayUseReserve);

@@ -34,6 +34,16 @@ export interface Committed {
 /** Hears how a commit ended. */
 export type Done = (error: AegisError | undefined) => void;
 
+/** A commit that is to be made: how much room it asks for, and its admission once that is there. */
+export interface Proposal {
+  /** As for a reservation. */
+  readonly bytes: number;
+  readonly exclusive: boolean;
+  ready?(now: boolean): boolean;
+  /** Queues the commit, or throws. */
+  admit(done: Done): Committed;
+}
+
 /** Packs the records of a commit at an address; the caller has seen that they fit below the limit. Answers the end. */
 export type Packer = (at: number, limit: number) => number;
 

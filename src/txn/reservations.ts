@@ -8,7 +8,8 @@
  *
  * Invariants
  *   1. Requests are admitted or refused in the order of their coming; a blocking one serves those before it first.
- *   2. While a request waits, something is under way that will call `serve`: a flush, a checkpoint, or a log file.
+ *   2. While a request waits, something is under way that will call `serve`: a flush, a checkpoint, a log file, or the
+ *      putting in order of what it writes.
  *   3. One failure refuses one request: the one whose turn it was. After the failure of the store all are refused.
  *   4. However a request leaves the queue, the next one is served, and what is queued behind the log buffer is written.
  */
@@ -23,6 +24,11 @@ export interface Request {
   readonly bytes: number;
   /** Nothing else may be queued when it is admitted: it is too large for a log buffer, or changes what names mean. */
   readonly exclusive: boolean;
+  /**
+   * Whether it is known what it asks for, which nobody may ask before; without it, it is. `now`: it has to be. While it is
+   * not, whoever prepares it will call `serve`. What it throws refuses it.
+   */
+  ready?(now: boolean): boolean;
   /** Validates, packs and queues it; there is room. What it throws refuses it. */
   admit(): void;
 }
@@ -83,7 +89,8 @@ export class Reservations {
   admitNow(request: Request): boolean {
     const { pipeline } = this.#parts;
     if (pipeline.failure) throw pipeline.failure;
-    if (this.#length > 0 || this.#mustFlush(request) || this.#parts.limit.isExceeded) return false;
+    if (this.#length > 0 || request.ready?.(false) === false) return false;
+    if (this.#mustFlush(request) || this.#parts.limit.isExceeded) return false;
     // Whoever waits then asks again, and is told how it ended.
     const file = this.#prepare(request);
     file?.catch(() => undefined);
@@ -177,9 +184,11 @@ export class Reservations {
   /** Whether there is room for a ticket; if not, sees to it that there will be. */
   #isOpen(ticket: Ticket): boolean {
     const { limit, pipeline } = this.#parts;
+    if (ticket.request.ready?.(false) === false) return false;
     if (this.#mustFlush(ticket.request) || (ticket.isShort && pipeline.queue.length > 0)) return false;
     if (limit.isExceeded) {
-      limit.shorten();
+      // Before what is queued is applied a checkpoint gains nothing; without anything to do it would be begun for ever.
+      if (pipeline.queue.length === 0) limit.shorten();
       return false;
     }
     if (ticket.awaitsFile) return false;
@@ -244,6 +253,7 @@ export class Reservations {
   #makeRoom(request: Request): void {
     const { pipeline, log, limit } = this.#parts;
     if (pipeline.failure) throw pipeline.failure;
+    request.ready?.(true);
     if (this.#mustFlush(request) || limit.isExceeded) pipeline.flushBlocking();
     if (limit.isExceeded) limit.shortenNow();
     if (!log) return;

@@ -14,11 +14,10 @@ import {
   type TransactionParts,
   type TransactionState,
 } from './context.ts';
-import type { CommitResult, Committed } from './queue.ts';
+import type { CommitResult, Committed, Proposal } from './queue.ts';
 import type { Savepoint } from './savepoint.ts';
 import { TransactionSpace } from './transaction-space.ts';
 import { TransactionTree } from './transaction-tree.ts';
-import type { Proposal } from './writer.ts';
 
 export type { IsolationLevel, TransactionParts, TransactionState } from './context.ts';
 

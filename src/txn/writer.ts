@@ -8,51 +8,21 @@
 import { RECORD_DELETE, RECORD_DROP, RECORD_HEADER_SIZE, RECORD_PUT } from '../../assembly/layout.ts';
 import type { Bytes } from '../bytes-in.ts';
 import { ownBytes, valueBytes } from '../bytes-in.ts';
-import { AegisError } from '../errors.ts';
+import type { AegisError } from '../errors.ts';
 import type { Catalog } from '../store/catalog.ts';
 import type { NewTrees } from '../store/coming-trees.ts';
-import { checkTreeName, MAIN_NAME, MAIN_TREE, NO_TREE, nameBytes } from '../store/tree-name.ts';
+import { MAIN_NAME, MAIN_TREE, NO_TREE, nameBytes } from '../store/tree-name.ts';
 import type { Trees } from '../store/trees.ts';
 import type { Admission, CommitSize } from './admission.ts';
-import { isPlainList, isPlainObject } from './batch-list.ts';
+import { type BatchOperation, type Operation, takeOperations } from './batch-list.ts';
 import type { CommitPipeline } from './commit.ts';
-import type { Committed, Done } from './queue.ts';
-import type { Reservations } from './reservations.ts';
+import type { Committed, Done, Proposal } from './queue.ts';
+import type { Request, Reservations } from './reservations.ts';
 import { ResolvedNames } from './resolved-names.ts';
+import { TakenBatch } from './taken-batch.ts';
 import { packTree, pagesFilled, pagesOfTree, recordBytes, WriteSet } from './write-set.ts';
 
-/** One operation of a batch. */
-export type BatchOperation = BatchPut | BatchDelete;
-
-/** Writes a key, as `put` does. */
-export interface BatchPut {
-  /** What is done. */
-  readonly type: 'put';
-  /** The key. */
-  readonly key: Bytes;
-  /** What it has afterwards. */
-  readonly value: Bytes;
-  /** Name of the tree; default: the one that the batch is given to. */
-  readonly tree?: string | undefined;
-}
-
-/** Removes a key, as `delete` does; an absent one is no error. */
-export interface BatchDelete {
-  /** What is done. */
-  readonly type: 'delete';
-  /** The key. */
-  readonly key: Bytes;
-  /** Name of the tree; default: the one that the batch is given to. */
-  readonly tree?: string | undefined;
-}
-
-/** An operation with its bytes; `value` undefined: a deletion. */
-interface Operation {
-  /** Name of the tree. */
-  readonly tree: string;
-  key: Uint8Array;
-  value: Uint8Array | undefined;
-}
+export type { BatchDelete, BatchOperation, BatchPut } from './batch-list.ts';
 
 /** How much a list of operations may be. */
 interface OperationsSize extends CommitSize {
@@ -69,15 +39,6 @@ interface Names {
 /** Stands for a commit of nothing. */
 const NOTHING_DONE: Committed = { sequence: 0, end: 0, deleted: 0 };
 
-/** A commit that is to be made: how much room it asks for, and its admission once that is there. */
-export interface Proposal {
-  /** As for a reservation. */
-  readonly bytes: number;
-  readonly exclusive: boolean;
-  /** Queues the commit, or throws. */
-  readonly admit: (done: Done) => Committed;
-}
-
 /** What single operations work with. */
 export interface WriterParts {
   readonly trees: Trees;
@@ -85,6 +46,8 @@ export interface WriterParts {
   readonly admission: Admission;
   readonly reservations: Reservations;
   readonly pipeline: CommitPipeline;
+  /** Lets other work run when that is due. */
+  readonly rest: () => Promise<void>;
 }
 
 export class Writer {
@@ -93,6 +56,7 @@ export class Writer {
   readonly #admission: Admission;
   readonly #reservations: Reservations;
   readonly #pipeline: CommitPipeline;
+  readonly #rest: () => Promise<void>;
 
   constructor(parts: WriterParts) {
     this.#trees = parts.trees;
@@ -100,6 +64,7 @@ export class Writer {
     this.#admission = parts.admission;
     this.#reservations = parts.reservations;
     this.#pipeline = parts.pipeline;
+    this.#rest = parts.rest;
   }
 
   put(tree: string, key: Bytes, value: Bytes, sync: boolean): Promise<Committed> {
@@ -120,13 +85,34 @@ export class Writer {
 
   /** All operations of a batch in one commit; the answer is undefined when there are none. */
   batch(tree: string, operations: Iterable<BatchOperation>, sync: boolean): Promise<Committed> | undefined {
-    const list = this.#operations(tree, operations);
-    return list.length === 0 ? undefined : this.#write(list, sync);
+    const given = this.#take(tree, operations, sync);
+    if (given instanceof TakenBatch) {
+      const commit = this.commit(given).finally(() => given.drop());
+      void given.sort(this.#rest, () => this.#pipeline.resume());
+      return commit;
+    }
+    return given.length === 0 ? undefined : this.#write(given, sync);
   }
 
   batchSync(tree: string, operations: Iterable<BatchOperation>, sync: boolean): void {
-    const list = this.#operations(tree, operations);
-    if (list.length > 0) this.#writeSync(list, sync);
+    const given = this.#take(tree, operations, sync);
+    if (given instanceof TakenBatch) {
+      try {
+        this.commitSync(given);
+      } finally {
+        given.drop();
+      }
+    } else if (given.length > 0) {
+      this.#writeSync(given, sync);
+    }
+  }
+
+  #take(tree: string, given: Iterable<BatchOperation>, sync: boolean): Operation[] | TakenBatch {
+    const trees = this.#trees;
+    return takeOperations({ trees, tree, given, maxBytes: this.#admission.maxRecords }, () => {
+      const writes = new WriteSet(trees);
+      return new TakenBatch(writes, () => this.propose(writes, sync));
+    });
   }
 
   /** Drops the tree with a name; answers whether there was one. It waits until no other commit is on its way. */
@@ -166,11 +152,9 @@ export class Writer {
         if (error) reject(error);
         else resolve(commit as Committed);
       };
-      const { bytes, exclusive } = proposal;
-      const admit = (): void => {
+      const request = requestOf(proposal, () => {
         commit = proposal.admit(done);
-      };
-      const request = { bytes, exclusive, admit };
+      });
       // What is thrown rejects.
       if (this.#reservations.admitNow(request)) return;
       beforeWaiting?.();
@@ -179,19 +163,16 @@ export class Writer {
   }
 
   /** As `commit`, blocking. */
-  commitSync({ bytes, exclusive, admit }: Proposal): Committed {
+  commitSync(proposal: Proposal): Committed {
     let commit: Committed | undefined;
     let failure: AegisError | undefined;
     const done = (error: AegisError | undefined): void => {
       failure = error;
     };
-    this.#reservations.admitBlocking({
-      bytes,
-      exclusive,
-      admit: () => {
-        commit = admit(done);
-      },
+    const request = requestOf(proposal, () => {
+      commit = proposal.admit(done);
     });
+    this.#reservations.admitBlocking(request);
     this.#pipeline.flushBlocking();
     if (failure) throw failure;
     return commit as Committed;
@@ -304,32 +285,6 @@ export class Writer {
     return { tree, key: this.#trees.keyBytes(key), value: undefined };
   }
 
-  #operations(tree: string, operations: Iterable<BatchOperation>): Operation[] {
-    if (typeof operations !== 'object' || operations === null || !(Symbol.iterator in operations)) {
-      throw new AegisError('INVALID_ARGUMENT', 'batch: a list of operations is needed');
-    }
-    const list: Operation[] = [];
-    const isPlain = isPlainList(operations);
-    for (const operation of operations) {
-      const named = operation?.tree;
-      const name = named === undefined ? tree : checkTreeName(named);
-      // Between two operations, or two fields of one, their owner may fill the same memory anew.
-      const keep = isPlain && isPlainObject(operation) ? asTheyLie : ownBytes;
-      if (operation?.type === 'put') {
-        const key = keep(this.#trees.keyBytes(operation.key));
-        list.push({ tree: name, key, value: keep(valueBytes(operation.value)) });
-      } else if (operation?.type === 'delete') {
-        list.push({ tree: name, key: keep(this.#trees.keyBytes(operation.key)), value: undefined });
-      } else {
-        throw new AegisError(
-          'INVALID_ARGUMENT',
-          `batch: operation ${list.length} is neither a put nor a delete`,
-        );
-      }
-    }
-    return list;
-  }
-
   #sizeOf(operations: readonly Operation[]): OperationsSize {
     const { pageSize } = this.#trees.pager.core;
     let bytes = 0;
@@ -354,14 +309,25 @@ export class Writer {
   }
 }
 
+function requestOf(proposal: Proposal, admit: () => void): Request {
+  const { ready } = proposal;
+  if (!ready) return { bytes: proposal.bytes, exclusive: proposal.exclusive, admit };
+  return {
+    get bytes() {
+      return proposal.bytes;
+    },
+    get exclusive() {
+      return proposal.exclusive;
+    },
+    ready: (now) => ready.call(proposal, now),
+    admit,
+  };
+}
+
 /** Copies what a caller gave: it may change it as soon as its call has returned. */
 function keepBytes(operations: readonly Operation[]): void {
   for (const operation of operations) {
     operation.key = ownBytes(operation.key);
     operation.value = operation.value && ownBytes(operation.value);
   }
-}
-
-function asTheyLie(bytes: Uint8Array): Uint8Array {
-  return bytes;
 }

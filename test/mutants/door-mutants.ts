@@ -27,7 +27,7 @@ export const doorMutants: readonly Mutant[] = [
   },
   {
     name: 'door: all operations of a batch lie where the first one lay',
-    file: WRITER,
+    file: 'src/txn/batch-list.ts',
     edits: [['isPlain && isPlainObject(operation) ? asTheyLie : ownBytes', 'asTheyLie']],
     killer: crashes,
   },

@@ -50,8 +50,28 @@ export const roomMutants: readonly Mutant[] = [
   {
     name: 'reservations: who comes late is admitted before those who wait',
     file: RESERVATIONS,
-    edits: [['if (this.#length > 0 || this.#mustFlush(request)', 'if (this.#mustFlush(request)']],
+    edits: [
+      ['if (this.#length > 0 || request.ready?.(false) === false)', 'if (request.ready?.(false) === false)'],
+    ],
     killer: reservations(/in the order of their coming/),
+  },
+  {
+    name: 'reservations: a blocking request does not wait for those that are not ready',
+    file: RESERVATIONS,
+    edits: [['    request.ready?.(true);\n', '']],
+    killer: reservations(/who is not ready/),
+  },
+  {
+    name: 'reservations: a log that is too long is shortened while that gains nothing',
+    file: RESERVATIONS,
+    edits: [['if (pipeline.queue.length === 0) limit.shorten();', 'limit.shorten();']],
+    killer: reservations(/no checkpoint is begun/),
+  },
+  {
+    name: 'turns: a large batch is put in order in one',
+    file: 'src/txn/taken-batch.ts',
+    edits: [['this.#try(SLICE);', 'this.#try(Number.POSITIVE_INFINITY);']],
+    killer: { file: 'txn/large-batches.test.ts', test: /more turns than one/ },
   },
   {
     name: 'reservations: an admission that frees room lets others past it',

@@ -149,6 +149,49 @@ test('reservations: a blocking request serves those before it, and its refusal l
   expect(events).toEqual(['schedule', 'flush', 'first', 'schedule']);
 });
 
+test('reservations: no checkpoint is begun for a log that is too long before what is queued is applied', () => {
+  const { reservations, queue, limit, wait, push, events } = kit(undefined, { isExceeded: true });
+  push();
+  wait('first');
+  reservations.serve();
+  expect(events.filter((event) => event === 'shorten')).toEqual([]);
+  queue.markWritten(1);
+  queue.shift();
+  reservations.serve();
+  expect(events.at(-1)).toBe('shorten');
+  limit.isExceeded = false;
+  reservations.serve();
+  expect(events.at(-1)).toBe('first');
+});
+
+test('reservations: who is not ready is waited for, and made ready by a blocking one', () => {
+  const { reservations, request, wait, events } = kit();
+  let isReady = false;
+  const ready = (now: boolean): boolean => {
+    if (now) events.push('made ready');
+    isReady ||= now;
+    return isReady;
+  };
+  expect(reservations.admitNow(request('first', { ready }))).toBe(false);
+  wait('first', { ready });
+  wait('second');
+  reservations.serve();
+  expect(events.filter((event) => event !== 'wake')).toEqual([]);
+  reservations.admitBlocking(request('own'));
+  expect(events.filter((event) => /first|second|own|made/.test(event))).toEqual([
+    'made ready',
+    'first',
+    'second',
+    'own',
+  ]);
+  const broken = (): boolean => {
+    throw new AegisError('CORRUPTION', 'it cannot be put in order');
+  };
+  wait('broken', { ready: broken });
+  wait('behind');
+  expect(events.slice(-2)).toEqual(['broken: CORRUPTION', 'behind']);
+});
+
 test('reservations: writers wait for a checkpoint when the log is too long, and a blocking one runs it', () => {
   const { reservations, limit, request, wait, events } = kit(undefined, { isExceeded: true });
   wait('first');
