@@ -215,7 +215,7 @@ async function localExports(esbuild, shared) {
 function withoutLocal(names) {
   const functions = names.map((name) => `export function ${name}() { return refuse(); }`);
   const contents = `
-    import { AegisError } from './errors.ts';
+    import { AegisError } from './base/errors.ts';
     function refuse() { throw new AegisError('UNSUPPORTED', 'the local backend needs Node, Deno or Bun'); }
     ${functions.join('\n')}`;
   return {

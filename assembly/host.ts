@@ -1,11 +1,11 @@
 /*
  * The host's view of the state area: what a call left behind, and the few words the host sets. Epochs cross the door
- * as f64 (exact below 2^53), addresses and counts as u32 that arrive signed: src/wasm.ts mends the sign.
+ * as f64 (exact below 2^53), addresses and counts as u32 that arrive signed: src/core/wasm.ts mends the sign.
  */
 import { NUMBER_AREA, NUMBER_CAPACITY } from './layout';
-import { chainRead } from './overflow';
-import { rangeRead } from './cursor';
-import { frameOld, pageEpoch } from './frames';
+import { chainRead } from './tree/overflow';
+import { rangeRead } from './tree/cursor';
+import { frameOld, pageEpoch } from './pool/frames';
 import {
   APPLY_AT,
   BLOCK_SUM,
@@ -43,8 +43,8 @@ import {
   VERSION_RESIDENT,
   damaged,
   frameAddress,
-} from './memory';
-import { pageCapacity, pageCount, pageKind, pageLevel, pageUsed } from './page';
+} from './memory/memory';
+import { pageCapacity, pageCount, pageKind, pageLevel, pageUsed } from './page/page';
 
 export function missPage(): u32 {
   return load<u32>(MISS_PAGE);

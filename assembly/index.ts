@@ -4,15 +4,15 @@
  */
 export * from './layout';
 export * from './host';
-export { areasHold, areasRelease } from './areas';
-export { framesAudit } from './frame-audit';
-export { frameAddress, memoryInit } from './memory';
-export { frameClean, frameDrop, frameNewest, framesDirtyAt, framesReclaim, framesUnpin } from './frames';
-export { pageEnd } from './versions';
-export { treeCut } from './cut';
-export { treeCreate, treeEnd } from './btree';
-export { chainPageCapacity } from './limits';
-export { chainAbandon, chainAppend, chainBegin, chainFree } from './overflow';
+export { areasHold, areasRelease } from './memory/areas';
+export { framesAudit } from './pool/frame-audit';
+export { frameAddress, memoryInit } from './memory/memory';
+export { frameClean, frameDrop, frameNewest, framesDirtyAt, framesReclaim, framesUnpin } from './pool/frames';
+export { pageEnd } from './pool/versions';
+export { treeCut } from './tree/cut';
+export { treeCreate, treeEnd } from './tree/btree';
+export { chainPageCapacity } from './page/limits';
+export { chainAbandon, chainAppend, chainBegin, chainFree } from './tree/overflow';
 export {
   notePut,
   noteNewer,
@@ -41,7 +41,7 @@ export {
   treePut,
   treePutChain,
   treePutDropped,
-} from './operations';
+} from './tree/operations';
 export {
   pageRenew,
   peerCapacity,
@@ -53,7 +53,7 @@ export {
   peerUsed,
   treePeer,
   treeTighten,
-} from './tighten';
+} from './tree/repack';
 export {
   blockCodec,
   blockOpen,
@@ -65,7 +65,7 @@ export {
   pageLoadDecoded,
   pagePayload,
   payloadSame,
-} from './block';
+} from './blocks/block';
 export {
   blockPadded,
   inspectBlock,
@@ -83,9 +83,9 @@ export {
   inspectSame,
   inspectShape,
   inspectValue,
-} from './inspect';
-export { checksumOf } from './checksum';
-export { lz4Compress, lz4Decompress } from './lz4';
+} from './checks/inspect';
+export { checksumOf } from './blocks/checksum';
+export { lz4Compress, lz4Decompress } from './blocks/lz4';
 export {
   groupAccept,
   groupConfigure,
@@ -114,5 +114,5 @@ export {
   segmentFirstLsn,
   segmentSeal,
   segmentSize,
-} from './record';
-export { userHeaderCheck, userHeaderSeal, userSumAdd, userSumHolds, userSumSeal } from './user-block';
+} from './log/record';
+export { userHeaderCheck, userHeaderSeal, userSumAdd, userSumHolds, userSumSeal } from './blocks/user-block';

@@ -2,7 +2,7 @@
  * Every constant that both sides of the WebAssembly door must agree on: sizes, kinds, statuses, addresses of the
  * fixed areas. Written in the common subset of AssemblyScript and TypeScript (upper-case names, non-negative
  * literals below 2^31, other constants, + - * << |), compiled by both, and compared value by value when an instance
- * starts (src/wasm.ts). Offsets inside pages are not here: TypeScript knows none.
+ * starts (src/core/wasm.ts). Offsets inside pages are not here: TypeScript knows none.
  */
 
 // --- format -------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 /* The configuration file: what it may say, and what is said about one that makes no sense. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { loadConfig } from '../src/config-file.ts';
-import { AegisError } from '../src/errors.ts';
+import { AegisError } from '../src/base/errors.ts';
+import { loadConfig } from '../src/config/config-file.ts';
 import { long, seed } from './support/seed.ts';
 
 /** The block that users are promised, word for word. */

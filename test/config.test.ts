@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { MemoryBackend } from '../src/backend/memory.ts';
-import { parseSize, resolveConfig, type StorageConfig } from '../src/config.ts';
-import { AegisError } from '../src/errors.ts';
+import { AegisError } from '../src/base/errors.ts';
+import { parseSize, resolveConfig, type StorageConfig } from '../src/config/config.ts';
 
 function refusal(given: unknown): AegisError {
   try {

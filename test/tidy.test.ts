@@ -47,39 +47,41 @@ function row(fact: string, rule: Rule, ...samples: Sample[]): Row {
 
 const table = [
   row(
-    'only src/wasm.ts touches WebAssembly, its modules and raw exports',
+    'only src/core/wasm.ts touches WebAssembly, its modules and raw exports',
     rules.oneDoor,
     [['src/store/pager.ts', 'const memory = new WebAssembly.Memory({ initial: 1 });']],
-    [['src/engine.ts', "import { bytes } from '../build/wasm/release.js';"]],
-    [['src/engine.ts', "import { pageInit } from '../assembly/page.ts';"]],
+    [['src/engine/engine.ts', "import { bytes } from '../../build/wasm/release.js';"]],
+    [['src/engine/engine.ts', "import { pageInit } from '../../assembly/page/page.ts';"]],
   ),
   row(
     'only the local backend and the command line import node: modules',
     rules.nodeStaysLocal,
-    [['src/engine.ts', "import { readFileSync } from 'node:fs';"]],
-    [['src/engine.ts', "const fs = await import('node:fs');"]],
-    [['src/engine.ts', "export { join } from 'path';"]],
-    [['src/engine.ts', "let stats: import('node:fs').Stats;"]],
+    [['src/engine/engine.ts', "import { readFileSync } from 'node:fs';"]],
+    [['src/engine/engine.ts', "const fs = await import('node:fs');"]],
+    [['src/engine/engine.ts', "export { join } from 'path';"]],
+    [['src/engine/engine.ts', "let stats: import('node:fs').Stats;"]],
   ),
   row(
     'no clock, randomness, timer or environment but through the host',
     rules.nothingFromOutside,
-    [['src/engine.ts', 'const start = Date.now();']],
-    [['src/engine.ts', 'const start = new Date();']],
-    [['src/engine.ts', 'if (Math.random() < 0.5) run();']],
+    [['src/engine/engine.ts', 'const start = Date.now();']],
+    [['src/engine/engine.ts', 'const start = new Date();']],
+    [['src/engine/engine.ts', 'if (Math.random() < 0.5) run();']],
     [['src/wal/flusher.ts', 'setTimeout(run, 10);']],
     [['src/wal/flusher.ts', 'globalThis.setTimeout(run, 10);']],
-    [['src/engine.ts', "globalThis.crypto.getRandomValues(bytes); const home = process.env['HOME'];"]],
-    [['assembly/frames.ts', 'const now = performance.now();']],
+    [['src/engine/engine.ts', "globalThis.crypto.getRandomValues(bytes); const home = process.env['HOME'];"]],
+    [['assembly/pool/frames.ts', 'const now = performance.now();']],
   ),
   row(
     'arrows between the rooms of the house point down',
     rules.arrowsPointDown,
     [['src/wal/log.ts', "import { Pager } from '../store/pager.ts';"]],
     [['src/store/pager.ts', "import type { Transaction } from '../txn/transaction.ts';"]],
-    [['src/backend/memory.ts', "export * from '../engine.ts';"]],
-    [['src/engine.ts', "import { StorageEngine } from './index.ts';"]],
-    [['src/attic/box.ts', "import { AegisError } from '../errors.ts';"]],
+    [['src/backend/memory.ts', "export * from '../engine/engine.ts';"]],
+    [['src/engine/engine.ts', "import { StorageEngine } from '../index.ts';"]],
+    [['src/loose.ts', "import { AegisError } from './base/errors.ts';"]],
+    [['assembly/page/page.ts', "import { frameNewest } from '../pool/frames';"]],
+    [['src/attic/box.ts', "import { AegisError } from '../base/errors.ts';"]],
   ),
   row(
     'no file reaches itself through its imports',
@@ -89,22 +91,22 @@ const table = [
       ['src/txn/conflicts.ts', "import type { Commit } from './commit.ts';"],
     ],
     [
-      ['assembly/page.ts', 'import { frameOf } from "./frames";'],
-      ['assembly/frames.ts', 'import { pageOf } from "./page";'],
+      ['assembly/page/page.ts', 'import { frameOf } from "../pool/frames";'],
+      ['assembly/pool/frames.ts', 'import { pageOf } from "../page/page";'],
     ],
   ),
   row('the core imports only itself', rules.coreStandsAlone, [
-    ['assembly/page.ts', "import { x } from '../src/errors.ts';"],
+    ['assembly/page/page.ts', "import { x } from '../../src/base/errors.ts';"],
   ]),
   row(
     'no any, default export, enum or namespace',
     rules.plainLanguage,
-    [['src/engine.ts', 'export function open(options: any): void {}']],
-    [['src/engine.ts', 'export default class Engine {}']],
-    [['src/engine.ts', 'export default 5;']],
-    [['src/engine.ts', 'const engine = 1; export { engine as default };']],
-    [['src/engine.ts', 'export enum Kind { Leaf }']],
-    [['src/engine.ts', 'namespace Kind { export const leaf = 1; }']],
+    [['src/engine/engine.ts', 'export function open(options: any): void {}']],
+    [['src/engine/engine.ts', 'export default class Engine {}']],
+    [['src/engine/engine.ts', 'export default 5;']],
+    [['src/engine/engine.ts', 'const engine = 1; export { engine as default };']],
+    [['src/engine/engine.ts', 'export enum Kind { Leaf }']],
+    [['src/engine/engine.ts', 'namespace Kind { export const leaf = 1; }']],
   ),
   row(
     'layout.ts holds plain constants below 2^31',
@@ -117,13 +119,13 @@ const table = [
     [['assembly/layout.ts', 'export function size(): i32 { return 1; }']],
   ),
   row('no file in src or assembly has more than 400 lines', rules.shortFiles, [
-    ['src/engine.ts', 'run();\n'.repeat(401)],
+    ['src/engine/engine.ts', 'run();\n'.repeat(401)],
   ]),
   row('every module opens with what it is for', rules.headerFirst, [
-    ['src/engine.ts', 'export const engine = 1;'],
+    ['src/engine/engine.ts', 'export const engine = 1;'],
   ]),
   row('nothing is left undone in a comment', rules.nothingLeftUndone, [
-    ['src/engine.ts', `// ${'TO'}${'DO'}: later`],
+    ['src/engine/engine.ts', `// ${'TO'}${'DO'}: later`],
   ]),
   row(
     'nothing names a place of one machine',
@@ -176,15 +178,15 @@ for (const { fact, rule, samples } of table) {
 test('tidy: what the rules allow is allowed', () => {
   const allowed: Sample = [
     [
-      'src/wasm.ts',
-      "/* … */ import { bytes } from '../build/wasm/release.js'; new WebAssembly.Module(bytes);",
+      'src/core/wasm.ts',
+      "/* … */ import { bytes } from '../../build/wasm/release.js'; new WebAssembly.Module(bytes);",
     ],
     [
       'src/backend/local.ts',
       "/* Date */ import { openSync } from 'node:fs'; process.pid; setTimeout(openSync, 1);",
     ],
     [
-      'src/engine.ts',
+      'src/engine/engine.ts',
       "/* process.env */ const text = 'Date.now()'; export const x = { process: 1, crypto: text };",
     ],
     [
@@ -204,9 +206,22 @@ test('tidy: what the rules allow is allowed', () => {
   for (const { fact, rule } of table) expect(rule(files), fact).toEqual([]);
 });
 
+test('tidy: every room opens with what it owns, and what must never change there', () => {
+  for (const house of ['src', 'assembly']) {
+    const rooms = readdirSync(join(root, house), { withFileTypes: true }).filter((entry) =>
+      entry.isDirectory(),
+    );
+    expect(rooms.length).toBeGreaterThan(6);
+    for (const { name } of rooms) {
+      const text = readFileSync(join(root, house, name, 'README.md'), 'utf8');
+      expect(text, name).toMatch(new RegExp(`^# ${name}\n\n[^]+\n- Must never: `));
+    }
+  }
+});
+
 test('tidy: the rules see the project', () => {
   expect(sources.map(({ path }) => path)).toContain('assembly/layout.ts');
-  expect(sources.map(({ path }) => path)).toContain('src/errors.ts');
+  expect(sources.map(({ path }) => path)).toContain('src/base/errors.ts');
   expect(sources.flatMap(rules.importsOf).length).toBeGreaterThan(20);
 });
 

@@ -1,5 +1,5 @@
 /** Which code of ours a system's error is. One table, for the real file system and the simulated one. */
-import type { AegisErrorCode } from '../errors.ts';
+import type { AegisErrorCode } from '../base/errors.ts';
 
 /** What Node calls an error of its permission model, and we those of Deno's: the system was never asked. */
 export const REFUSED_BY_RUNTIME = 'ERR_ACCESS_DENIED';

@@ -7,7 +7,7 @@
  * 2. Names that begin with `lock` belong to backends themselves: one may say there who holds the store.
  * 3. Device names of Windows are refused everywhere, with and without an extension.
  */
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 
 const WELL_FORMED = /^[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9-])?$/;
 const RESERVED = /^(?:lock|(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))/;

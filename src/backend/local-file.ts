@@ -25,7 +25,7 @@ import {
   writev,
   writevSync,
 } from 'node:fs';
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 import type { BackendFile } from './backend.ts';
 import { checkPosition } from './file-name.ts';
 import { ask, systemError } from './local-system.ts';

@@ -27,7 +27,7 @@ import {
 import { hostname, constants as system } from 'node:os';
 import { basename, dirname } from 'node:path';
 import process from 'node:process';
-import { AegisError, reasonOf } from '../errors.ts';
+import { AegisError, reasonOf } from '../base/errors.ts';
 import { codeOfErrno, nameOfError, REFUSED_BY_RUNTIME } from './errno.ts';
 
 const FILE_MODE = 0o600;

@@ -12,7 +12,7 @@
 import { closeSync, constants, existsSync, fstatSync, readdirSync, renameSync, unlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 import type { BackendFile, BackendOpenOptions, Lock, LockMode, StorageBackend } from './backend.ts';
 import { checkFileName } from './file-name.ts';
 import { runtimeHost } from './host.ts';

@@ -18,7 +18,7 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, constants, fstatSync, openSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import process from 'node:process';
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 import { errnoOf } from './local-system.ts';
 import { GUARD_FILE } from './lock-holder.ts';
 import { isExcludedBySocket, type LockAnswer, type LockRequest, lockBySocket } from './lock-socket.ts';

@@ -11,7 +11,7 @@
 import { closeSync, constants, statSync } from 'node:fs';
 import { join } from 'node:path';
 import process from 'node:process';
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 import type { BackendHost, LockMode } from './backend.ts';
 import { sleep } from './host.ts';
 import { ask, identityOf, machineName, openPrivate, systemError } from './local-system.ts';

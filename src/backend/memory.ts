@@ -8,7 +8,7 @@
  * 3. A write takes all its chunks before it changes a byte: it happens whole or not at all.
  * 4. A removed or replaced file lives on for the handles that have it open, as on a disk.
  */
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 import type { BackendFile, BackendOpenOptions, Lock, LockMode, StorageBackend } from './backend.ts';
 import { checkFileName, checkPosition } from './file-name.ts';
 import { runtimeProcessId } from './host.ts';

@@ -10,7 +10,7 @@
  *      turns, where its calls are like any other.
  *   3. Each store has a way out of its own: a backend may keep its files in another store.
  */
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 import type { BackendFile, BackendOpenOptions, StorageBackend } from './backend.ts';
 
 /** Knows whether code from outside is running for a store. */

@@ -5,7 +5,7 @@
  * that fails may have written a part, a sync that fails loses what it should have saved and lies about it later, a
  * `close` never fails.
  */
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 import { codeOfErrno } from './errno.ts';
 
 /** What a backend or one of its files was asked to do. */

@@ -2,7 +2,7 @@
  * One open file of a simulated backend. Behaves as the local backend's file: after one failed sync every later one
  * fails, a close waits for what is under way, and what a sync covers is what was written before it was called.
  */
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 import type { BackendFile } from './backend.ts';
 import { checkPosition } from './file-name.ts';
 import type { SimulatedRandom } from './simulated-clock.ts';

@@ -6,7 +6,7 @@
  * 1. Choosing what a power cut leaves never changes the run itself: chance is drawn from streams of their own.
  * 2. A crash state is a backend of its own: nothing done to it is seen by the one it came from.
  */
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 import type {
   BackendFile,
   BackendHost,

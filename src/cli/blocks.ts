@@ -1,13 +1,14 @@
 /**
  * Users' blocks as the command line sees them: in the order of their ids, each with what its header says.
  */
+
+import { AegisError } from '../base/errors.ts';
 import { checkBlock } from '../codec/user-block.ts';
-import { AegisError } from '../errors.ts';
+import type { EngineCore } from '../engine/engine-core.ts';
+import { Tree } from '../engine/tree.ts';
 import type { BlockHeader } from '../index.ts';
-import type { Machine } from '../machine.ts';
 import { blockIdOf } from '../store/block-id.ts';
 import { BLOCKS_NAME } from '../store/tree-name.ts';
-import { Tree } from '../tree.ts';
 
 /** A block that is there; `problem` instead of a header when it is damaged. */
 export type ListedBlock =
@@ -15,13 +16,13 @@ export type ListedBlock =
   | { readonly id: number; readonly problem: string };
 
 /** How many blocks a store holds. */
-export function countBlocks(machine: Machine): number {
-  return new Tree(machine, BLOCKS_NAME).count();
+export function countBlocks(engineCore: EngineCore): number {
+  return new Tree(engineCore, BLOCKS_NAME).count();
 }
 
 /** All blocks, each checked but not decompressed. */
-export function* listBlocks(machine: Machine): Generator<ListedBlock> {
-  for (const [key, bytes] of new Tree(machine, BLOCKS_NAME).scan()) {
+export function* listBlocks(engineCore: EngineCore): Generator<ListedBlock> {
+  for (const [key, bytes] of new Tree(engineCore, BLOCKS_NAME).scan()) {
     const id = blockIdOf(key);
     if (id === undefined) continue; // verify tells of it
     try {

@@ -8,10 +8,10 @@
  */
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { loadConfig } from '../config-file.ts';
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
+import { loadConfig } from '../config/config-file.ts';
+import type { EngineCore } from '../engine/engine-core.ts';
 import type { StorageConfig, StorageEngine } from '../index.ts';
-import type { Machine } from '../machine.ts';
 import { lineAgain } from './command-line.ts';
 import { EXIT_OK, Interrupted, UsageError } from './exit.ts';
 import type { Output } from './output.ts';
@@ -109,13 +109,13 @@ export class Cli {
   /** Opens the store for as long as `work` runs. */
   async withStore<T>(
     access: Access,
-    work: (engine: StorageEngine, machine: Machine) => Promise<T> | T,
+    work: (engine: StorageEngine, engineCore: EngineCore) => Promise<T> | T,
   ): Promise<T> {
-    if (this.shell) return work(this.shell.engine, this.shell.machine);
-    const { engine, machine } = await openStore(this.storeConfig(access));
+    if (this.shell) return work(this.shell.engine, this.shell.engineCore);
+    const { engine, engineCore } = await openStore(this.storeConfig(access));
     let result: T;
     try {
-      result = await work(engine, machine);
+      result = await work(engine, engineCore);
     } catch (error) {
       await engine.close().catch(() => undefined);
       throw error;
@@ -155,14 +155,14 @@ export class Cli {
 }
 
 /** Opens a store as `StorageEngine.open` does, and keeps what is behind it within reach. */
-async function openStore(given: Partial<StorageConfig>): Promise<Pick<Shell, 'engine' | 'machine'>> {
-  const [{ StorageEngine: Engine }, { openMachine }, { resolveConfig }] = await Promise.all([
+async function openStore(given: Partial<StorageConfig>): Promise<Pick<Shell, 'engine' | 'engineCore'>> {
+  const [{ StorageEngine: Engine }, { openEngineCore }, { resolveConfig }] = await Promise.all([
     import('../index.ts'),
-    import('../open.ts'),
-    import('../config.ts'),
+    import('../engine/open.ts'),
+    import('../config/config.ts'),
   ]);
-  const machine = await openMachine(resolveConfig(given));
-  return { engine: new Engine(machine), machine };
+  const engineCore = await openEngineCore(resolveConfig(given));
+  return { engine: new Engine(engineCore), engineCore };
 }
 
 function readConfig(path: string): Partial<StorageConfig> {

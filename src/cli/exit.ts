@@ -1,7 +1,7 @@
 /**
  * How a command ends: the exit statuses, and the one line on standard error that goes with a failure.
  */
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 
 /** Everything asked for was done, and the answer is yes. */
 export const EXIT_OK = 0;

@@ -2,8 +2,9 @@
  * The key space that a command works on: a tree of the store or, in a shell's transaction, what the
  * transaction sees of it.
  */
+
+import type { EngineCore } from '../engine/engine-core.ts';
 import type { RangeOptions, Scan, StorageEngine, Transaction, TransactionTree } from '../index.ts';
-import type { Machine } from '../machine.ts';
 
 type Bytes = string | Uint8Array;
 
@@ -21,7 +22,7 @@ export interface KeySpace {
 export interface Shell {
   readonly engine: StorageEngine;
   /** What is behind the engine, for commands that look inside. */
-  readonly machine: Machine;
+  readonly engineCore: EngineCore;
   readonly transaction: Transaction | undefined;
   /** Whether the line that runs is to end. */
   readonly isInterrupted: boolean;

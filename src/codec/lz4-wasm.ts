@@ -9,9 +9,9 @@
  *    as the target has. The size before a block is written here.
  * 2. An instance that trapped is thrown away.
  */
-import { AegisError, reasonOf } from '../errors.ts';
-import type { Lz4Instance } from '../wasm-lz4.ts';
-import { createLz4, isTrap } from '../wasm-lz4.ts';
+import { AegisError, reasonOf } from '../base/errors.ts';
+import type { Lz4Instance } from '../core/wasm-lz4.ts';
+import { createLz4, isTrap } from '../core/wasm-lz4.ts';
 import type { Codec } from './codec.ts';
 
 const PREFIX_SIZE = 4;

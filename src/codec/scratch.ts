@@ -5,8 +5,8 @@
  * Two windows of its memory are lent to one call at a time; nothing here runs while another call does.
  */
 import { LOG_AREA, LOG_HALF_SIZE, PAGE_SIZE_MIN } from '../../assembly/layout.ts';
-import type { Core } from '../wasm.ts';
-import { createCore, guardTrap } from '../wasm.ts';
+import type { Core } from '../core/wasm.ts';
+import { createCore, guardTrap } from '../core/wasm.ts';
 
 /** Addresses of the windows. */
 export const WINDOW_IN = LOG_AREA;

@@ -23,8 +23,8 @@ import {
   USER_PIECE_ZSTD,
   USER_RUN_SIZE,
 } from '../../assembly/layout.ts';
-import { AegisError } from '../errors.ts';
-import type { Core } from '../wasm.ts';
+import { AegisError } from '../base/errors.ts';
+import type { Core } from '../core/wasm.ts';
 import type { Codec, CompressionType } from './codec.ts';
 import { apart, tryCompress, tryDecompress } from './codec.ts';
 import { lz4 } from './lz4.ts';

@@ -11,9 +11,9 @@
  * 3. Whatever it answers or throws, a call ends with a number.
  */
 import { runtimeRequire } from '../backend/host.ts';
-import { AegisError, invalid, reasonOf } from '../errors.ts';
-import type { ZstdSimple } from '../wasm-zstd.ts';
-import { importZstd, moduleUrl, requireZstd } from '../wasm-zstd.ts';
+import { AegisError, invalid, reasonOf } from '../base/errors.ts';
+import type { ZstdSimple } from '../core/wasm-zstd.ts';
+import { importZstd, moduleUrl, requireZstd } from '../core/wasm-zstd.ts';
 import type { Codec, CompressionType } from './codec.ts';
 
 /** Bytes of source and target together that fit its memory beside its own tables, at every level. */

@@ -23,7 +23,7 @@ import {
   RECORD_PUT_LONG,
   RECORD_TREE,
 } from '../../assembly/layout.ts';
-import { AegisError, invariant } from '../errors.ts';
+import { AegisError, invariant } from '../base/errors.ts';
 import { besideDamage, isDamage, READ_TRIES } from './beside-damage.ts';
 import type { Catalog } from './catalog.ts';
 import { isSpoiltPage, spoil } from './spoil.ts';

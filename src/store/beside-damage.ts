@@ -2,8 +2,8 @@
  * Deleting beside damage. A delete may look for a neighbour to merge its leaf with; one that cannot be read must not
  * stop a change that is durable, nor its replay: then the leaf stays as it is.
  */
-import { AegisError } from '../errors.ts';
-import type { Core } from '../wasm.ts';
+import { AegisError } from '../base/errors.ts';
+import type { Core } from '../core/wasm.ts';
 
 /** Times that what cannot be read is tried before it counts as damaged: it may be read the next time. */
 export const READ_TRIES = 3;

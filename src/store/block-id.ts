@@ -2,7 +2,7 @@
  * Ids of user blocks and their keys in the tree of blocks: 8 bytes, the highest first, so that blocks lie in the order
  * in which they were written.
  */
-import { AegisError, invalid } from '../errors.ts';
+import { AegisError, invalid } from '../base/errors.ts';
 
 /** Id of a block: a whole number from 1 on, never given to another block of the same store. */
 export type BlockId = number;

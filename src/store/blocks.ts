@@ -30,9 +30,9 @@ import {
   UNIT_SIZE,
 } from '../../assembly/layout.ts';
 import type { BackendFile } from '../backend/backend.ts';
+import { AegisError, aboutPage } from '../base/errors.ts';
 import type { StoreCodecs } from '../codec/store-codecs.ts';
-import { AegisError, aboutPage } from '../errors.ts';
-import type { Core } from '../wasm.ts';
+import type { Core } from '../core/wasm.ts';
 import type { Place } from './directory.ts';
 import { isSpoilt } from './directory.ts';
 import { Extents } from './extents.ts';

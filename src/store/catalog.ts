@@ -17,12 +17,12 @@
  *   3. Only what is applied changes the catalog: the id of a tree that is coming is memory's affair.
  */
 import { NAME_SIZE_MAX, OK } from '../../assembly/layout.ts';
-import { AegisError, invariant } from '../errors.ts';
-import { LATEST } from '../wasm.ts';
+import { AegisError, invariant } from '../base/errors.ts';
+import { LATEST } from '../core/wasm.ts';
 import { besideDamage, isDamage, READ_TRIES } from './beside-damage.ts';
 import { BlockIds } from './block-id.ts';
-import type { StuckChain } from './chains.ts';
 import { ComingTrees } from './coming-trees.ts';
+import type { StuckOverflow } from './overflow-pages.ts';
 import { compareKeys, EVERYTHING } from './range.ts';
 import { RangeReader } from './range-reader.ts';
 import { BLOCKS_NAME, isUserName, MAIN_NAME, MAIN_TREE, nameBytes, nameOf } from './tree-name.ts';
@@ -269,7 +269,7 @@ export class Catalog {
     return ids;
   }
 
-  #keep({ first, rest }: StuckChain): number {
+  #keep({ first, rest }: StuckOverflow): number {
     this.#check();
     const { pager } = this.#trees;
     const id = this.freeId();

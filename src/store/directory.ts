@@ -10,7 +10,7 @@
  *   1. Entry 0 is never used; a number's entry is absent (kind 0) while the page has never been written, or is free.
  *   2. `changed` holds every chunk whose entries differ from the last chunk composed for a checkpoint.
  */
-import { invariant } from '../errors.ts';
+import { invariant } from '../base/errors.ts';
 
 /** Where a block lies and what its checksum is. `units` 0 means: nowhere. */
 export interface Place {

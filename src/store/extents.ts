@@ -14,7 +14,7 @@
  *   2. Everything at or above `end` is free, and `end` is one past an owned unit (or the first data unit).
  *   3. `filled` is never above what has been written to the file; the file beyond it is not there yet.
  */
-import { AegisError, invariant } from '../errors.ts';
+import { AegisError, invariant } from '../base/errors.ts';
 
 /** Units of one piece of the bitmap: 32 MiB of the file. */
 const PIECE_UNITS = 65536;

@@ -16,8 +16,8 @@ import {
   UNIT_SIZE,
 } from '../../assembly/layout.ts';
 import type { StoreCodecs } from '../codec/store-codecs.ts';
-import type { Core } from '../wasm.ts';
-import { holding } from '../wasm.ts';
+import type { Core } from '../core/wasm.ts';
+import { holding } from '../core/wasm.ts';
 
 /** Where payloads lie while a codec works on them. */
 const AREAS = AREA_STAGING | AREA_PAGE;

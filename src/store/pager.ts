@@ -30,9 +30,9 @@ import {
   STAGING_AREA,
   VICTIM_AREA,
 } from '../../assembly/layout.ts';
-import { AegisError, invariant } from '../errors.ts';
-import type { Core } from '../wasm.ts';
-import { guardTrap, holding, LATEST } from '../wasm.ts';
+import { AegisError, invariant } from '../base/errors.ts';
+import type { Core } from '../core/wasm.ts';
+import { guardTrap, holding, LATEST } from '../core/wasm.ts';
 import type { BlockStore } from './blocks.ts';
 import type { Directory, Place } from './directory.ts';
 import { isSpoilt, NOWHERE } from './directory.ts';

@@ -8,8 +8,8 @@
  *   2. A tree without a write has no page.
  */
 import { AREA_OUT, OUT_AREA } from '../../assembly/layout.ts';
-import { AegisError } from '../errors.ts';
-import { holding, LATEST } from '../wasm.ts';
+import { AegisError } from '../base/errors.ts';
+import { holding, LATEST } from '../core/wasm.ts';
 import { RANGE_START_INCLUSIVE } from './range.ts';
 import type { TOMBSTONE, Trees } from './trees.ts';
 

@@ -8,8 +8,8 @@
  *      is held shows the same records each time.
  */
 import { OUT_AREA } from '../../assembly/layout.ts';
-import { ownBytes } from '../bytes-in.ts';
-import { AegisError, invariant } from '../errors.ts';
+import { ownBytes } from '../base/bytes-in.ts';
+import { AegisError, invariant } from '../base/errors.ts';
 import { META_CHAINED, META_TOMBSTONE, storedBytes, valueLengthOf } from './private-tree.ts';
 import type { Bound, Range } from './range.ts';
 import {

@@ -2,9 +2,9 @@
  * Ranges: what a caller asks for (`RangeOptions`), made into two checked bounds and a direction, and the flags of the
  * core's range call.
  */
-import type { Bytes } from '../bytes-in.ts';
-import { ownBytes } from '../bytes-in.ts';
-import { checkOptions, invalid } from '../errors.ts';
+import type { Bytes } from '../base/bytes-in.ts';
+import { ownBytes } from '../base/bytes-in.ts';
+import { checkOptions, invalid } from '../base/errors.ts';
 
 /** Makes checked bytes of a key. */
 export interface KeyCheck {
@@ -29,7 +29,7 @@ export interface RangeOptions {
   limit?: number;
 }
 
-/** Flags of `treeRange` (assembly/cursor.ts). */
+/** Flags of `treeRange` (assembly/tree/cursor.ts). */
 export const RANGE_REVERSE = 1;
 export const RANGE_START_INCLUSIVE = 2;
 export const RANGE_END_INCLUSIVE = 4;

@@ -10,8 +10,8 @@
  *   4. A slab that went away all the same is replaced.
  */
 import { runtimePin } from '../backend/host-memory.ts';
-import { AegisError } from '../errors.ts';
-import type { Core } from '../wasm.ts';
+import { AegisError } from '../base/errors.ts';
+import type { Core } from '../core/wasm.ts';
 
 /** Most bytes of memory that several results share. */
 export const SLAB_BYTES = 8192;

@@ -19,8 +19,8 @@ import {
   UNIT_SIZE,
 } from '../../assembly/layout.ts';
 import type { BackendFile } from '../backend/backend.ts';
-import { AegisError } from '../errors.ts';
-import type { Core } from '../wasm.ts';
+import { AegisError } from '../base/errors.ts';
+import type { Core } from '../core/wasm.ts';
 import type { Place } from './directory.ts';
 
 /** Byte positions of the two slots. */

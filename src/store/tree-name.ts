@@ -7,8 +7,8 @@
  *   1. `nameBytes` and `nameOf` are inverse to each other; two names never have the same bytes.
  */
 import { NAME_SIZE_MAX } from '../../assembly/layout.ts';
-import { encodeString } from '../bytes-in.ts';
-import { AegisError, invalid } from '../errors.ts';
+import { encodeString } from '../base/bytes-in.ts';
+import { AegisError, invalid } from '../base/errors.ts';
 
 /** Tree id of the default tree. */
 export const MAIN_TREE = 1;

@@ -19,11 +19,11 @@ import {
   VALUE_CHAINED,
   VALUE_TOMBSTONE,
 } from '../../assembly/layout.ts';
-import type { Bytes } from '../bytes-in.ts';
-import { checkBytes, checkWellFormed, encodeString } from '../bytes-in.ts';
-import { AegisError, invalid } from '../errors.ts';
-import { NO_BOUND } from '../wasm.ts';
-import { Chains } from './chains.ts';
+import type { Bytes } from '../base/bytes-in.ts';
+import { checkBytes, checkWellFormed, encodeString } from '../base/bytes-in.ts';
+import { AegisError, invalid } from '../base/errors.ts';
+import { NO_BOUND } from '../core/wasm.ts';
+import { OverflowPages } from './overflow-pages.ts';
 import type { Pager } from './pager.ts';
 import type { Range } from './range.ts';
 import { isEmptyRange, RANGE_COUNT_ONLY, RANGE_END_INCLUSIVE, RANGE_START_INCLUSIVE } from './range.ts';
@@ -56,7 +56,7 @@ export function decodeString(bytes: Uint8Array): string {
 export class Trees {
   readonly pager: Pager;
   /** Values too long for a leaf. */
-  readonly chains: Chains;
+  readonly chains: OverflowPages;
   /** Largest key in bytes. */
   readonly keyMax: number;
   /** Called before a private tree changes: bytes that it gets, and whether it is by a deletion. Throws OUT_OF_SPACE. */
@@ -66,7 +66,7 @@ export class Trees {
 
   constructor(pager: Pager) {
     this.pager = pager;
-    this.chains = new Chains(pager);
+    this.chains = new OverflowPages(pager);
     this.#slabs = new Slabs(pager.core);
     this.keyMax = pager.core.pageSize / KEY_SIZE_DIVISOR;
     // One byte more than allowed: a key that fills it is too long.
@@ -222,7 +222,7 @@ export class Trees {
   }
 
   /**
-   * Packs records of a range into OUT_AREA (see assembly/cursor.ts) and answers how many; `x.scanDone()` says
+   * Packs records of a range into OUT_AREA (see assembly/tree/cursor.ts) and answers how many; `x.scanDone()` says
    * whether it is exhausted. Bounds are bytes or undefined.
    */
   readRange(

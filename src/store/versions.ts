@@ -22,7 +22,7 @@
  * closing thousands of snapshots in any order costs O(log n) a version. One queue by age would let a long reader
  * keep every version that came after it.
  */
-import { invariant } from '../errors.ts';
+import { invariant } from '../base/errors.ts';
 import type { Place } from './directory.ts';
 import { NOWHERE } from './directory.ts';
 

@@ -8,7 +8,7 @@
  */
 
 import type { StorageBackend } from '../backend/backend.ts';
-import { reasonOf } from '../errors.ts';
+import { reasonOf } from '../base/errors.ts';
 import { fileCases } from './file-cases.ts';
 import { Place } from './place.ts';
 import { placeCases } from './place-cases.ts';

@@ -20,7 +20,7 @@ import {
   PART_LAST,
   RECORD_HEADER_SIZE,
 } from '../../assembly/layout.ts';
-import { invariant } from '../errors.ts';
+import { invariant } from '../base/errors.ts';
 import type { Applier } from '../store/apply.ts';
 import type { NewTrees } from '../store/coming-trees.ts';
 import type { Trees } from '../store/trees.ts';

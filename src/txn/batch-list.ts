@@ -3,9 +3,9 @@
  * the next operation. Then each is copied when it is taken (bytes-in.ts, invariant 3); a plain list costs no copies, until
  * it turns out to be too large for the log buffer.
  */
-import type { Bytes } from '../bytes-in.ts';
-import { ownBytes, valueBytes } from '../bytes-in.ts';
-import { AegisError } from '../errors.ts';
+import type { Bytes } from '../base/bytes-in.ts';
+import { ownBytes, valueBytes } from '../base/bytes-in.ts';
+import { AegisError } from '../base/errors.ts';
 import { checkTreeName } from '../store/tree-name.ts';
 import type { Trees } from '../store/trees.ts';
 import type { TakenBatch } from './taken-batch.ts';

@@ -18,18 +18,18 @@
 import { GROUP_HEADER_SIZE, LOG_HALF_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
 import type { Breath } from '../backend/breath.ts';
 import { afterThis } from '../backend/host.ts';
-import { AegisError, causedBy, invariant } from '../errors.ts';
+import { AegisError, causedBy, invariant } from '../base/errors.ts';
 import type { Applier } from '../store/apply.ts';
 import type { ComingTrees } from '../store/coming-trees.ts';
 import type { LogPosition } from '../wal/log.ts';
+import type { AsynchronousCommitsParts } from './asynchronous-commits.ts';
+import { AsynchronousCommits } from './asynchronous-commits.ts';
 import type { Conflicts } from './conflicts.ts';
 import type { Commit } from './queue.ts';
 import { CommitQueue, recordsOf } from './queue.ts';
-import type { RelaxedParts } from './relaxed.ts';
-import { Relaxed } from './relaxed.ts';
 
 /** What the pipeline works with. */
-export interface CommitParts extends RelaxedParts {
+export interface CommitParts extends AsynchronousCommitsParts {
   /** Lets other work run between groups, when nothing else does. */
   readonly breath: Breath;
   readonly applier: Applier;
@@ -62,7 +62,7 @@ export class CommitPipeline {
   #failure: AegisError | undefined;
   #unreadable: AegisError | undefined;
   readonly #sleepers: (() => void)[] = [];
-  readonly #relaxed: Relaxed;
+  readonly #relaxed: AsynchronousCommits;
   /** Commits answered, groups written and syncs asked for, since the store was opened. */
   readonly counters = { commits: 0, groups: 0, syncs: 0 };
 
@@ -71,7 +71,7 @@ export class CommitPipeline {
     this.#queue = new CommitQueue(parts.coming);
     this.#sequence = parts.sequence;
     this.#applied = parts.sequence;
-    this.#relaxed = new Relaxed(
+    this.#relaxed = new AsynchronousCommits(
       parts,
       () => ++this.counters.syncs,
       (cause) => this.fail(cause),

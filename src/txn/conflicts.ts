@@ -17,11 +17,11 @@
  *      there was no such tree conflicts with the first, who read or wrote it with the second.
  */
 import { KEY_AREA, OUT_AREA, RECORD_HEADER_SIZE, RECORD_TREE } from '../../assembly/layout.ts';
+import { LATEST } from '../core/wasm.ts';
 import { PrivateTree } from '../store/private-tree.ts';
 import type { Bound } from '../store/range.ts';
 import { RANGE_END_INCLUSIVE, RANGE_START_INCLUSIVE } from '../store/range.ts';
 import type { Trees } from '../store/trees.ts';
-import { LATEST } from '../wasm.ts';
 
 /** Stands in notes for the tree whose keys are the names of trees that were made. */
 export const NAMES_MADE = 0;

@@ -7,7 +7,7 @@
  *      the transaction or one of its trees any more. What is told then must not refer to either of them.
  *   2. What a name stands for in the snapshot is looked up once; it cannot change.
  */
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 import type { Catalog, CatalogView } from '../store/catalog.ts';
 import { MAIN_NAME, NO_TREE, nameBytes } from '../store/tree-name.ts';
 import type { Trees } from '../store/trees.ts';
@@ -16,7 +16,7 @@ import type { CommitPipeline } from './commit.ts';
 import { type Conflicts, NAMES_DROPPED, NAMES_MADE } from './conflicts.ts';
 import { ReadSet } from './read-set.ts';
 import { Savepoints } from './savepoint.ts';
-import type { Lease, Leases } from './snapshot.ts';
+import type { SnapshotHandle, SnapshotHandles } from './snapshot-handle.ts';
 import { WriteSet } from './write-set.ts';
 import type { Writer } from './writer.ts';
 
@@ -34,7 +34,7 @@ export interface TransactionParts {
   readonly admission: Admission;
   readonly writer: Writer;
   readonly conflicts: Conflicts;
-  readonly leases: Leases;
+  readonly leases: SnapshotHandles;
   readonly syncOnCommit: boolean;
   /** Lets other work run when that is due. */
   readonly rest: () => Promise<void>;
@@ -92,7 +92,7 @@ class Holdings {
 export class TransactionContext {
   readonly parts: TransactionParts;
   readonly holdings: Holdings;
-  readonly lease: Lease;
+  readonly lease: SnapshotHandle;
   state: TransactionState = 'active';
   /** What ended it against its user's will, if anything did. */
   failure: unknown;

@@ -12,7 +12,7 @@
  *   3. A scan shows its own moment: it believes the gaps there were when it was made, so none once something is
  *      written, and tells of new ones as long as nothing was put.
  */
-import { ownBytes } from '../bytes-in.ts';
+import { ownBytes } from '../base/bytes-in.ts';
 import type { Bound, Range } from '../store/range.ts';
 import { compareKeys } from '../store/range.ts';
 

@@ -3,13 +3,13 @@
  *
  * `own` is the private tree of its writes to that tree, if there is one; `root` (0: there is no such tree) and `epoch` are of the snapshot.
  */
-import type { Bytes } from '../bytes-in.ts';
+import type { Bytes } from '../base/bytes-in.ts';
+import { LATEST } from '../core/wasm.ts';
 import type { PrivateTree } from '../store/private-tree.ts';
 import type { Range } from '../store/range.ts';
 import { RangeReader } from '../store/range-reader.ts';
 import type { Trees } from '../store/trees.ts';
 import { TOMBSTONE } from '../store/trees.ts';
-import { LATEST } from '../wasm.ts';
 
 /** One tree as a transaction sees it. */
 export interface MergedTree {

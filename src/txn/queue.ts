@@ -9,7 +9,7 @@
  *   2. A half is free when no commit in it is unapplied; only then is it filled again.
  */
 import { GROUP_HEADER_SIZE, LOG_AREA, LOG_HALF_SIZE, PART_HEADER_SIZE } from '../../assembly/layout.ts';
-import type { AegisError } from '../errors.ts';
+import type { AegisError } from '../base/errors.ts';
 import type { ComingTrees, NewTrees } from '../store/coming-trees.ts';
 import type { Load } from './room.ts';
 import type { WriteSet } from './write-set.ts';

@@ -14,7 +14,7 @@
  *   4. However a request leaves the queue, the next one is served, and what is queued behind the log buffer is written.
  */
 import { GROUP_HEADER_SIZE, PART_HEADER_SIZE } from '../../assembly/layout.ts';
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 import type { Log } from '../wal/log.ts';
 import type { CommitPipeline } from './commit.ts';
 

@@ -14,7 +14,7 @@
  * pages there are bound what paths and splits can come to, however many the operations; only what is new adds up.
  */
 
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 import type { Pager } from '../store/pager.ts';
 
 /** What commits may change, added up. */

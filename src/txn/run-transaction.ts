@@ -5,7 +5,7 @@
  *   1. It resolves only after the commit, or after the function itself has aborted: whatever else ended the transaction
  *      (the engine was closed, a failure inside it that the function kept to itself) is what it rejects with.
  */
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 import type { RetryQueue, Turn } from './retry-queue.ts';
 import { endTransaction, type Transaction } from './transaction.ts';
 

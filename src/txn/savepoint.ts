@@ -13,7 +13,7 @@
  *   4. A savepoint whose object nobody holds any more is merged into the next older one: a loop that takes a savepoint
  *      for each of its steps keeps no more than the collector has not found yet.
  */
-import { AegisError, invalid } from '../errors.ts';
+import { AegisError, invalid } from '../base/errors.ts';
 import { PrivateTree } from '../store/private-tree.ts';
 import type { Trees } from '../store/trees.ts';
 import type { SnapshotNode } from '../store/versions.ts';

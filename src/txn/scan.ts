@@ -8,13 +8,13 @@
  *   3. An error ends it: nothing is held any more, and every later call throws it again. Records that the failing call had
  *      read are not lost with it: they come first.
  */
-import { AegisError, invalid } from '../errors.ts';
+import { AegisError, invalid } from '../base/errors.ts';
 import type { Range } from '../store/range.ts';
 import { compareKeys } from '../store/range.ts';
 import { RangeReader } from '../store/range-reader.ts';
 import type { Trees } from '../store/trees.ts';
 import { boundOf, type Cut, compare, cutsOf, type Gaps } from './gaps.ts';
-import type { Lease } from './snapshot.ts';
+import type { SnapshotHandle } from './snapshot-handle.ts';
 
 /** A key and its value; the caller's own copies (records of one scan may share a buffer). */
 export type Entry = [key: Uint8Array, value: Uint8Array];
@@ -28,7 +28,7 @@ export interface ScanSource {
   readonly ownRoot: number;
   /** Where own deletions leave nothing to see; with own writes only. */
   readonly gaps?: Gaps | undefined;
-  readonly lease: Lease;
+  readonly lease: SnapshotHandle;
   readonly range: Range;
   /** Hears how far a serializable transaction has read: up to this key, or (undefined) to the end of the range. */
   readonly onRead?: ((last: Uint8Array | undefined) => void) | undefined;

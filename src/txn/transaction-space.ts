@@ -2,9 +2,9 @@
  * A key space inside a transaction: its snapshot with own writes merged in. The default tree of the transaction and
  * its named trees have these methods in common.
  */
-import type { Bytes } from '../bytes-in.ts';
-import { valueBytes } from '../bytes-in.ts';
-import { invalid } from '../errors.ts';
+import type { Bytes } from '../base/bytes-in.ts';
+import { valueBytes } from '../base/bytes-in.ts';
+import { invalid } from '../base/errors.ts';
 import type { Range, RangeOptions } from '../store/range.ts';
 import { checkNamedBounds, OPEN_BOUND, resolveRange } from '../store/range.ts';
 import { NO_TREE } from '../store/tree-name.ts';

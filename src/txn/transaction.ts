@@ -6,7 +6,7 @@
  * keys and ranges it read. A transaction that wrote nothing is not validated: its snapshot is a state of the store in
  * commit order, which is the serial order.
  */
-import { AegisError, checkOptions, invalid } from '../errors.ts';
+import { AegisError, checkOptions, invalid } from '../base/errors.ts';
 import { checkTreeName, MAIN_NAME, NO_TREE } from '../store/tree-name.ts';
 import {
   type IsolationLevel,

@@ -18,7 +18,8 @@ import {
   RECORD_TREE,
   RECORD_VALUE,
 } from '../../assembly/layout.ts';
-import { invariant } from '../errors.ts';
+import { invariant } from '../base/errors.ts';
+import { LATEST } from '../core/wasm.ts';
 import { CATALOG_RECORD_MAX, type Catalog } from '../store/catalog.ts';
 import type { NewTrees } from '../store/coming-trees.ts';
 import {
@@ -30,7 +31,6 @@ import {
 } from '../store/private-tree.ts';
 import { MAIN_NAME, MAIN_TREE, NO_TREE, nameBytes } from '../store/tree-name.ts';
 import type { Trees } from '../store/trees.ts';
-import { LATEST } from '../wasm.ts';
 import { Gaps } from './gaps.ts';
 import { ResolvedNames } from './resolved-names.ts';
 

@@ -6,9 +6,9 @@
  * the operation is packed, and so in the state that it is applied to.
  */
 import { RECORD_DELETE, RECORD_DROP, RECORD_HEADER_SIZE, RECORD_PUT } from '../../assembly/layout.ts';
-import type { Bytes } from '../bytes-in.ts';
-import { ownBytes, valueBytes } from '../bytes-in.ts';
-import type { AegisError } from '../errors.ts';
+import type { Bytes } from '../base/bytes-in.ts';
+import { ownBytes, valueBytes } from '../base/bytes-in.ts';
+import type { AegisError } from '../base/errors.ts';
 import type { Catalog } from '../store/catalog.ts';
 import type { NewTrees } from '../store/coming-trees.ts';
 import { MAIN_NAME, MAIN_TREE, NO_TREE, nameBytes } from '../store/tree-name.ts';

@@ -10,9 +10,9 @@
  *   4. Behind the first group that is damaged nothing can be told: its successor is known by its checksum alone.
  */
 import { DAMAGE_NONE, GROUP_HEADER_SIZE, SEGMENT_HEADER_SIZE, STAGING_AREA } from '../../assembly/layout.ts';
-import { invariant } from '../errors.ts';
-import { Content } from './content.ts';
+import { invariant } from '../base/errors.ts';
 import { type AuditStart, type LogCore, type LogFault, linkOf, type Word } from './log.ts';
+import { LogValidator } from './log-validator.ts';
 import type { Segment } from './segment.ts';
 import { LogView } from './view.ts';
 
@@ -59,7 +59,7 @@ class Walk {
   readonly #found: (fault: LogFault) => void;
   #lsn: number;
   #link: Word;
-  #content: Content;
+  #content: LogValidator;
   /** Bytes that a long value still lacks. */
   #open = 0;
   /** The segment whose header was read last. */
@@ -71,7 +71,7 @@ class Walk {
     this.#found = found;
     this.#lsn = start.lsn;
     this.#link = start.link;
-    this.#content = new Content(log.core, start.sequence);
+    this.#content = new LogValidator(log.core, start.sequence);
   }
 
   /** Checks some groups more; answers whether there are more still. */
@@ -80,7 +80,7 @@ class Walk {
     if (start.lsn > this.#lsn) {
       this.#lsn = start.lsn;
       this.#link = start.link;
-      this.#content = new Content(core, start.sequence);
+      this.#content = new LogValidator(core, start.sequence);
       this.#open = 0;
     }
     const writers = linkOf(core);

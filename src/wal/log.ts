@@ -14,7 +14,7 @@
  *      and nothing of it can be mistaken for what is written next.
  *   4. After a failed sync everything throws `STORE_FAILED`; nothing becomes durable or reusable any more.
  */
-import type { AegisError } from '../errors.ts';
+import type { AegisError } from '../base/errors.ts';
 
 /** A 64-bit word in two halves, as it crosses to the core. */
 export type Word = readonly [low: number, high: number];

@@ -27,9 +27,9 @@ import {
   UNIT_SIZE,
 } from '../../assembly/layout.ts';
 import type { StorageBackend } from '../backend/backend.ts';
-import { AegisError, invariant } from '../errors.ts';
-import { Chain, type Mark, noteMark, type Run, type Unvouched } from './chain.ts';
+import { AegisError, invariant } from '../base/errors.ts';
 import { type LogCore, type LogPosition, type LogStart, linkOf, type Word } from './log.ts';
+import { LogReader, type Mark, noteMark, type Run, type Unvouched } from './log-reader.ts';
 import { closeSegments, EMPTY_UNIT, headerAt, openSegments, type Segment } from './segment.ts';
 import { LogView } from './view.ts';
 
@@ -75,7 +75,7 @@ type Same = (address: number) => boolean;
 
 /** What the files were found to hold. */
 interface Found {
-  readonly chain: Chain;
+  readonly chain: LogReader;
   readonly mark: Mark;
   /** Highest fence outside the chain. */
   readonly staleFence: number;
@@ -89,7 +89,7 @@ function* readFiles(
   refuse: (error: unknown) => void,
 ): Generator<void, Found> {
   const mark: Mark = { lsn: start.mark, file: undefined, offset: 0 };
-  const chain = new Chain(core, segments, start, mark);
+  const chain = new LogReader(core, segments, start, mark);
   try {
     yield* chain.walk();
   } catch (error) {
@@ -362,7 +362,7 @@ function rethrow(error: unknown): never {
   throw error;
 }
 
-function brokenBelow(mark: Mark, chain: Chain, segments: readonly Segment[]): AegisError {
+function brokenBelow(mark: Mark, chain: LogReader, segments: readonly Segment[]): AegisError {
   const witness = mark.file === undefined ? 'the superblock' : `${mark.file} at ${mark.offset}`;
   const last = chain.runs.at(-1)?.segment;
   const segment =

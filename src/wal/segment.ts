@@ -15,7 +15,7 @@ import {
   UNIT_SIZE,
 } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
-import { AegisError } from '../errors.ts';
+import { AegisError } from '../base/errors.ts';
 import type { LogCore } from './log.ts';
 
 /** What a segment header says. */

@@ -24,7 +24,7 @@
  */
 import { GROUP_HEADER_SIZE, LOG_HALF_SIZE, SEGMENT_HEADER_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
 import type { StorageBackend } from '../backend/backend.ts';
-import { type AegisError, invariant } from '../errors.ts';
+import { type AegisError, invariant } from '../base/errors.ts';
 import { auditLog } from './audit.ts';
 import { LogHealth } from './health.ts';
 import {
@@ -38,7 +38,7 @@ import {
 } from './log.ts';
 import type { LogScan } from './scan.ts';
 import { closeSegments, EMPTY_UNIT, type Segment } from './segment.ts';
-import { SegmentSupply } from './supply.ts';
+import { SegmentRecycler } from './segment-recycler.ts';
 
 /** Fences from one writer to the next: each takes one more for every commit that it takes back. */
 export const FENCE_STEP = 1_048_576;
@@ -75,7 +75,7 @@ export class SegmentLog implements Log {
   readonly #core: LogCore;
   readonly #storeId: Word;
   readonly #health = new LogHealth();
-  readonly #supply: SegmentSupply;
+  readonly #supply: SegmentRecycler;
   readonly #live: Segment[];
   /** Bytes of a new segment that hold groups, and of the largest group. */
   readonly #usable: number;
@@ -109,7 +109,7 @@ export class SegmentLog implements Log {
     this.maxPayload = this.#largest - GROUP_HEADER_SIZE;
     this.#live = [...new Set(scan.runs.map(({ segment }) => segment))];
     if (this.#live.length === 0 && scan.current !== undefined) this.#live.push(scan.current);
-    this.#supply = new SegmentSupply(backend, this.#health, segmentSize, scan.segments, this.#live);
+    this.#supply = new SegmentRecycler(backend, this.#health, segmentSize, scan.segments, this.#live);
     this.#end = scan.end.lsn;
     this.#commitEnd = scan.end;
     this.#durable = scan.end.lsn;

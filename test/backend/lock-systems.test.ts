@@ -9,7 +9,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { LocalBackend } from '../../src/backend/local.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import { temporaryFolder } from '../support/place.ts';
 
 /** The system that the engine sees now, and who holds what on it: descriptor or file -> inode and kind. */

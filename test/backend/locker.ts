@@ -2,7 +2,7 @@
 import { createInterface } from 'node:readline';
 import type { Lock } from '../../src/backend/backend.ts';
 import { LocalBackend } from '../../src/backend/local.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 
 export interface LockOutcome {
   locked: boolean;

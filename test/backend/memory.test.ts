@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import { seed } from '../support/seed.ts';
 
 const writable = { create: true };

@@ -7,7 +7,7 @@ import { expect, test } from 'vitest';
 import type { BackendFile, BackendOpenOptions, StorageBackend } from '../../src/backend/backend.ts';
 import { LocalBackend } from '../../src/backend/local.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import { backendCases, runBackendSuite, SimulatedBackend } from '../../src/testing/index.ts';
 import { temporaryFolder } from '../support/place.ts';
 

@@ -1,22 +1,22 @@
 /* The command `blocks`: the list, the data of one, and what was never written. */
 import { expect, test } from 'vitest';
-import { Block } from '../../src/block.ts';
-import { resolveConfig } from '../../src/config.ts';
-import { openMachine } from '../../src/open.ts';
+import { resolveConfig } from '../../src/config/config.ts';
+import { Block } from '../../src/engine/block.ts';
+import { openEngineCore } from '../../src/engine/open.ts';
+import { Tree } from '../../src/engine/tree.ts';
 import { BLOCKS_NAME } from '../../src/store/tree-name.ts';
-import { Tree } from '../../src/tree.ts';
 import { filled, type Place } from './store.ts';
 
 /** Puts serialised blocks under their ids, as the engine keeps them. */
 async function withBlocks(place: Place, blocks: Readonly<Record<number, Uint8Array>>): Promise<void> {
-  const machine = await openMachine(resolveConfig({ backend: 'local', dataDirectory: place.folder }));
-  const tree = new Tree(machine, BLOCKS_NAME);
+  const engineCore = await openEngineCore(resolveConfig({ backend: 'local', dataDirectory: place.folder }));
+  const tree = new Tree(engineCore, BLOCKS_NAME);
   for (const [id, bytes] of Object.entries(blocks)) {
     const key = new Uint8Array(8);
     new DataView(key.buffer).setBigUint64(0, BigInt(id));
     await tree.put(key, bytes);
   }
-  await machine.close();
+  await engineCore.close();
 }
 
 const text = new Uint8Array(5000).fill(120);

@@ -2,8 +2,8 @@
 import { cpSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { Block } from '../../src/block.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import { Block } from '../../src/engine/block.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import { randomFrom } from '../support/codec-data.ts';
 import { folderState } from '../support/files.ts';
 import { temporaryFolder } from '../support/place.ts';

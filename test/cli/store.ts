@@ -1,6 +1,6 @@
 /* Stores for tests of the command line: in a folder of their own, filled and read by the library. */
 import { join } from 'node:path';
-import { StorageEngine } from '../../src/engine.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import { temporaryFolder } from '../support/place.ts';
 import { aegis, type Given } from './run.ts';
 

@@ -3,13 +3,13 @@
  */
 import { expect, test, vi } from 'vitest';
 import { USER_HEADER_SIZE, USER_PIECE_LZ4, USER_RUN_SIZE } from '../../assembly/layout.ts';
-import { Block, readBlock } from '../../src/block.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import type { Codec } from '../../src/codec/codec.ts';
 import { lz4 } from '../../src/codec/lz4.ts';
 import { lz4Wasm } from '../../src/codec/lz4-wasm.ts';
 import { BLOCK_TYPES, encodeBlock } from '../../src/codec/user-block.ts';
 import { loadZstd } from '../../src/codec/zstd.ts';
-import { AegisError } from '../../src/errors.ts';
+import { Block, readBlock } from '../../src/engine/block.ts';
 import { loadCodec } from '../../src/index.ts';
 import { fastXxh64 } from '../damage/fast-xxh64.ts';
 import { kindNames, kinds, periodic, randomFrom } from '../support/codec-data.ts';
@@ -343,7 +343,7 @@ test('block: zstd loads itself between two statements, and without such a way sa
   const load = async (canRequire: boolean) => {
     vi.resetModules();
     if (!canRequire) vi.doMock('../../src/backend/host.ts', () => ({ runtimeRequire: () => undefined }));
-    const fresh = await import('../../src/block.ts');
+    const fresh = await import('../../src/engine/block.ts');
     const codec = await import('../../src/codec/zstd.ts');
     vi.doUnmock('../../src/backend/host.ts');
     return { fresh, codec };

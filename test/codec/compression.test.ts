@@ -6,7 +6,7 @@ import { statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { StorageEngine } from '../../src/engine.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import { randomFrom } from '../support/codec-data.ts';
 import { temporaryFolder } from '../support/place.ts';
 import { report } from '../support/report.ts';

@@ -3,16 +3,16 @@
  */
 import { expect, test } from 'vitest';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
-import { Block } from '../../src/block.ts';
 import type { Codec } from '../../src/codec/codec.ts';
 import { BLOCK_TYPES } from '../../src/codec/user-block.ts';
 import { loadZstd } from '../../src/codec/zstd.ts';
-import { resolveConfig } from '../../src/config.ts';
-import { StorageEngine } from '../../src/engine.ts';
-import { openMachine } from '../../src/open.ts';
+import { resolveConfig } from '../../src/config/config.ts';
+import { Block } from '../../src/engine/block.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
+import { openEngineCore } from '../../src/engine/open.ts';
+import { Tree } from '../../src/engine/tree.ts';
 import { blockIdOf, blockKey } from '../../src/store/block-id.ts';
 import { BLOCKS_NAME } from '../../src/store/tree-name.ts';
-import { Tree } from '../../src/tree.ts';
 import { kinds, randomFrom } from '../support/codec-data.ts';
 import { same } from '../support/lz4-guarded.ts';
 import { report } from '../support/report.ts';
@@ -185,9 +185,9 @@ test('blocks: codecs from outside make and read them', async () => {
 });
 
 test('blocks: verification names those that are not what was written, and ids nobody gave out', async () => {
-  const machine = await openMachine(resolveConfig({ backend: new SimulatedBackend(), pageSize: 4096 }));
-  const engine = new StorageEngine(machine);
-  const tree = new Tree(machine, BLOCKS_NAME);
+  const engineCore = await openEngineCore(resolveConfig({ backend: new SimulatedBackend(), pageSize: 4096 }));
+  const engine = new StorageEngine(engineCore);
+  const tree = new Tree(engineCore, BLOCKS_NAME);
   const bytes = new Block(kinds.documents(900, randomFrom(seed))).withCompression('lz4').serialize();
   const id = await engine.writeBlock(Block.deserialize(bytes));
   const bad = bytes.slice();

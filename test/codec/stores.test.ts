@@ -6,8 +6,8 @@ import { SimulatedBackend } from '../../src/backend/simulated.ts';
 import type { Codec, CompressionType } from '../../src/codec/codec.ts';
 import { lz4Wasm } from '../../src/codec/lz4-wasm.ts';
 import { loadZstd } from '../../src/codec/zstd.ts';
-import type { StorageConfig } from '../../src/config.ts';
-import type { StorageEngine } from '../../src/engine.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
+import type { StorageEngine } from '../../src/engine/engine.ts';
 import { openSmall } from '../support/small-store.ts';
 
 const zstd = await loadZstd();
@@ -212,7 +212,7 @@ test.each(['lz4', 'zstd'] as const)(
 
 test('codecs: where zstd cannot be loaded, stores that need it are UNSUPPORTED unless somebody brings it', async () => {
   vi.resetModules();
-  vi.doMock('../../src/wasm-zstd.ts', () => ({
+  vi.doMock('../../src/core/wasm-zstd.ts', () => ({
     moduleUrl: import.meta.url,
     importZstd: () => Promise.reject(new EvalError('unsafe-eval is not allowed')),
     requireZstd: () => {
@@ -236,7 +236,7 @@ test('codecs: where zstd cannot be loaded, stores that need it are UNSUPPORTED u
     expect(again.getString('key')).toBe('value '.repeat(200));
     await again.close();
   } finally {
-    vi.doUnmock('../../src/wasm-zstd.ts');
+    vi.doUnmock('../../src/core/wasm-zstd.ts');
     vi.resetModules();
   }
 });

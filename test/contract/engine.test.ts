@@ -300,7 +300,7 @@ test('contract: backup is a store of its own, and never written over another', a
   await copy.close();
 });
 
-test('contract: upkeep answers reports', async () => {
+test('contract: maintenance answers reports', async () => {
   const db = await open({ backend: new MemoryBackend(), walEnabled: true });
   for (let i = 0; i < 500; i++) db.putSync(`key ${i}`, 'x'.repeat(500));
   const { sequence } = await db.checkpoint();

@@ -27,10 +27,10 @@ import { runtimeHost } from '../../src/backend/host.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import type { Codec } from '../../src/codec/codec.ts';
 import { lz4Wasm } from '../../src/codec/lz4-wasm.ts';
-import { resolveConfig } from '../../src/config.ts';
+import { resolveConfig } from '../../src/config/config.ts';
+import { holding, LATEST } from '../../src/core/wasm.ts';
+import { openStore } from '../../src/maintenance/recovery.ts';
 import { PrivateTree } from '../../src/store/private-tree.ts';
-import { openStore } from '../../src/upkeep/recovery.ts';
-import { holding, LATEST } from '../../src/wasm.ts';
 import { CoreDriver } from '../support/core-driver.ts';
 import { bytesOf } from '../support/core-model.ts';
 

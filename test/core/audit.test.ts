@@ -15,14 +15,14 @@ import {
   VALUE_CHAINED,
 } from '../../assembly/layout.ts';
 import { bytes as debug } from '../../build/wasm/debug.js';
-import { createCore } from '../../src/wasm.ts';
+import { createCore } from '../../src/core/wasm.ts';
 import { CoreDriver } from '../support/core-driver.ts';
 import { bytesOf } from '../support/core-model.ts';
 
-// Fields of a page, and of its slots behind the header (assembly/page.ts).
+// Fields of a page, and of its slots behind the header (assembly/page/page.ts).
 const [EPOCH, COUNT, HEAP, GARBAGE, NEXT, USED, HEADER] = [8, 16, 20, 24, 28, 32, 40];
 const slotAt = (index: number) => HEADER + 8 * index;
-// Fields of the frame table (assembly/frames.ts, assembly/memory.ts).
+// Fields of the frame table (assembly/pool/frames.ts, assembly/memory/memory.ts).
 const [YOUNGER, FLAGS, ENTRY] = [4, 12, 32];
 const state = (offset: number) => (STATE_AREA + offset) / 4;
 

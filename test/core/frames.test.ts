@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { KEY_AREA, MISS, STATE_AREA, VICTIM_AREA } from '../../assembly/layout.ts';
 import { bytes as debug } from '../../build/wasm/debug.js';
-import { LATEST } from '../../src/wasm.ts';
+import { LATEST } from '../../src/core/wasm.ts';
 import { randomFrom } from '../support/codec-data.ts';
 import { CoreDriver } from '../support/core-driver.ts';
 import { long, seed } from '../support/seed.ts';
@@ -67,7 +67,7 @@ function makeTree(frames: number) {
   for (let i = 0; i < KEYS; i++) {
     builder.get(root, keyOf(i));
     const frame = Math.floor((builder.x.valueAddress() - builder.x.frameAddress(0)) / 4096);
-    const parent = builder.core.u32[(STATE_AREA + 0x400 + 20) / 4]!; // where the walk came from (assembly/btree.ts)
+    const parent = builder.core.u32[(STATE_AREA + 0x400 + 20) / 4]!; // where the walk came from (assembly/tree/btree.ts)
     paths.push([root, builder.x.frameNumber(parent), builder.x.frameNumber(frame)]);
   }
   builder.flush();

@@ -17,7 +17,7 @@ import {
   RECORD_VALUE,
 } from '../../assembly/layout.ts';
 import { bytes as debug } from '../../build/wasm/debug.js';
-import { LATEST } from '../../src/wasm.ts';
+import { LATEST } from '../../src/core/wasm.ts';
 import { randomFrom } from '../support/codec-data.ts';
 import { CoreDriver } from '../support/core-driver.ts';
 import {

@@ -17,7 +17,7 @@ import {
   STAGING_AREA,
 } from '../../assembly/layout.ts';
 import { bytes as debug } from '../../build/wasm/debug.js';
-import { LATEST } from '../../src/wasm.ts';
+import { LATEST } from '../../src/core/wasm.ts';
 import { CoreDriver } from '../support/core-driver.ts';
 
 const CHAINED = 0x40000000;

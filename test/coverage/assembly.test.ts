@@ -30,10 +30,10 @@ const quick = [
     'wal/record',
     'wal/scan',
     'model/group-commit',
-    'upkeep/recovery',
-    'upkeep/verify-damage',
-    'upkeep/page-report',
-    'upkeep/compact.test',
+    'maintenance/recovery',
+    'maintenance/verify-damage',
+    'maintenance/page-report',
+    'maintenance/compact.test',
     'txn/ranges',
     'trees/drop',
     'engine/commit-paths',
@@ -41,7 +41,7 @@ const quick = [
     'damage/applying',
   ],
 ];
-const full = [...quick, 'core', 'upkeep/verify'];
+const full = [...quick, 'core', 'maintenance/verify'];
 
 /** One seed always: what a random test reaches depends on it. */
 const SEED_MEASURED = '1';

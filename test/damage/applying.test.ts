@@ -5,9 +5,9 @@
  */
 import { expect, onTestFinished, test } from 'vitest';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
-import type { StorageConfig } from '../../src/config.ts';
-import { StorageEngine } from '../../src/engine.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import { Block, MemoryBackend } from '../../src/index.ts';
 
 const UNIT = 512;

@@ -1,7 +1,7 @@
 /* What goes on beside a page that cannot be read: a commit is refused before it is durable, or it is applied. */
 import { expect, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import { Plant } from '../support/plant.ts';
 import { rejected } from '../support/refused.ts';
 

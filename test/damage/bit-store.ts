@@ -6,10 +6,10 @@
  */
 
 import { MemoryBackend } from '../../src/backend/memory.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import type { CompressionType } from '../../src/codec/codec.ts';
-import { resolveConfig } from '../../src/config.ts';
-import { openEngine, type StorageEngine } from '../../src/engine.ts';
-import { AegisError } from '../../src/errors.ts';
+import { resolveConfig } from '../../src/config/config.ts';
+import { openEngine, type StorageEngine } from '../../src/engine/engine.ts';
 import { Block } from '../../src/index.ts';
 import { backendOf, type Files, filesOf } from '../support/files.ts';
 import { reclaimMemories } from '../support/memories.ts';

@@ -5,7 +5,7 @@
 import { expect, test } from 'vitest';
 import { BLOCK_CHUNK, PAGE_NUMBER_MAX } from '../../assembly/layout.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import { filesOf } from '../support/files.ts';
 import { Plant } from '../support/plant.ts';
 import { LentBackend } from './lent-backend.ts';

@@ -4,8 +4,8 @@
  * own, or more work and memory than the files are worth.
  */
 import { bytes as debug } from '../../build/wasm/debug.js';
-import { openEngine, type StorageEngine } from '../../src/engine.ts';
-import { AegisError, type AegisErrorCode } from '../../src/errors.ts';
+import { AegisError, type AegisErrorCode } from '../../src/base/errors.ts';
+import { openEngine, type StorageEngine } from '../../src/engine/engine.ts';
 import { Block } from '../../src/index.ts';
 import type { Files } from '../support/files.ts';
 import { reclaimMemories } from '../support/memories.ts';

@@ -2,8 +2,8 @@
 
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import type { CompressionType } from '../../src/codec/codec.ts';
-import { resolveConfig, type StorageConfig } from '../../src/config.ts';
-import { openEngine } from '../../src/engine.ts';
+import { resolveConfig, type StorageConfig } from '../../src/config/config.ts';
+import { openEngine } from '../../src/engine/engine.ts';
 import { Block } from '../../src/index.ts';
 import { type Files, filesOf } from '../support/files.ts';
 import { Random } from '../wal/random.ts';

@@ -8,7 +8,7 @@
  * 3. When the budget is spent every call throws `OutOfFuel`, which is no error of ours and so passes every catch.
  */
 import type { BackendFile, BackendHost, Lock, StorageBackend } from '../../src/backend/backend.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 
 const OWN_NAME = /^(data|log-[1-9]\d{0,8})$/;
 /** Bytes that any file may have. */

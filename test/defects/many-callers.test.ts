@@ -4,8 +4,8 @@
  */
 import { expect, test } from 'vitest';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
-import type { StorageConfig } from '../../src/config.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import type { SimulatedCall, SimulatedErrno } from '../../src/testing/index.ts';
 
 const CONFIG: Partial<StorageConfig> = {

@@ -4,7 +4,7 @@
  */
 import { expect, onTestFinished, test } from 'vitest';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
-import type { AegisErrorCode } from '../../src/errors.ts';
+import type { AegisErrorCode } from '../../src/base/errors.ts';
 import { MemoryBackend, StorageEngine } from '../../src/index.ts';
 import { randomFrom } from '../support/codec-data.ts';
 import { FaultyBackend } from '../support/faults.ts';

@@ -4,7 +4,7 @@
  */
 import { expect, onTestFinished, test } from 'vitest';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
-import type { StorageConfig } from '../../src/config.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
 import type { IsolationLevel, Key, Value } from '../../src/index.ts';
 import { MemoryBackend, StorageEngine, type Transaction } from '../../src/index.ts';
 import { refused } from '../support/refused.ts';

@@ -4,8 +4,8 @@
  */
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { StorageEngine } from '../../src/engine.ts';
-import type { AegisErrorCode } from '../../src/errors.ts';
+import type { AegisErrorCode } from '../../src/base/errors.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import type { Key, Value } from '../../src/index.ts';
 import { refused, rejected } from '../support/refused.ts';
 

@@ -6,9 +6,9 @@ import { chmodSync, cpSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFil
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import type { StorageConfig } from '../../src/config.ts';
-import { StorageEngine } from '../../src/engine.ts';
-import type { AegisErrorCode } from '../../src/errors.ts';
+import type { AegisErrorCode } from '../../src/base/errors.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import { backendOf, filesOf, folderState, sameFiles } from '../support/files.ts';
 import { temporaryFolder } from '../support/place.ts';
 import { bundleProgram, Program } from '../support/programs.ts';

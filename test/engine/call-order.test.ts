@@ -5,8 +5,8 @@
 
 import { expect, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import type { StorageEngine } from '../../src/engine.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
+import type { StorageEngine } from '../../src/engine/engine.ts';
 import type { StorageConfig } from '../../src/index.ts';
 import { seed, sized } from '../support/seed.ts';
 import { openSmall } from '../support/small-store.ts';

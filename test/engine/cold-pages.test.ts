@@ -4,7 +4,7 @@
  */
 import { beforeAll, expect, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 
 /** More than the tries of one step, `TRIES_MAX` in pager.ts. */
 const PAGES = 10_500;

@@ -5,7 +5,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import type { BackendFile, BackendOpenOptions } from '../../src/backend/backend.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import { type StorageConfig, StorageEngine } from '../../src/index.ts';
 import { FaultyBackend } from '../support/faults.ts';
 import { refused, rejected } from '../support/refused.ts';

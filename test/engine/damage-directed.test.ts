@@ -4,8 +4,8 @@
  */
 import { expect, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { StorageEngine } from '../../src/engine.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import {
   copyOf,
   judge,

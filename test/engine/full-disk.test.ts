@@ -4,8 +4,8 @@
  */
 
 import { expect, test } from 'vitest';
-import type { StorageEngine } from '../../src/engine.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
+import type { StorageEngine } from '../../src/engine/engine.ts';
 import { deadFrom, FaultyBackend } from '../support/faults.ts';
 import { backendOf } from '../support/files.ts';
 import { refused, rejected } from '../support/refused.ts';

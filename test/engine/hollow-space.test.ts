@@ -5,7 +5,7 @@
  */
 
 import { expect, test } from 'vitest';
-import type { StorageEngine } from '../../src/engine.ts';
+import type { StorageEngine } from '../../src/engine/engine.ts';
 import { refused } from '../support/refused.ts';
 import { long, seed } from '../support/seed.ts';
 import { openSmall } from '../support/small-store.ts';

@@ -6,9 +6,9 @@
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import type { StorageConfig } from '../../src/config.ts';
-import { StorageEngine } from '../../src/engine.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import { deadFrom, FaultyBackend } from '../support/faults.ts';
 import { backendOf, type Files, filesOf, sameFiles } from '../support/files.ts';
 import { temporaryFolder } from '../support/place.ts';

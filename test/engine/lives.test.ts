@@ -9,10 +9,10 @@
 import { describe, expect, test } from 'vitest';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
 import type { SimulatedCall } from '../../src/backend/simulated-faults.ts';
-import { StorageEngine } from '../../src/engine.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
+import { createCore } from '../../src/core/wasm.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import { decodeSuperblock, SLOT_POSITIONS } from '../../src/store/superblock.ts';
-import { createCore } from '../../src/wasm.ts';
 import { seed, sized } from '../support/seed.ts';
 import { Random } from '../wal/random.ts';
 

@@ -5,10 +5,10 @@
 import { expect, test } from 'vitest';
 import type { StorageBackend } from '../../src/backend/backend.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
+import { createCore } from '../../src/core/wasm.ts';
 import { type StorageConfig, StorageEngine } from '../../src/index.ts';
 import { readSlot } from '../../src/store/superblock.ts';
 import { SimulatedBackend } from '../../src/testing/index.ts';
-import { createCore } from '../../src/wasm.ts';
 import { FaultyBackend } from '../support/faults.ts';
 import { backendOf, filesOf } from '../support/files.ts';
 import { rejected } from '../support/refused.ts';

@@ -1,7 +1,7 @@
 /* An old reader keeps what it sees, and nothing that came and went after it. */
 import { expect, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 
 test('versions: one old reader keeps one version of a page, whatever else came and went', async () => {
   const backend = new MemoryBackend();

@@ -1,7 +1,7 @@
 /* Commits that could not be written, on a disk that refuses one write: what follows them, and what a crash leaves. */
 import { expect, test } from 'vitest';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 
 const config = { pageSize: 4096, walEnabled: true, syncOnCommit: true } as const;
 

@@ -3,8 +3,8 @@
  * the directory, block headers. At several moments of a store's life, with snapshots open and without.
  */
 import { expect, test } from 'vitest';
+import { deleteAll, openQuick, putAll, QuickBackend, records, shuffled } from '../maintenance/compact-kit.ts';
 import { decodeSlowly } from '../support/lz4-reference.ts';
-import { deleteAll, openQuick, putAll, QuickBackend, records, shuffled } from '../upkeep/compact-kit.ts';
 
 interface Extent {
   readonly start: number;

@@ -1,7 +1,7 @@
 /* A program that never stops to take breath: whatever it awaits, timers and input have their turns. */
 import { expect, test } from 'vitest';
 import type { BackendFile, BackendOpenOptions } from '../../src/backend/backend.ts';
-import type { Progress } from '../../src/config.ts';
+import type { Progress } from '../../src/config/config.ts';
 import { MemoryBackend, StorageEngine, salvage } from '../../src/index.ts';
 import { Plant } from '../support/plant.ts';
 import { openSmall } from '../support/small-store.ts';

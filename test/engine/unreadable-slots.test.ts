@@ -1,6 +1,6 @@
 /* Superblock slots that the device does not give back: one whole slot opens the store, and nothing is made in doubt. */
 import { expect, test } from 'vitest';
-import { StorageEngine } from '../../src/engine.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import { SimulatedBackend } from '../../src/testing/index.ts';
 import { refused } from '../support/refused.ts';
 

@@ -3,8 +3,8 @@
  * acknowledged, a history that says something else is not believed, a promise nobody settles is a hang.
  */
 import { expect, test } from 'vitest';
-import type { StorageConfig } from '../../src/config.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
 import { judgeAll } from './judge.ts';
 import { Place, settleOn } from './place.ts';
 import { Story } from './story.ts';

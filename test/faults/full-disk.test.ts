@@ -6,8 +6,8 @@
 
 import { expect, test } from 'vitest';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
-import type { StorageEngine } from '../../src/engine.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
+import type { StorageEngine } from '../../src/engine/engine.ts';
 import { report } from '../support/report.ts';
 import { long, seed, sized } from '../support/seed.ts';
 import { openSmall } from '../support/small-store.ts';

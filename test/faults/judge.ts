@@ -3,7 +3,7 @@
  * finds all that was acknowledged, nothing that was refused, and a sound store that works.
  */
 import type { SimulatedBackend } from '../../src/backend/simulated.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import { difference, type History } from './history.ts';
 import { settleOn } from './place.ts';
 

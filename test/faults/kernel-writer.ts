@@ -4,7 +4,7 @@
  *   begin N    done N    refused N CODE ERRNO    opened    failed TEXT (what should not have happened)
  */
 import { writeSync } from 'node:fs';
-import type { StorageConfig } from '../../src/config.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
 import { AegisError, StorageEngine } from '../../src/index.ts';
 
 const [, , directory, begin] = process.argv as [string, string, string, string];

@@ -2,9 +2,10 @@
  * A story: several lives of one store, which together use the whole API, told on a place where some call fails. Every
  * answer is judged when it is given; what the store must hold afterwards is in the history.
  */
-import type { StorageConfig } from '../../src/config.ts';
-import type { StorageEngine } from '../../src/engine.ts';
-import { AegisError, type AegisErrorCode } from '../../src/errors.ts';
+
+import { AegisError, type AegisErrorCode } from '../../src/base/errors.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
+import type { StorageEngine } from '../../src/engine/engine.ts';
 import type { Transaction } from '../../src/txn/transaction.ts';
 import { Watch } from '../support/watched.ts';
 import { type Commit, difference, History, type State, sameState, valueBy } from './history.ts';

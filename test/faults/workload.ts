@@ -2,7 +2,7 @@
  * The stories that are told: the whole one, which has everything, and a quick one of a quarter of its calls. The pool is so
  * small that evictions write, values are so large that a commit needs several groups and the log several segments.
  */
-import type { StorageConfig } from '../../src/config.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
 import type { Kind, Sizes, Story } from './story.ts';
 
 const SMALL: Partial<StorageConfig> = {

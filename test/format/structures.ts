@@ -23,11 +23,11 @@ import {
   UNIT_SIZE,
   USER_HEADER_SIZE,
 } from '../../assembly/layout.ts';
-import { Block } from '../../src/block.ts';
+import { createCore } from '../../src/core/wasm.ts';
+import { Block } from '../../src/engine/block.ts';
 import { KIND_PAGE, writePlace } from '../../src/store/directory.ts';
 import { decodeSuperblock, encodeSuperblock, type Superblock } from '../../src/store/superblock.ts';
 import { MAIN_TREE } from '../../src/store/tree-name.ts';
-import { createCore } from '../../src/wasm.ts';
 import { fastXxh64 } from '../damage/fast-xxh64.ts';
 import { bytesOf } from './document.ts';
 

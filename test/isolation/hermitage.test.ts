@@ -3,7 +3,7 @@
  * commit. What a level allows must really happen: an engine that is stricter than it says is wrong here too.
  */
 import { afterAll, expect, test } from 'vitest';
-import { StorageEngine } from '../../src/engine.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import { temporaryFolder } from '../support/place.ts';
 import { report } from '../support/report.ts';
 import { type AnomalyRow, further, hermitage, type Verdict } from './anomalies.ts';

@@ -3,8 +3,8 @@
  * it. SEED=… repeats a run; HISTORY=… runs one history of it alone.
  */
 import { expect, test } from 'vitest';
-import { resolveConfig } from '../../src/config.ts';
-import { openEngine } from '../../src/engine.ts';
+import { resolveConfig } from '../../src/config/config.ts';
+import { openEngine } from '../../src/engine/engine.ts';
 import { report } from '../support/report.ts';
 import { long, seed } from '../support/seed.ts';
 import { shown, type Violation } from './history.ts';

@@ -6,7 +6,7 @@
  *    find counts as read too.
  * 2. A commit answers whether it came to be; every error but CONFLICT is a failure of the test.
  */
-import type { StorageEngine } from '../../src/engine.ts';
+import type { StorageEngine } from '../../src/engine/engine.ts';
 import type { IsolationLevel, Transaction } from '../../src/txn/transaction.ts';
 
 /** How commits are called. */

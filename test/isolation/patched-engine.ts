@@ -6,12 +6,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { build, type Plugin } from 'esbuild';
-import type * as config from '../../src/config.ts';
-import type * as engine from '../../src/engine.ts';
+import type * as config from '../../src/config/config.ts';
+import type * as engine from '../../src/engine/engine.ts';
 import type { OpenEngine } from './random-history.ts';
 
 const root = join(import.meta.dirname, '../..');
-const entry = "export * from './src/engine.ts'; export * from './src/config.ts';";
+const entry = "export * from './src/engine/engine.ts'; export * from './src/config/config.ts';";
 
 export interface Patch {
   /** File below src/. */

@@ -6,7 +6,7 @@
  * 2. Lists are changed by reading them and writing them with one element more, so that what is lost is missed.
  * 3. Numbers of commits are asked of the engine where it tells them; nothing else of it is looked into.
  */
-import type { StorageConfig } from '../../src/config.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
 import type { Scan, Snapshot, StorageEngine, Transaction } from '../../src/index.ts';
 import { type Random, randomFrom } from '../support/codec-data.ts';
 import { SteeredBackend, settleTurn } from '../support/steered-backend.ts';
@@ -346,7 +346,7 @@ export class RandomHistory {
     ++this.tally.refused;
   }
 
-  // --- single operations, views, upkeep -------------------------------------------------------------------------
+  // --- single operations, views, maintenance -------------------------------------------------------------------------
 
   #single(): void {
     const random = this.#random;

@@ -18,10 +18,10 @@ export const seededBugs: readonly SeededBug[] = [
     inLists: true,
     patches: [
       {
-        file: 'engine.ts',
-        from: 'const tx = new Transaction(machine.transactions, ++this.#lastTransaction, isolation, readOnly);',
+        file: 'engine/engine.ts',
+        from: 'const tx = new Transaction(engineCore.transactions, ++this.#lastTransaction, isolation, readOnly);',
         to: `
-          const make = () => new Transaction(machine.transactions, ++this.#lastTransaction, isolation, readOnly);
+          const make = () => new Transaction(engineCore.transactions, ++this.#lastTransaction, isolation, readOnly);
           const kind = isolation + readOnly;
           this.spares ??= new Map();
           const spare = this.spares.get(kind);

@@ -1,5 +1,5 @@
 /* What one random history is like: drawn from its seed. */
-import type { StorageConfig } from '../../src/config.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
 import type { Random } from '../support/codec-data.ts';
 import type { Level } from './history.ts';
 

@@ -3,8 +3,8 @@
  * (test/support/steered-backend.ts); every value carries a mark by which its bytes are found in the log.
  */
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { StorageEngine } from '../../src/engine.ts';
-import type { AegisErrorCode } from '../../src/errors.ts';
+import type { AegisErrorCode } from '../../src/base/errors.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import { type Random, randomFrom } from '../support/codec-data.ts';
 import { long, seed } from '../support/seed.ts';
 import { SteeredBackend, settleTurn } from '../support/steered-backend.ts';

@@ -1,8 +1,8 @@
 /* What is larger than the pool: transactions, stores, values, and the past that a long reader keeps. */
 import { describe, expect, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import type { StorageConfig } from '../../src/config.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import { type Random, randomFrom } from '../support/codec-data.ts';
 import { temporaryFolder } from '../support/place.ts';
 import { long, seed, sized } from '../support/seed.ts';

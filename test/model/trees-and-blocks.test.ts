@@ -11,7 +11,7 @@
  */
 import { expect, test } from 'vitest';
 import type { CompressionType } from '../../src/codec/codec.ts';
-import type { StorageEngine } from '../../src/engine.ts';
+import type { StorageEngine } from '../../src/engine/engine.ts';
 import { AegisError, Block, loadCodec, type Snapshot, type Transaction } from '../../src/index.ts';
 import { type Random, randomFrom } from '../support/codec-data.ts';
 import { MemoryPlace, type ModelPlace } from '../support/model-place.ts';

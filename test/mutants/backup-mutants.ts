@@ -1,14 +1,14 @@
 /* Mutants of what reads a whole store beside its writers: the backup, and the audit of the log. */
 import type { Killer, Mutant } from './mutant.ts';
 
-const BACKUP = 'src/upkeep/backup.ts';
-const WHOLE = 'src/whole-store.ts';
+const BACKUP = 'src/maintenance/backup.ts';
+const WHOLE = 'src/engine/whole-store.ts';
 const AUDIT = 'src/wal/audit.ts';
 
-const load: Killer = { file: 'upkeep/backup.test.ts', test: /under full write load/ };
-const target = (test: RegExp): Killer => ({ file: 'upkeep/backup-target.test.ts', test });
-const crash = (test: RegExp): Killer => ({ file: 'upkeep/backup-crash.test.ts', test });
-const log = (test: RegExp): Killer => ({ file: 'upkeep/verify-log.test.ts', test });
+const load: Killer = { file: 'maintenance/backup.test.ts', test: /under full write load/ };
+const target = (test: RegExp): Killer => ({ file: 'maintenance/backup-target.test.ts', test });
+const crash = (test: RegExp): Killer => ({ file: 'maintenance/backup-crash.test.ts', test });
+const log = (test: RegExp): Killer => ({ file: 'maintenance/verify-log.test.ts', test });
 
 export const backupMutants: readonly Mutant[] = [
   {
@@ -71,7 +71,7 @@ export const backupMutants: readonly Mutant[] = [
   },
   {
     name: 'backup: a copy that is taken back loses its pages before its superblock',
-    file: 'src/upkeep/creation.ts',
+    file: 'src/maintenance/creation.ts',
     edits: [
       [
         '    if (unfinished) {',
@@ -96,7 +96,7 @@ export const backupMutants: readonly Mutant[] = [
   },
   {
     name: 'verify: the log is not read',
-    file: 'src/upkeep/verify.ts',
+    file: 'src/maintenance/verify.ts',
     edits: [['if (!log) return;', 'return;']],
     killer: log(/in a live log/),
   },

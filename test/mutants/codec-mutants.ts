@@ -8,7 +8,7 @@ const HOSTED = 'src/store/hosted.ts';
 export const codecMutants: readonly Mutant[] = [
   {
     name: 'codec: the superblock does not say what blocks were written with',
-    file: 'src/upkeep/checkpoint.ts',
+    file: 'src/maintenance/checkpoint.ts',
     edits: [['blocks.retiredCodecs) | blocks.codecs.used', 'blocks.retiredCodecs)']],
     killer: storeCodecs(/does not ask for zstd/),
   },
@@ -28,7 +28,7 @@ export const codecMutants: readonly Mutant[] = [
   },
   {
     name: 'codec: LZ4 from outside is sealed as it comes',
-    file: 'assembly/block.ts',
+    file: 'assembly/blocks/block.ts',
     edits: [['|| !payloadSame(raw)', '|| raw == 0']],
     killer: hosted(/compresses something else/),
   },
@@ -40,7 +40,7 @@ export const codecMutants: readonly Mutant[] = [
   },
   {
     name: 'codec: the size of a hosted payload is not looked at',
-    file: 'assembly/block.ts',
+    file: 'assembly/blocks/block.ts',
     edits: [['if (stored >= raw) return damaged(low, DAMAGE_SIZE);', '']],
     killer: hosted(/sizes that cannot be/),
   },
@@ -58,7 +58,7 @@ export const codecMutants: readonly Mutant[] = [
   },
   {
     name: 'user block: its header claims any size',
-    file: 'assembly/user-block.ts',
+    file: 'assembly/blocks/user-block.ts',
     edits: [['if (codec == CODEC_NONE ? stored != raw : stored >= raw) return DAMAGE_SIZE;', '']],
     killer: userBlock(/checksum that holds is CORRUPTION/),
   },
@@ -88,7 +88,7 @@ export const codecMutants: readonly Mutant[] = [
   },
   {
     name: 'blocks: the superblock does not say that a block needs zstd',
-    file: 'src/stored-blocks.ts',
+    file: 'src/engine/stored-blocks.ts',
     edits: [['store.pager.blocks.codecs.noteUsed(CODEC_NUMBERS[block.compression]);', '']],
     killer: storedBlocks(/in the superblock/),
   },

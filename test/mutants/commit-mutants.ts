@@ -8,7 +8,7 @@ const TRANSACTION = 'src/txn/transaction.ts';
 const SPACE = 'src/txn/transaction-space.ts';
 const VERSIONS = 'src/store/versions.ts';
 const PAGER = 'src/store/pager.ts';
-const CORE_VERSIONS = 'assembly/versions.ts';
+const CORE_VERSIONS = 'assembly/pool/versions.ts';
 
 const AFTER_SYNC = `        this.#syncing = false;
         this.#settle();
@@ -170,7 +170,7 @@ export const commitMutants: readonly Mutant[] = [
   },
   {
     name: 'sync: relaxed commits are not synced within the interval',
-    file: 'src/txn/relaxed.ts',
+    file: 'src/txn/asynchronous-commits.ts',
     edits: [
       ['if (log) this.#cancelTimer ??= host.later(flushInterval, () => void this.#sync(log));', 'void host;'],
     ],
@@ -257,7 +257,7 @@ export const commitMutants: readonly Mutant[] = [
   },
   {
     name: 'validation: a key of the notes is compared with the wrong sequence',
-    file: 'assembly/operations.ts',
+    file: 'assembly/tree/operations.ts',
     edits: [
       [
         'load<f64>(load<u32>(VALUE_ADDRESS)) > sequence;',

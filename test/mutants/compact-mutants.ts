@@ -2,11 +2,11 @@
 import { compaction, compactionBeside, compactionCut, model, tightening } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
-const TIGHTEN = 'assembly/tighten.ts';
-const RESHAPE = 'assembly/reshape.ts';
-const COMPACT = 'src/upkeep/compact.ts';
-const GATHER = 'src/upkeep/gather.ts';
-const TURNS = 'src/upkeep/turns.ts';
+const TIGHTEN = 'assembly/tree/repack.ts';
+const RESHAPE = 'assembly/tree/reshape.ts';
+const COMPACT = 'src/maintenance/compact.ts';
+const GATHER = 'src/maintenance/relocator.ts';
+const TURNS = 'src/maintenance/time-slices.ts';
 const ROOM = 'src/txn/room.ts';
 const DIRECTORY = 'src/store/directory.ts';
 const BLOCKS = 'src/store/blocks.ts';

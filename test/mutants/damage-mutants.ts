@@ -3,9 +3,9 @@ import { applying, block, directedDamage, payload, planted } from './killers.ts'
 import type { Killer, Mutant } from './mutant.ts';
 
 const APPLY = 'src/store/apply.ts';
-const BLOCK = 'assembly/block.ts';
-const PAYLOAD = 'assembly/payload.ts';
-const LOAD = 'src/upkeep/directory-load.ts';
+const BLOCK = 'assembly/blocks/block.ts';
+const PAYLOAD = 'assembly/blocks/payload.ts';
+const LOAD = 'src/maintenance/directory-load.ts';
 
 function unreadableSlots(test: RegExp): Killer {
   return { file: 'engine/unreadable-slots.test.ts', test };
@@ -199,7 +199,7 @@ export const damageMutants: readonly Mutant[] = [
   },
   {
     name: 'damage: what is left of a long value that could not be freed is forgotten',
-    file: 'src/store/chains.ts',
+    file: 'src/store/overflow-pages.ts',
     edits: [
       [
         'isHidden(this.#pager, first)) this.stuck.push({ first, rest });',
@@ -216,19 +216,19 @@ export const damageMutants: readonly Mutant[] = [
   },
   {
     name: 'opening: a superblock slot that cannot be read stops it',
-    file: 'src/upkeep/find-store.ts',
+    file: 'src/maintenance/find-store.ts',
     edits: [['if (tries === READ_TRIES) return { cause };', 'throw cause;']],
     killer: unreadableSlots(/a store opens when/),
   },
   {
     name: 'opening: a slot that could not be read once counts as damaged',
-    file: 'src/upkeep/find-store.ts',
+    file: 'src/maintenance/find-store.ts',
     edits: [['if (tries === READ_TRIES) return { cause };', 'return { cause };']],
     killer: unreadableSlots(/another try.*2/),
   },
   {
     name: 'opening: a store is made anew beside a slot that cannot be read',
-    file: 'src/upkeep/find-store.ts',
+    file: 'src/maintenance/find-store.ts',
     edits: [['  throwUnread(read);\n', '']],
     killer: unreadableSlots(/made anew/),
   },

@@ -9,13 +9,13 @@ const many: Killer = { file: 'hostile/crash.test.ts', test: /many hostile caller
 export const doorMutants: readonly Mutant[] = [
   {
     name: 'door: what is kept is not copied',
-    file: 'src/bytes-in.ts',
+    file: 'src/base/bytes-in.ts',
     edits: [['return new Uint8Array(bytes);', 'return bytes as Uint8Array<ArrayBuffer>;']],
     killer: crashes,
   },
   {
     name: "door: what is kept is copied as the caller's class copies",
-    file: 'src/bytes-in.ts',
+    file: 'src/base/bytes-in.ts',
     edits: [['return new Uint8Array(bytes);', 'return bytes.slice() as Uint8Array<ArrayBuffer>;']],
     killer: crashes,
   },

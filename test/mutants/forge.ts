@@ -64,8 +64,8 @@ function changing(mutant: Mutant | undefined, module: Uint8Array | undefined): P
 /** The module of a mutant, compiled without the optimisations that take most of the time. */
 async function compiled(mutant: Mutant): Promise<Uint8Array> {
   const hash = createHash('sha256').update(JSON.stringify(mutant.edits)).update(mutant.file);
-  for (const name of readdirSync(join(root, 'assembly')).sort()) {
-    hash.update(readFileSync(join(root, 'assembly', name)));
+  for (const name of readdirSync(join(root, 'assembly'), { recursive: true, encoding: 'utf8' }).sort()) {
+    if (name.endsWith('.ts')) hash.update(readFileSync(join(root, 'assembly', name)));
   }
   const kept = join(cache, `${hash.digest('hex').slice(0, 24)}.wasm`);
   if (existsSync(kept)) return readFileSync(kept);

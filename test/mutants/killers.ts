@@ -49,7 +49,7 @@ export function directedDamage(test: RegExp): Killer {
 }
 
 export function planted(test: RegExp): Killer {
-  return { file: 'upkeep/verify-damage.test.ts', test };
+  return { file: 'maintenance/verify-damage.test.ts', test };
 }
 
 export function block(test: RegExp): Killer {
@@ -70,7 +70,7 @@ export function conflicts(test: RegExp): Killer {
 }
 
 export function checkpoint(test: RegExp): Killer {
-  return { file: 'upkeep/checkpoint.test.ts', test };
+  return { file: 'maintenance/checkpoint.test.ts', test };
 }
 
 export function hollowSpace(test: RegExp): Killer {
@@ -99,17 +99,17 @@ export function tightening(test: RegExp): Killer {
 }
 
 export function compaction(test: RegExp): Killer {
-  return { file: 'upkeep/compact.test.ts', test };
+  return { file: 'maintenance/compact.test.ts', test };
 }
 
 /** Compaction while others read, write, and take the space it gives back. */
 export function compactionBeside(test: RegExp): Killer {
-  return { file: 'upkeep/compact-beside.test.ts', test };
+  return { file: 'maintenance/compact-beside.test.ts', test };
 }
 
 /** Compaction that the power cuts off. */
 export function compactionCut(test: RegExp): Killer {
-  return { file: 'upkeep/compact-crash.test.ts', test };
+  return { file: 'maintenance/compact-crash.test.ts', test };
 }
 
 export function userBlock(test: RegExp): Killer {
@@ -122,7 +122,7 @@ export function storedBlocks(test: RegExp): Killer {
 
 /** What salvage copies and what it lists, case by case. */
 export function salvaging(test: RegExp): Killer {
-  return { file: 'upkeep/salvage-directed.test.ts', test };
+  return { file: 'maintenance/salvage-directed.test.ts', test };
 }
 
 /** Scans that meet what they cannot read, and finalizers after a trap. */

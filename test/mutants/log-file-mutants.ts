@@ -3,10 +3,10 @@ import { givingBack, logFiles, segments } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const SEGMENTS = 'src/wal/segments.ts';
-const SUPPLY = 'src/wal/supply.ts';
+const SUPPLY = 'src/wal/segment-recycler.ts';
 const SCAN = 'src/wal/scan.ts';
-const CHECKPOINT = 'src/upkeep/checkpoint.ts';
-const MACHINE = 'src/machine.ts';
+const CHECKPOINT = 'src/maintenance/checkpoint.ts';
+const MACHINE = 'src/engine/engine-core.ts';
 
 export const logFileMutants: readonly Mutant[] = [
   {
@@ -72,7 +72,7 @@ export const logFileMutants: readonly Mutant[] = [
   },
   {
     name: 'give back: another writer may have the fence of files that are gone',
-    file: 'src/upkeep/recovery.ts',
+    file: 'src/maintenance/recovery.ts',
     edits: [['+ FENCE_STEP + random', '+ 1 + random']],
     killer: logFiles(/fence is above all/),
   },
@@ -133,7 +133,7 @@ export const logFileMutants: readonly Mutant[] = [
   },
   {
     name: 'log files: a new one has the number behind the highest there is',
-    file: 'src/wal/supply.ts',
+    file: 'src/wal/segment-recycler.ts',
     edits: [
       ['this.#taken.add(segment.number);', 'this.#lastNumber = Math.max(this.#lastNumber, segment.number);'],
     ],
@@ -141,7 +141,7 @@ export const logFileMutants: readonly Mutant[] = [
   },
   {
     name: "log files: with the log off another store's go as well",
-    file: 'src/upkeep/recovery.ts',
+    file: 'src/maintenance/recovery.ts',
     edits: [['(foreign ? [] : [name])', '(foreign ? [name] : [name])']],
     killer: logFiles(/odd names/),
   },

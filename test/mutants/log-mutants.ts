@@ -3,12 +3,12 @@ import { givingBack, largeCommits, lives, logCrashes, scan, segments } from './k
 import type { Mutant } from './mutant.ts';
 
 const SEGMENTS = 'src/wal/segments.ts';
-const SUPPLY = 'src/wal/supply.ts';
+const SUPPLY = 'src/wal/segment-recycler.ts';
 const SCAN = 'src/wal/scan.ts';
-const CHAIN = 'src/wal/chain.ts';
+const CHAIN = 'src/wal/log-reader.ts';
 const COMMIT = 'src/txn/commit.ts';
-const CONTENT = 'src/wal/content.ts';
-const RECORD = 'assembly/record.ts';
+const CONTENT = 'src/wal/log-validator.ts';
+const RECORD = 'assembly/log/record.ts';
 
 export const logMutants: readonly Mutant[] = [
   // --- writing and syncing ---
@@ -127,7 +127,7 @@ export const logMutants: readonly Mutant[] = [
   },
   {
     name: 'close: what is gone is not missed when nothing is owed',
-    file: 'src/machine.ts',
+    file: 'src/engine/engine-core.ts',
     edits: [['else await this.store.pager.blocks.file.sync();', '']],
     killer: { file: 'engine/places.test.ts', test: /once the folder was/ },
   },

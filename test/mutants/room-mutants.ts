@@ -12,7 +12,7 @@ const outcome = (test: RegExp) => ({ file: 'engine/transaction-outcome.test.ts',
 export const roomMutants: readonly Mutant[] = [
   {
     name: 'failure: a checkpoint goes on when the store has failed',
-    file: 'src/upkeep/checkpoint.ts',
+    file: 'src/maintenance/checkpoint.ts',
     edits: [
       ['    if (failure) throw failure;\n    return run.steps.next();', '    return run.steps.next();'],
     ],
@@ -136,7 +136,7 @@ export const roomMutants: readonly Mutant[] = [
   },
   {
     name: 'room: private pages take what commits were promised',
-    file: 'src/machine.ts',
+    file: 'src/engine/engine-core.ts',
     edits: [
       ['(bytes, isDelete) => room.ensurePrivate(bytes, pipeline.queue.load, isDelete)', '() => undefined'],
     ],

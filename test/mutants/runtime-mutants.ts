@@ -2,7 +2,7 @@
 import type { Killer, Mutant } from './mutant.ts';
 
 const HOST = 'src/backend/host.ts';
-const PROGRESS = 'src/upkeep/progress.ts';
+const PROGRESS = 'src/maintenance/progress.ts';
 
 function progress(test: RegExp): Killer {
   return { file: 'engine/progress.test.ts', test };
@@ -35,7 +35,7 @@ export const runtimeMutants: readonly Mutant[] = [
   },
   {
     name: 'areas: what is held is not let go when the work fails',
-    file: 'src/wasm.ts',
+    file: 'src/core/wasm.ts',
     edits: [
       [
         '  try {\n    return work();\n  } finally {\n    x.areasRelease(held);\n  }',
@@ -58,25 +58,25 @@ export const runtimeMutants: readonly Mutant[] = [
   },
   {
     name: 're-entry: codecs that were given are not watched',
-    file: 'src/open.ts',
+    file: 'src/engine/open.ts',
     edits: [['lz4: lz4 && outside.watched(lz4)', 'lz4']],
     killer: reEntry(/codec of .?lz4.? that calls/),
   },
   {
     name: 're-entry: a snapshot ends in the middle of the work',
-    file: 'src/txn/snapshot.ts',
+    file: 'src/txn/snapshot-handle.ts',
     edits: [['    this.#owner.check();\n', '']],
     killer: reEntry(/a backend that calls/),
   },
   {
     name: 're-entry: the copy of a store goes to a backend that nobody watches',
-    file: 'src/whole-store.ts',
-    edits: [['machine.outside.backend(place)', 'place']],
+    file: 'src/engine/whole-store.ts',
+    edits: [['engineCore.outside.backend(place)', 'place']],
     killer: reEntry(/a copy goes to/),
   },
   {
     name: 're-entry: one way out for all stores',
-    file: 'src/open.ts',
+    file: 'src/engine/open.ts',
     edits: [
       ['  const outside = new Outside();\n', ''],
       ['/** Opens a store;', 'const outside = new Outside();\n\n/** Opens a store;'],

@@ -2,8 +2,8 @@
 import { salvaging } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
-const LEAVES = 'src/upkeep/salvage-leaves.ts';
-const SALVAGE = 'src/upkeep/salvage.ts';
+const LEAVES = 'src/maintenance/salvage-leaves.ts';
+const SALVAGE = 'src/maintenance/salvage.ts';
 
 export const salvageMutants: readonly Mutant[] = [
   {
@@ -32,13 +32,13 @@ export const salvageMutants: readonly Mutant[] = [
   },
   {
     name: 'salvage: one page is read for two references',
-    file: 'src/upkeep/salvage-source.ts',
+    file: 'src/maintenance/salvage-source.ts',
     edits: [['if (this.entered.has(page)) return', 'if (page === 0) return']],
     killer: salvaging(/that two keys refer to/),
   },
   {
     name: 'salvage: the bounds of a page are not looked at',
-    file: 'src/upkeep/salvage-tree.ts',
+    file: 'src/maintenance/salvage-tree.ts',
     edits: [
       ['fits && x.inspectFences(address, from?.length ?? NO_BOUND, to?.length ?? NO_BOUND) === OK', 'fits'],
     ],

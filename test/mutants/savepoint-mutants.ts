@@ -120,7 +120,7 @@ export const savepointMutants: readonly Mutant[] = [
   },
   {
     name: 'count: it goes on beyond its limit',
-    file: 'assembly/cursor.ts',
+    file: 'assembly/tree/cursor.ts',
     edits: [['if (limit != 0 && count >= limit) return finish(count, out, false);', '']],
     killer: ranges(/no further than to its limit/),
   },
@@ -151,7 +151,7 @@ export const savepointMutants: readonly Mutant[] = [
   },
   {
     name: 'finalizers: what goes wrong when a snapshot is given back is thrown where nobody can catch it',
-    file: 'src/txn/snapshot.ts',
+    file: 'src/txn/snapshot-handle.ts',
     edits: [['(lease) => lease.letGo()', '(lease) => lease.close()']],
     killer: scanErrors(/after a trap/),
   },

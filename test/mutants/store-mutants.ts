@@ -2,9 +2,9 @@
 import { checkpoint, faults, hollowSpace, lives, model } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
-const CHECKPOINT = 'src/upkeep/checkpoint.ts';
-const CHUNKS = 'src/upkeep/chunks.ts';
-const RECOVERY = 'src/upkeep/recovery.ts';
+const CHECKPOINT = 'src/maintenance/checkpoint.ts';
+const CHUNKS = 'src/maintenance/chunks.ts';
+const RECOVERY = 'src/maintenance/recovery.ts';
 const DIRECTORY = 'src/store/directory.ts';
 
 const SLOTS = `for (const slot of [1 - this.#slot, this.#slot]) {
@@ -249,7 +249,7 @@ export const storeMutants: readonly Mutant[] = [
   },
   {
     name: 'M38 of two slots alike the one written first is written first again',
-    file: 'src/upkeep/find-store.ts',
+    file: 'src/maintenance/find-store.ts',
     edits: [['return one.fence > other.fence;', 'return false;']],
     // Few seeds see it: a sync must fail between the two slots, and the one written first be torn.
     killer: { file: 'engine/lives.test.ts', test: /: short lives/, env: { ROUNDS: '4', SEED: '6' } },
@@ -262,7 +262,7 @@ export const storeMutants: readonly Mutant[] = [
   },
   {
     name: 'sync: a new store is not synced before its file grows',
-    file: 'src/upkeep/creation.ts',
+    file: 'src/maintenance/creation.ts',
     edits: [
       [
         'writeSuperblock(core, file, LAST_SLOT, { ...superblock, generation: 0 });\n  await file.sync();',
@@ -273,19 +273,19 @@ export const storeMutants: readonly Mutant[] = [
   },
   {
     name: "sync: a new store's name is not synced",
-    file: 'src/upkeep/creation.ts',
+    file: 'src/maintenance/creation.ts',
     edits: [['await backend.syncDirectory();', '']],
     killer: lives(/: (promises|no log)/),
   },
   {
     name: 'opening: the older superblock is taken',
-    file: 'src/upkeep/find-store.ts',
+    file: 'src/maintenance/find-store.ts',
     edits: [['return one.generation > other.generation;', 'return one.generation < other.generation;']],
     killer: lives(/: short lives/, 10),
   },
   {
     name: 'opening: the files of a log that is off are removed before a checkpoint holds them',
-    file: 'src/machine.ts',
+    file: 'src/engine/engine-core.ts',
     edits: [['if (created || staleLog.length > 0) await', 'if (created) await']],
     killer: model('changing settings', 2),
   },

@@ -59,7 +59,7 @@ export const treeMutants: readonly Mutant[] = [
   },
   {
     name: 'trees: a checkpoint says of trees what the one before said',
-    file: 'src/upkeep/moment.ts',
+    file: 'src/maintenance/checkpoint-descriptor.ts',
     edits: [
       [
         'const { mainRoot } = superblock;\n  const { catalogRoot, nextTree, nextBlock } = catalog.state;',
@@ -137,13 +137,13 @@ export const treeMutants: readonly Mutant[] = [
   },
   {
     name: 'trees: long values of a dropped one are kept',
-    file: 'assembly/cut.ts',
+    file: 'assembly/tree/cut.ts',
     edits: [['if (!(cellWord(page, i) & META_CHAINED)) continue;', 'continue;']],
     killer: drop(/free again/),
   },
   {
     name: 'trees: pages without another child are kept when one is cut down',
-    file: 'assembly/cut.ts',
+    file: 'assembly/tree/cut.ts',
     edits: [
       ['pageEnd(frame);\n    if (next == 0) return OK;', 'if (next == 0) return OK;\n    pageEnd(frame);'],
     ],

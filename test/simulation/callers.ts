@@ -209,9 +209,9 @@ export class Callers {
     world.done(entry);
   }
 
-  // --- upkeep ---------------------------------------------------------------------------------------------------
+  // --- maintenance ---------------------------------------------------------------------------------------------------
 
-  async #upkeep(method: string, work: () => Promise<unknown>): Promise<boolean> {
+  async #maintenance(method: string, work: () => Promise<unknown>): Promise<boolean> {
     try {
       await work();
       return true;
@@ -224,27 +224,27 @@ export class Callers {
   async #checkpoint(): Promise<void> {
     const { ledger, db } = this.#world;
     const moment = ledger.now();
-    if ((await this.#upkeep('checkpoint', async () => db.checkpoint())) && !this.#world.isOver) {
+    if ((await this.#maintenance('checkpoint', async () => db.checkpoint())) && !this.#world.isOver) {
       ledger.becameDurable(moment);
     }
   }
 
   async #compact(): Promise<void> {
     const { db } = this.#world;
-    await this.#upkeep('compact', async () => db.compact());
+    await this.#maintenance('compact', async () => db.compact());
   }
 
   async #backup(): Promise<void> {
     const world = this.#world;
     const view = world.ledger.copyOf(world.ledger.now());
     const target = memoryWith(world.clock);
-    if (!(await this.#upkeep('backup', async () => world.db.backup(target)))) return;
+    if (!(await this.#maintenance('backup', async () => world.db.backup(target)))) return;
     if (!world.isOver) await judgeCopy(target, world, view);
   }
 
   async #verify(): Promise<void> {
     const { db, strikes } = this.#world;
-    await this.#upkeep('verify', async () => {
+    await this.#maintenance('verify', async () => {
       const { ok, problems } = await db.verify();
       // What cannot be read is a problem that verify names; there is no other.
       if (!ok && strikes.struck.length === 0 && !this.#world.isOver)
@@ -270,7 +270,7 @@ export class Callers {
   async close(): Promise<boolean> {
     const { ledger, db } = this.#world;
     this.#world.isClosing = true;
-    const isClosed = await this.#upkeep('close', async () => db.close());
+    const isClosed = await this.#maintenance('close', async () => db.close());
     if (isClosed && !this.#world.isOver) ledger.becameDurable(ledger.now());
     return isClosed;
   }

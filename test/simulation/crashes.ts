@@ -8,7 +8,7 @@
  */
 
 import type { SimulatedRandom } from '../../src/backend/simulated-clock.ts';
-import type { StorageConfig } from '../../src/config.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
 import { StorageEngine } from '../../src/index.ts';
 import type { SimulatedBackend, SimulatedCall } from '../../src/testing/index.ts';
 import { lendingWhile } from '../support/memories.ts';

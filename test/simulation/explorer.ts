@@ -8,7 +8,7 @@
  * 3. A life that was cut off is lived to its end all the same, on its own copy of the disk: its promises settle too.
  */
 import { SimulatedClock, SimulatedRandom } from '../../src/backend/simulated-clock.ts';
-import type { StorageConfig } from '../../src/config.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
 import { type MemoryBackend, StorageEngine } from '../../src/index.ts';
 import { SimulatedBackend } from '../../src/testing/index.ts';
 import { Callers } from './callers.ts';

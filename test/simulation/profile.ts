@@ -1,7 +1,7 @@
 /* What a simulated program does, and how often. */
 
 import type { SimulatedRandom } from '../../src/backend/simulated-clock.ts';
-import type { StorageConfig } from '../../src/config.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
 
 export type ProfileName = 'mixed' | 'blocking' | 'large' | 'failed-sync' | 'modes' | 'zstd' | 'compaction';
 

@@ -59,7 +59,7 @@ export class Program {
   /** Why the store refuses to go on, once it does. */
   failure: unknown;
   commits = 0;
-  readonly #machine: Machine;
+  readonly #engineCore: Machine;
   /** Keys of commits on their way, and how many write each. */
   readonly #busy = new Map<string, number>();
   readonly #onTheirWay = new Set<Promise<void>>();
@@ -70,13 +70,13 @@ export class Program {
   #own = 0;
   #drops = 0;
 
-  constructor(machine: Machine) {
-    this.#machine = machine;
+  constructor(engineCore: Machine) {
+    this.#engineCore = engineCore;
   }
 
   /** Does one thing. */
   move(): void {
-    const { random, profile } = this.#machine;
+    const { random, profile } = this.#engineCore;
     const { blocking, compaction, drops, blocks } = profile;
     if (compaction > 0 && random.oneIn(compaction)) this.#compact();
     if (drops > 0 && random.oneIn(drops)) this.#drop();
@@ -102,11 +102,11 @@ export class Program {
 
   /** What relaxed commits promise: durable some time after they were answered. */
   timePassed(): void {
-    const { history } = this.#machine;
-    const now = this.#machine.now();
+    const { history } = this.#engineCore;
+    const now = this.#engineCore.now();
     this.#relaxed = this.#relaxed.filter(({ commit, until }) => {
       if (until > now) return commit > history.durable;
-      if (!this.#machine.mayFail()) history.durable = Math.max(history.durable, commit);
+      if (!this.#engineCore.mayFail()) history.durable = Math.max(history.durable, commit);
       return false;
     });
   }
@@ -121,7 +121,7 @@ export class Program {
   // --- commits --------------------------------------------------------------------------------------------------
 
   #size(): number {
-    const { random, profile } = this.#machine;
+    const { random, profile } = this.#engineCore;
     if (profile.large > 0 && random.oneIn(profile.large)) return 200_000 + random.below(450_000);
     const kind = random.below(18);
     if (kind === 0) return 20_000 + random.below(40_000);
@@ -130,17 +130,17 @@ export class Program {
   }
 
   #tree(): string {
-    const { random } = this.#machine;
+    const { random } = this.#engineCore;
     return random.below(5) < 2 ? NAMES[random.below(NAMES.length)]! : '';
   }
 
   #key(): string {
-    const key = this.#machine.random.below(KEYS);
+    const key = this.#engineCore.random.below(KEYS);
     return keyIn(this.#tree(), `key ${String(key).padStart(2, '0')}`);
   }
 
   #space(tree: string): StorageEngine | Tree {
-    return tree === '' ? this.#machine.db : this.#machine.db.tree(tree);
+    return tree === '' ? this.#engineCore.db : this.#engineCore.db.tree(tree);
   }
 
   /** Whether a commit on its way writes a key or drops its tree. */
@@ -150,7 +150,7 @@ export class Program {
 
   /** Puts and deletes of different keys, for the commit that comes next. */
   #writes(most: number, key: () => string): Write[] {
-    const { random, history } = this.#machine;
+    const { random, history } = this.#engineCore;
     const writes = new Map<string, Uint8Array | undefined>();
     for (let count = 1 + random.below(most); count > 0; count--) {
       const size =
@@ -162,7 +162,7 @@ export class Program {
 
   #put(blocking: boolean): void {
     const key = this.#key();
-    const value = valueFor(this.#machine.history.last + 1, 0, this.#size());
+    const value = valueFor(this.#engineCore.history.last + 1, 0, this.#size());
     const at = placeOf(key);
     const space = this.#space(at.tree);
     if (blocking) this.#blocks([[key, value]], undefined, () => space.putSync(at.key, value));
@@ -178,7 +178,7 @@ export class Program {
   }
 
   #batch(blocking: boolean): void {
-    const { db } = this.#machine;
+    const { db } = this.#engineCore;
     const writes = this.#writes(9, () => this.#key());
     const operations = writes.map(operationFor);
     if (blocking) this.#blocks(writes, undefined, () => db.batchSync(operations));
@@ -186,7 +186,7 @@ export class Program {
   }
 
   #transaction(blocking: boolean): void {
-    const { db, random } = this.#machine;
+    const { db, random } = this.#engineCore;
     const writes = this.#writes(7, () => this.#key()).filter(([key]) => !this.#isBusy(key));
     if (writes.length === 0) return;
     const isolation = random.oneIn(4) ? ('serializable' as const) : ('snapshot' as const);
@@ -195,7 +195,7 @@ export class Program {
   }
 
   #commit(transaction: Transaction, writes: readonly Write[], blocking: boolean): void {
-    const { random } = this.#machine;
+    const { random } = this.#engineCore;
     const sync = random.oneIn(3) ? random.oneIn(2) : undefined;
     const options = sync === undefined ? {} : { sync };
     if (blocking) this.#blocks(writes, sync, () => transaction.commitSync(options));
@@ -203,7 +203,7 @@ export class Program {
   }
 
   #filled(transaction: Transaction, writes: readonly Write[]): Transaction {
-    const { random } = this.#machine;
+    const { random } = this.#engineCore;
     const astray = random.oneIn(2) ? random.below(writes.length) : undefined;
     for (const [at, [place, value]] of writes.entries()) {
       const { tree, key } = placeOf(place);
@@ -220,7 +220,7 @@ export class Program {
 
   /** Writes what is taken back: to keys that anybody may be writing, since that is no write then. */
   #goAstray(transaction: Transaction): void {
-    const { random, history } = this.#machine;
+    const { random, history } = this.#engineCore;
     const savepoint = transaction.savepoint();
     for (let steps = 1 + random.below(3); steps > 0; steps--) {
       const { tree, key } = placeOf(this.#key());
@@ -236,7 +236,7 @@ export class Program {
 
   /** Begins a transaction that is open for a while: nobody ever sees it, or it writes keys of its own. */
   #hold(): void {
-    const { db, random, profile } = this.#machine;
+    const { db, random, profile } = this.#engineCore;
     if (this.#held.length >= HELD_MAX) this.#end();
     const isOwn = random.oneIn(2);
     const id = ++this.#own % 6; // more than are open, so that no two share keys
@@ -250,7 +250,7 @@ export class Program {
   }
 
   #end(): void {
-    const { random, profile } = this.#machine;
+    const { random, profile } = this.#engineCore;
     const held = this.#held.shift();
     if (held === undefined) return;
     const { transaction, writes } = held;
@@ -262,7 +262,7 @@ export class Program {
 
   /** A commit that is answered when the call returns. */
   #blocks(writes: readonly Write[], sync: boolean | undefined, call: () => unknown): void {
-    const commit = this.#machine.history.commit(writes);
+    const commit = this.#engineCore.history.commit(writes);
     this.commits++;
     try {
       call();
@@ -274,7 +274,7 @@ export class Program {
   }
 
   #promises(writes: readonly Write[], sync: boolean | undefined, call: () => Promise<unknown>): void {
-    const commit = this.#machine.history.commit(writes);
+    const commit = this.#engineCore.history.commit(writes);
     this.commits++;
     const keys = writes.map(([key]) => key);
     for (const key of keys) this.#busy.set(key, (this.#busy.get(key) ?? 0) + 1);
@@ -300,30 +300,30 @@ export class Program {
   }
 
   #answered(commit: number, sync: boolean | undefined): void {
-    const { history, db } = this.#machine;
+    const { history, db } = this.#engineCore;
     const { walEnabled, syncOnCommit } = db.config;
     history.resolved = Math.max(history.resolved, commit);
     if (!walEnabled) return;
     if (sync ?? syncOnCommit) history.durable = Math.max(history.durable, commit);
-    else this.#relaxed.push({ commit, until: this.#machine.now() + FLUSH_INTERVAL + SLACK });
+    else this.#relaxed.push({ commit, until: this.#engineCore.now() + FLUSH_INTERVAL + SLACK });
   }
 
   #refused(commit: number, error: unknown): void {
     if (error instanceof Violation) this.failure = error;
-    else if (!this.#machine.mayFail()) {
+    else if (!this.#engineCore.mayFail()) {
       this.failure ??= new Violation(`commit ${commit} was refused without a reason: ${inWords(error)}`);
     } else this.failure ??= error;
   }
 
   #checkpoint(): void {
-    const { db, history } = this.#machine;
+    const { db, history } = this.#engineCore;
     this.#watch(
       db.checkpoint().then(
         ({ sequence }) => {
           history.durable = Math.max(history.durable, sequence);
         },
         (error: unknown) => {
-          if (!this.#machine.mayFail()) error = new Violation(`a checkpoint failed: ${inWords(error)}`);
+          if (!this.#engineCore.mayFail()) error = new Violation(`a checkpoint failed: ${inWords(error)}`);
           this.failure ??= error;
         },
       ),
@@ -332,7 +332,7 @@ export class Program {
 
   /** Drops a tree that is there once everything before it is committed. */
   #drop(): void {
-    const { db, history, random } = this.#machine;
+    const { db, history, random } = this.#engineCore;
     const there = NAMES.filter((name) => history.has(treeKey(name)));
     if (there.length === 0) return;
     const name = there[random.below(there.length)]!;
@@ -343,7 +343,7 @@ export class Program {
   }
 
   #writeBlock(): void {
-    const { db, history, random } = this.#machine;
+    const { db, history, random } = this.#engineCore;
     const commit = history.last + 1;
     const data = valueFor(commit, 1, this.#size());
     const block = new Block(data, { type: 'document' }).withCompression(random.oneIn(2) ? 'lz4' : 'none');
@@ -355,7 +355,7 @@ export class Program {
 
   /** Deletes a block that was written, or one that is gone already, or was never there. */
   #deleteBlock(): void {
-    const { db, history, random } = this.#machine;
+    const { db, history, random } = this.#engineCore;
     const ids = [...history.blocks.keys(), 1_000_000];
     const id = ids[random.below(ids.length)]!;
     const key = blockKey(history.blocks.get(id) ?? 0);
@@ -368,7 +368,7 @@ export class Program {
 
   /** Makes the store small again, most of the time after something has left room in it. */
   #compact(): void {
-    const { db, random, history } = this.#machine;
+    const { db, random, history } = this.#engineCore;
     if (random.oneIn(2)) {
       const keys = history.keys.filter((key) => placeOf(key).key.startsWith('key'));
       const gone = keys.filter((key) => !this.#isBusy(key) && !random.oneIn(4));
@@ -380,7 +380,7 @@ export class Program {
       db.compact().then(
         () => undefined,
         (error: unknown) => {
-          if (!this.#machine.mayFail()) error = new Violation(`a compaction failed: ${inWords(error)}`);
+          if (!this.#engineCore.mayFail()) error = new Violation(`a compaction failed: ${inWords(error)}`);
           this.failure ??= error;
         },
       ),
@@ -390,7 +390,7 @@ export class Program {
   // --- readers --------------------------------------------------------------------------------------------------
 
   #takeSnapshot(): void {
-    const { db } = this.#machine;
+    const { db } = this.#engineCore;
     if (this.#snapshots.length >= HELD_MAX) return;
     this.#snapshots.push({ snapshot: db.snapshot(), base: db.stats().sequence });
   }
@@ -398,7 +398,7 @@ export class Program {
   #closeSnapshot(): void {
     const held = this.#snapshots.shift();
     if (held === undefined) return;
-    this.#machine.history.compareSnapshot(held.base, held.snapshot);
+    this.#engineCore.history.compareSnapshot(held.base, held.snapshot);
     held.snapshot.close();
   }
 }

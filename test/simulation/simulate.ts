@@ -4,7 +4,7 @@
  * throws a `Violation` at the first one that breaks a promise.
  */
 import { SimulatedRandom } from '../../src/backend/simulated-clock.ts';
-import type { StorageConfig } from '../../src/config.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
 import { loadCodec, StorageEngine } from '../../src/index.ts';
 import { SimulatedBackend } from '../../src/testing/index.ts';
 import { Crashes, newTally, type Tally } from './crashes.ts';

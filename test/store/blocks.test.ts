@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { CODEC_LZ4, CODEC_NONE } from '../../assembly/layout.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { FIRST_DATA_UNIT } from '../../src/store/superblock.ts';
-import { openBare } from '../upkeep/bare-store.ts';
+import { openBare } from '../maintenance/bare-store.ts';
 
 test.each([
   ['lz4', CODEC_LZ4],

@@ -1,6 +1,7 @@
 /* The page directory and the superblock as tables: what they say of pages and fields that are not there. */
 import { expect, test } from 'vitest';
 import { FORMAT_VERSION, STAGING_AREA, UNIT_SIZE } from '../../assembly/layout.ts';
+import { createCore } from '../../src/core/wasm.ts';
 import { Directory, NOWHERE, readPlace, writePlace } from '../../src/store/directory.ts';
 import {
   decodeSuperblock,
@@ -8,7 +9,6 @@ import {
   type Superblock,
   strangeness,
 } from '../../src/store/superblock.ts';
-import { createCore } from '../../src/wasm.ts';
 
 const place = { start: 20, units: 3, sumLow: 7, sumHigh: 9 };
 

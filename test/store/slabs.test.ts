@@ -3,7 +3,7 @@
  * though it was told not to.
  */
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
-import type { StorageEngine } from '../../src/engine.ts';
+import type { StorageEngine } from '../../src/engine/engine.ts';
 
 const COUNT = 500;
 const key = (i: number): string => `k${String(i).padStart(4, '0')}`;
@@ -20,7 +20,7 @@ function take({ buffer }: Uint8Array): void {
 async function openWhere(pin: (() => void) | undefined): Promise<StorageEngine> {
   vi.resetModules();
   vi.doMock('../../src/backend/host-memory.ts', () => ({ runtimePin: () => pin }));
-  const { StorageEngine } = await import('../../src/engine.ts');
+  const { StorageEngine } = await import('../../src/engine/engine.ts');
   const db = await StorageEngine.open();
   onTestFinished(() => db.close());
   for (const i of all) await db.put(key(i), value(i));

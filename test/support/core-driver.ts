@@ -17,7 +17,7 @@ import {
   VALUE_CHAINED,
   VALUE_TOMBSTONE,
 } from '../../assembly/layout.ts';
-import { LATEST, NO_BOUND } from '../../src/wasm.ts';
+import { LATEST, NO_BOUND } from '../../src/core/wasm.ts';
 import { CoreHost } from './core-host.ts';
 
 export type { Block } from './core-host.ts';

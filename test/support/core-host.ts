@@ -17,7 +17,7 @@ import {
   VICTIM_AREA,
   VICTIM_CAPACITY,
 } from '../../assembly/layout.ts';
-import { type Core, type CoreExports, createCore, LATEST } from '../../src/wasm.ts';
+import { type Core, type CoreExports, createCore, LATEST } from '../../src/core/wasm.ts';
 
 /** A block on the "disk". */
 export interface Block {

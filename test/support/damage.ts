@@ -3,8 +3,8 @@
  * written, or CORRUPTION that says where; never another value, a silently missing key, or any other kind of failure.
  */
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { StorageEngine } from '../../src/engine.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import { type Files, filesOf } from './files.ts';
 
 /** Keys as text, values as text of one character a byte. */

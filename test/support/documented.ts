@@ -7,26 +7,26 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { AegisErrorCode } from '../../src/errors.ts';
+import type { AegisErrorCode } from '../../src/base/errors.ts';
 
 const source = join(import.meta.dirname, '../../src');
 
 /** The classes people hold, and where each is; what it inherits is looked up where its base class is. */
 export const PUBLIC_CLASSES = {
-  StorageEngine: 'engine.ts',
+  StorageEngine: 'engine/engine.ts',
   Transaction: 'txn/transaction.ts',
   TransactionTree: 'txn/transaction-tree.ts',
-  Tree: 'tree.ts',
-  Snapshot: 'snapshot.ts',
-  SnapshotTree: 'snapshot.ts',
+  Tree: 'engine/tree.ts',
+  Snapshot: 'engine/snapshot.ts',
+  SnapshotTree: 'engine/snapshot.ts',
   Scan: 'txn/scan.ts',
 } as const;
 
 export type PublicClass = keyof typeof PUBLIC_CLASSES;
 
 const BASE_CLASSES: Readonly<Record<string, string>> = {
-  KeyReader: 'key-reader.ts',
-  KeySpace: 'key-space.ts',
+  KeyReader: 'engine/key-reader.ts',
+  KeySpace: 'engine/key-space.ts',
   TransactionSpace: 'txn/transaction-space.ts',
 };
 
@@ -35,7 +35,7 @@ const METHOD =
 
 /** Every code there is, as the type lists them. */
 export function allCodes(): AegisErrorCode[] {
-  const text = readFileSync(join(source, 'errors.ts'), 'utf8');
+  const text = readFileSync(join(source, 'base/errors.ts'), 'utf8');
   const list = /export type AegisErrorCode =([\s\S]*?)\n\n/.exec(text)?.[1] ?? '';
   return [...list.matchAll(/\| '([A-Z_]+)'/g)].map(([, code]) => code as AegisErrorCode);
 }

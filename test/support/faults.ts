@@ -10,7 +10,7 @@ import type {
   StorageBackend,
 } from '../../src/backend/backend.ts';
 import type { MemoryBackend } from '../../src/backend/memory.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import { Random } from '../wal/random.ts';
 import { backendOf, type Files, filesOf } from './files.ts';
 import { seed } from './seed.ts';

@@ -6,9 +6,9 @@
  * 1. Nothing else changes: what the program sees are the bytes that were answered, at the time of the answer.
  * 2. What is no legal key or value is handed over as it is.
  */
-import { Block } from '../../src/block.ts';
-import { KeyReader } from '../../src/key-reader.ts';
-import { KeySpace } from '../../src/key-space.ts';
+import { Block } from '../../src/engine/block.ts';
+import { KeyReader } from '../../src/engine/key-reader.ts';
+import { KeySpace } from '../../src/engine/key-space.ts';
 import { Scan } from '../../src/txn/scan.ts';
 import { TransactionSpace } from '../../src/txn/transaction-space.ts';
 

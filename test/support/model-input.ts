@@ -1,5 +1,5 @@
 /* Keys, values and ranges for the model tests: seeded, and of the kinds that find the seams of a tree of pages. */
-import type { Bytes } from '../../src/bytes-in.ts';
+import type { Bytes } from '../../src/base/bytes-in.ts';
 import type { RangeOptions } from '../../src/store/range.ts';
 import { kinds, type Random } from './codec-data.ts';
 import { keyBytes, type ModelRange, type StoreModel } from './store-model.ts';

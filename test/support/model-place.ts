@@ -5,9 +5,9 @@
 import { cpSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { bytes as debugBytes } from '../../build/wasm/debug.js';
-import type { StorageConfig } from '../../src/config.ts';
-import { resolveConfig } from '../../src/config.ts';
-import { openEngine, type StorageEngine } from '../../src/engine.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
+import { resolveConfig } from '../../src/config/config.ts';
+import { openEngine, type StorageEngine } from '../../src/engine/engine.ts';
 import type { Random } from './codec-data.ts';
 import { temporaryFolder } from './place.ts';
 import { SteeredBackend, settleTurn } from './steered-backend.ts';

@@ -4,10 +4,10 @@
  */
 import { expect } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
+import { AegisError, type AegisErrorCode } from '../../src/base/errors.ts';
 import type { CompressionType } from '../../src/codec/codec.ts';
-import { StorageEngine } from '../../src/engine.ts';
-import { AegisError, type AegisErrorCode } from '../../src/errors.ts';
-import type { Tree } from '../../src/tree.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
+import type { Tree } from '../../src/engine/tree.ts';
 import type { Random } from './codec-data.ts';
 import { ModelInput } from './model-input.ts';
 import type { Crash, ModelPlace } from './model-place.ts';

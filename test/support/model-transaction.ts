@@ -1,6 +1,6 @@
 /* A transaction beside its model: what it must read, and whether it may, must or must not commit. */
 import { expect } from 'vitest';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import type { CommitResult } from '../../src/txn/queue.ts';
 import type { Savepoint } from '../../src/txn/savepoint.ts';
 import type { Transaction } from '../../src/txn/transaction.ts';

@@ -1,6 +1,6 @@
 /* What a model test reads: the latest state, snapshots, transactions and scans, each with what it must answer. */
 import { expect } from 'vitest';
-import type { Bytes } from '../../src/bytes-in.ts';
+import type { Bytes } from '../../src/base/bytes-in.ts';
 import type { Scan } from '../../src/index.ts';
 import type { RangeOptions } from '../../src/store/range.ts';
 import type { Random } from './codec-data.ts';

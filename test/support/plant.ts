@@ -15,9 +15,9 @@ import {
 } from '../../assembly/layout.ts';
 import type { BackendFile } from '../../src/backend/backend.ts';
 import type { MemoryBackend } from '../../src/backend/memory.ts';
+import { createCore } from '../../src/core/wasm.ts';
 import type { Place } from '../../src/store/directory.ts';
 import { readSlot, type Superblock, writeSuperblock } from '../../src/store/superblock.ts';
-import { createCore } from '../../src/wasm.ts';
 import { decodeSlowly } from './lz4-reference.ts';
 import { xxh64 } from './xxh64.ts';
 

@@ -1,6 +1,6 @@
 /* What a refusal must be: an AegisError with a documented code and a message for people, thrown or as a rejection. */
 import { expect } from 'vitest';
-import { AegisError, type AegisErrorCode } from '../../src/errors.ts';
+import { AegisError, type AegisErrorCode } from '../../src/base/errors.ts';
 
 /** Runs a call that must be refused; answers the error. */
 export async function refused(

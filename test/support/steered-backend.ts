@@ -6,7 +6,7 @@
  */
 import type { BackendFile, BackendHost, BackendOpenOptions } from '../../src/backend/backend.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import type { Random } from './codec-data.ts';
 
 const SECTOR = 512;

@@ -3,11 +3,12 @@
  * AegisError, has a code its method does not document, or lacks its evidence, is noted as a breach. What an engine
  * hands out (transactions, snapshots, scans) is watched as well.
  */
-import type { StorageConfig } from '../../src/config.ts';
-import { StorageEngine } from '../../src/engine.ts';
-import { AegisError, type AegisErrorCode } from '../../src/errors.ts';
-import { Snapshot, SnapshotTree } from '../../src/snapshot.ts';
-import { Tree } from '../../src/tree.ts';
+
+import { AegisError, type AegisErrorCode } from '../../src/base/errors.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
+import { Snapshot, SnapshotTree } from '../../src/engine/snapshot.ts';
+import { Tree } from '../../src/engine/tree.ts';
 import { Scan } from '../../src/txn/scan.ts';
 import { Transaction } from '../../src/txn/transaction.ts';
 import { TransactionTree } from '../../src/txn/transaction-tree.ts';

@@ -2,7 +2,7 @@
  * Writers that never rest, and the history of what they committed: the state of the store after each of its commits,
  * so that whatever is read can be held against exactly one of them.
  */
-import type { StorageEngine } from '../../src/engine.ts';
+import type { StorageEngine } from '../../src/engine/engine.ts';
 import { isCode } from './watched.ts';
 
 const encoder = new TextEncoder();

@@ -2,10 +2,10 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { hostOf } from '../../src/backend/host.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { resolveConfig } from '../../src/config.ts';
+import { resolveConfig } from '../../src/config/config.ts';
+import { openStore } from '../../src/maintenance/recovery.ts';
 import { Catalog } from '../../src/store/catalog.ts';
 import { BLOCKS_NAME, nameBytes, nameOf } from '../../src/store/tree-name.ts';
-import { openStore } from '../../src/upkeep/recovery.ts';
 import { refused } from '../support/refused.ts';
 
 /** A store with two trees, and a way to put a record into its catalog. */

@@ -6,7 +6,7 @@
 import { expect, test } from 'vitest';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
 import { SimulatedRandom } from '../../src/backend/simulated-clock.ts';
-import type { StorageEngine } from '../../src/engine.ts';
+import type { StorageEngine } from '../../src/engine/engine.ts';
 import type { BatchOperation } from '../../src/index.ts';
 import { report } from '../support/report.ts';
 import { long, seed, sized } from '../support/seed.ts';

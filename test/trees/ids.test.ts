@@ -5,22 +5,22 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
-import { resolveConfig } from '../../src/config.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import { resolveConfig } from '../../src/config/config.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
+import type { EngineCore } from '../../src/engine/engine-core.ts';
+import { openEngineCore } from '../../src/engine/open.ts';
 import type { BatchOperation, StorageBackend } from '../../src/index.ts';
-import type { Machine } from '../../src/machine.ts';
-import { openMachine } from '../../src/open.ts';
 import { rejected } from '../support/refused.ts';
 
 interface Opened {
   readonly db: StorageEngine;
-  readonly machine: Machine;
+  readonly engineCore: EngineCore;
   /** Trees that are coming, and the lowest id that was never used. */
   readonly ids: () => [coming: number, free: number];
 }
 
 async function open(backend: StorageBackend): Promise<Opened> {
-  const machine = await openMachine(
+  const engineCore = await openEngineCore(
     resolveConfig({
       backend,
       walEnabled: true,
@@ -29,10 +29,10 @@ async function open(backend: StorageBackend): Promise<Opened> {
       compression: 'none',
     }),
   );
-  const db = new StorageEngine(machine);
+  const db = new StorageEngine(engineCore);
   onTestFinished(() => db.close().catch(() => undefined));
-  const { catalog } = machine.store;
-  return { db, machine, ids: () => [catalog.coming.size, catalog.freeId()] };
+  const { catalog } = engineCore.store;
+  return { db, engineCore, ids: () => [catalog.coming.size, catalog.freeId()] };
 }
 
 const puts = (db: StorageEngine, name: string): [string, string][] =>
@@ -215,7 +215,7 @@ test('ids: what could not be freed takes none of a tree that is coming', async (
   await first.db.close();
   const data = Buffer.from(disk.files().get('data') as Uint8Array);
   const at = data.indexOf(Buffer.alloc(512, 'A'));
-  const { db, machine, ids } = await open(disk);
+  const { db, engineCore, ids } = await open(disk);
   disk.plan = ({ operation, file, position, length }) =>
     operation === 'read' && file === 'data' && position <= at && at < position + length
       ? { errno: 'EIO' }
@@ -223,7 +223,7 @@ test('ids: what could not be freed takes none of a tree that is coming', async (
   const [, free] = ids();
   // Both are applied in one go: the first finds a chain that it cannot free when the second is logged already.
   await Promise.all([db.tree('t').put('long', 'short'), db.tree('u').put('k', 'u')]);
-  expect(machine.store.catalog.dropped.map(({ id }) => id)).toEqual([free + 1]);
+  expect(engineCore.store.catalog.dropped.map(({ id }) => id)).toEqual([free + 1]);
   expect([db.trees(), puts(db, 'u'), ids()]).toEqual([['t', 'u'], [['k', 'u']], [0, free + 2]]);
   await db.checkpoint();
   await db.tree('v').put('k', 'v');

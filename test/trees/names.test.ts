@@ -1,7 +1,7 @@
 /* What trees may be called, and how many there may be. */
 import { expect, onTestFinished, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import type { StorageEngine } from '../../src/engine.ts';
+import type { StorageEngine } from '../../src/engine/engine.ts';
 import { refused, rejected } from '../support/refused.ts';
 import { openSmall } from '../support/small-store.ts';
 

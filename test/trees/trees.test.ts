@@ -2,8 +2,8 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
-import type { StorageConfig } from '../../src/config.ts';
-import type { StorageEngine } from '../../src/engine.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
+import type { StorageEngine } from '../../src/engine/engine.ts';
 import type { StorageBackend } from '../../src/index.ts';
 import { refused, rejected } from '../support/refused.ts';
 import { openSmall } from '../support/small-store.ts';

@@ -5,7 +5,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
-import { StorageEngine } from '../../src/engine.ts';
+import { StorageEngine } from '../../src/engine/engine.ts';
 import type { Transaction } from '../../src/txn/transaction.ts';
 
 async function open(): Promise<{ disk: SimulatedBackend; db: StorageEngine }> {

@@ -4,7 +4,7 @@
  */
 import { expect, onTestFinished, test } from 'vitest';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
-import type { StorageConfig } from '../../src/config.ts';
+import type { StorageConfig } from '../../src/config/config.ts';
 import { type BatchOperation, MemoryBackend, StorageEngine } from '../../src/index.ts';
 import { refused, rejected } from '../support/refused.ts';
 import { openSmall } from '../support/small-store.ts';

@@ -6,11 +6,11 @@ import { expect, test } from 'vitest';
 import { VICTIM_AREA, VICTIM_CAPACITY } from '../../assembly/layout.ts';
 import { hostOf } from '../../src/backend/host.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { resolveConfig } from '../../src/config.ts';
+import { resolveConfig } from '../../src/config/config.ts';
+import { openStore } from '../../src/maintenance/recovery.ts';
 import type { Pager } from '../../src/store/pager.ts';
 import { Room } from '../../src/txn/room.ts';
 import { pagesFilled } from '../../src/txn/write-set.ts';
-import { openStore } from '../../src/upkeep/recovery.ts';
 
 const PAGE = 4096;
 const LEAVES = 3000;

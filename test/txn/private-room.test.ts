@@ -3,7 +3,7 @@
  * the space there that commits were promised when they were logged.
  */
 import { expect, test } from 'vitest';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import { StorageEngine } from '../../src/index.ts';
 import { SimulatedBackend } from '../../src/testing/index.ts';
 

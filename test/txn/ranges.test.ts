@@ -4,7 +4,7 @@
  */
 import { expect, onTestFinished, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import type { StorageEngine } from '../../src/engine.ts';
+import type { StorageEngine } from '../../src/engine/engine.ts';
 import type { RangeOptions } from '../../src/store/range.ts';
 import type { Transaction } from '../../src/txn/transaction.ts';
 import { randomFrom } from '../support/codec-data.ts';

@@ -1,6 +1,6 @@
 /* Space reservations: the order of those who wait for room, and what they are told when there will be none. */
 import { expect, test } from 'vitest';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import { ComingTrees } from '../../src/store/coming-trees.ts';
 import type { CommitPipeline } from '../../src/txn/commit.ts';
 import { CommitQueue } from '../../src/txn/queue.ts';

@@ -4,9 +4,9 @@
  */
 import { expect, onTestFinished, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { resolveConfig } from '../../src/config.ts';
+import { resolveConfig } from '../../src/config/config.ts';
+import { openEngineCore } from '../../src/engine/open.ts';
 import { type Scan, StorageEngine } from '../../src/index.ts';
-import { openMachine } from '../../src/open.ts';
 import { Plant } from '../support/plant.ts';
 
 const RECORDS = 300;
@@ -119,8 +119,8 @@ test('scan: a finalizer that runs after a trap throws nothing, and nothing is be
   }
   onTestFinished(() => void Object.assign(globalThis, { FinalizationRegistry: own }));
   Object.assign(globalThis, { FinalizationRegistry: Registry });
-  const machine = await openMachine(resolveConfig({ backend: 'memory' }));
-  const engine = new StorageEngine(machine);
+  const engineCore = await openEngineCore(resolveConfig({ backend: 'memory' }));
+  const engine = new StorageEngine(engineCore);
   await engine.put('key', 'value');
   engine.snapshot();
   engine.beginTransaction().put('key', 'own');
@@ -130,7 +130,7 @@ test('scan: a finalizer that runs after a trap throws nothing, and nothing is be
   // One of leases, and one of savepoints for each transaction.
   expect([finalizers.length, held.length]).toEqual([3, 4]);
   // What a core does whose memory is broken.
-  machine.store.pager.drain = () => {
+  engineCore.store.pager.drain = () => {
     throw new WebAssembly.RuntimeError('unreachable');
   };
   for (const one of held) {
@@ -142,13 +142,13 @@ test('scan: a finalizer that runs after a trap throws nothing, and nothing is be
 });
 
 test('scan: closing after a trap throws nothing, and nothing is believed afterwards', async () => {
-  const machine = await openMachine(resolveConfig({ backend: 'memory' }));
-  const engine = new StorageEngine(machine);
+  const engineCore = await openEngineCore(resolveConfig({ backend: 'memory' }));
+  const engine = new StorageEngine(engineCore);
   await engine.put('key', 'value');
   const snapshot = engine.snapshot();
   const scans = [engine.scan(), snapshot.scan(), engine.tree('t').scan()];
   let traps = 0;
-  machine.store.pager.drain = () => {
+  engineCore.store.pager.drain = () => {
     traps++;
     throw new WebAssembly.RuntimeError('unreachable');
   };

@@ -10,7 +10,7 @@
  * until the file is cut there or the cache forgets.
  */
 import type { BackendFile, Lock, StorageBackend } from '../../src/backend/backend.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import type { Random } from './random.ts';
 
 const SECTOR = 512;

@@ -11,7 +11,7 @@
  */
 
 import { GROUP_HEADER_SIZE, LOG_AREA, PART_FIRST, PART_LAST } from '../../assembly/layout.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import type { LogCore, LogPosition, LogStart } from '../../src/wal/log.ts';
 import { type LogScan, scanLog } from '../../src/wal/scan.ts';
 import { FENCE_STEP, SegmentLog } from '../../src/wal/segments.ts';

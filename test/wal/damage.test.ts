@@ -18,7 +18,7 @@ import {
   STATE_AREA,
 } from '../../assembly/layout.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import { seed, sized } from '../support/seed.ts';
 import {
   BEGINNING,

@@ -3,12 +3,12 @@ import { describe, expect, test } from 'vitest';
 import { LOG_AREA } from '../../assembly/layout.ts';
 import type { StorageBackend } from '../../src/backend/backend.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import { LogHealth } from '../../src/wal/health.ts';
 import { scanLog } from '../../src/wal/scan.ts';
 import { Segment } from '../../src/wal/segment.ts';
+import { SegmentRecycler } from '../../src/wal/segment-recycler.ts';
 import { SegmentLog } from '../../src/wal/segments.ts';
-import { SegmentSupply } from '../../src/wal/supply.ts';
 import { seed, sized } from '../support/seed.ts';
 import { CrashDisk } from './crash-disk.ts';
 import {
@@ -219,7 +219,7 @@ describe('files that go', () => {
       const segment = new Segment(index + 1, backend.open(`log-${index + 1}`, { create: true }));
       return Object.assign(segment, { size, limit: size, ready: true });
     });
-    const supply = new SegmentSupply(backend, new LogHealth(), 2048, segments, []);
+    const supply = new SegmentRecycler(backend, new LogHealth(), 2048, segments, []);
     supply.trim(1, 2048 + 8192);
     expect(backend.list()).toEqual(['log-1', 'log-2']);
     supply.trim(1, 2048);

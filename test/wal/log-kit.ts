@@ -12,10 +12,10 @@ import { bytes as debug } from '../../build/wasm/debug.js';
 import { bytes as release } from '../../build/wasm/release.js';
 import type { StorageBackend } from '../../src/backend/backend.ts';
 import type { MemoryBackend } from '../../src/backend/memory.ts';
+import { createCore } from '../../src/core/wasm.ts';
 import type { Log, LogCore, LogStart, Word } from '../../src/wal/log.ts';
 import { type LogScan, scanLog } from '../../src/wal/scan.ts';
 import { SegmentLog } from '../../src/wal/segments.ts';
-import { createCore } from '../../src/wasm.ts';
 import type { CrashDisk } from './crash-disk.ts';
 
 export const STORE_ID: Word = [0x12345678, 0x9abcdef0];

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { GROUP_HEADER_SIZE, LOG_AREA, PART_FIRST, PART_LAST } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../../src/backend/backend.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { AegisError } from '../../src/errors.ts';
+import { AegisError } from '../../src/base/errors.ts';
 import { LogHealth } from '../../src/wal/health.ts';
 import type { Log, LogCore } from '../../src/wal/log.ts';
 import { segmentSizeFor } from '../../src/wal/segments.ts';

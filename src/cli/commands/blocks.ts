@@ -40,8 +40,8 @@ async function list(cli: Cli): Promise<number> {
   const { listBlocks } = await import('../blocks.ts');
   let damaged = 0;
   let isFirst = true;
-  await cli.withStore('read', async (_, machine) => {
-    for (const block of listBlocks(machine)) {
+  await cli.withStore('read', async (_, engineCore) => {
+    for (const block of listBlocks(engineCore)) {
       if (isFirst && !cli.json) {
         const titles = COLUMNS.map(({ title }) => title);
         await cli.out.line(tableRow(COLUMNS, titles));

@@ -6,7 +6,7 @@ import { open } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import { AegisError } from '../../errors.ts';
+import { AegisError } from '../../base/errors.ts';
 import type { Cli, TreeOption } from '../cli.ts';
 import { CommandFailure, EXIT_INTERRUPTED, EXIT_OK, printable, UsageError } from '../exit.ts';
 import { isNoPlainFile, isOpenAs } from '../files.ts';

@@ -2,7 +2,7 @@
  * `aegis page`: one page as it lies in the store.
  */
 import type { Command } from 'commander';
-import type { PageReport } from '../../upkeep/page-report.ts';
+import type { PageReport } from '../../maintenance/page-report.ts';
 import type { Cli } from '../cli.ts';
 import { encode, encodeJson } from '../encoding.ts';
 import { EXIT_NO, EXIT_OK, UsageError } from '../exit.ts';
@@ -37,11 +37,11 @@ async function page(cli: Cli, { keyEncoding }: EncodingOptions, given: string): 
       `a page number is a whole number from 1 to ${PAGE_MAX}, not ${JSON.stringify(given)}`,
     );
   }
-  const { reportPage } = await import('../../upkeep/page-report.ts');
-  const report = await cli.withStore('read', (_, machine) => {
-    const lease = machine.leases.take();
+  const { reportPage } = await import('../../maintenance/page-report.ts');
+  const report = await cli.withStore('read', (_, engineCore) => {
+    const lease = engineCore.leases.take();
     try {
-      return reportPage(machine.store.pager, number, lease.epoch);
+      return reportPage(engineCore.store.pager, number, lease.epoch);
     } finally {
       lease.close();
     }

@@ -30,8 +30,8 @@ Examples:
 }
 
 async function shell(cli: Cli): Promise<number> {
-  return cli.withStore('create', async (engine, machine) => {
-    const session = new Session(engine, machine);
+  return cli.withStore('create', async (engine, engineCore) => {
+    const session = new Session(engine, engineCore);
     const { stdin, stdout } = cli.surroundings;
     const isTerminal = stdin.isTTY === true && stdout.isTTY === true;
     const status = isTerminal ? await talk(cli, session) : await runScript(cli, session);

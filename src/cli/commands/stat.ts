@@ -4,10 +4,10 @@
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { AegisError } from '../../errors.ts';
+import { AegisError } from '../../base/errors.ts';
+import type { EngineCore } from '../../engine/engine-core.ts';
 import type { StorageEngine, StorageStats } from '../../index.ts';
-import type { Machine } from '../../machine.ts';
-import type { PageCensus } from '../../upkeep/page-report.ts';
+import type { PageCensus } from '../../maintenance/page-report.ts';
 import { countBlocks } from '../blocks.ts';
 import type { Cli } from '../cli.ts';
 import { bytes, count as digits, percent } from '../units.ts';
@@ -37,16 +37,16 @@ Examples:
 }
 
 async function stat(cli: Cli, { quick }: StatOptions): Promise<undefined> {
-  await cli.withStore('read', async (engine, machine) => {
-    const { censusOf } = await import('../../upkeep/page-report.ts');
+  await cli.withStore('read', async (engine, engineCore) => {
+    const { censusOf } = await import('../../maintenance/page-report.ts');
     let census: PageCensus | undefined;
     if (!quick) {
-      const lease = machine.leases.take();
+      const lease = engineCore.leases.take();
       try {
-        const walk = censusOf(machine.store.pager, lease.epoch);
+        const walk = censusOf(engineCore.store.pager, lease.epoch);
         let step = walk.next();
         for (; !step.done; step = walk.next()) {
-          if (step.value % SLICE_PAGES === 0) await machine.pause();
+          if (step.value % SLICE_PAGES === 0) await engineCore.pause();
           await cli.pause();
         }
         census = step.value;
@@ -57,7 +57,7 @@ async function stat(cli: Cli, { quick }: StatOptions): Promise<undefined> {
     const files = logFilesIn(engine.config.dataDirectory);
     const opened = engine.stats();
     const stats = { ...opened, log: { ...opened.log, ...files } };
-    const records = quick ? undefined : recordsOf(engine, machine);
+    const records = quick ? undefined : recordsOf(engine, engineCore);
     if (cli.json) await cli.out.json({ ...stats, ...(census ? { census, records } : {}) });
     else show(cli, stats, records, census);
   });
@@ -81,10 +81,10 @@ interface Records {
   readonly blocks: number | null;
 }
 
-function recordsOf(engine: StorageEngine, machine: Machine): Records {
+function recordsOf(engine: StorageEngine, engineCore: EngineCore): Records {
   const names = besideDamage(() => engine.trees()) ?? [];
   const trees = names.map((name) => [name, besideDamage(() => engine.tree(name).count())] as const);
-  const blocks = besideDamage(() => countBlocks(machine));
+  const blocks = besideDamage(() => countBlocks(engineCore));
   return { default: besideDamage(() => engine.count()), trees: Object.fromEntries(trees), blocks };
 }
 

@@ -2,7 +2,7 @@
  * `aegis verify`: every checksum and every structural rule. Damage is listed, a line each, and nothing is changed.
  */
 import type { Command } from 'commander';
-import { AegisError } from '../../errors.ts';
+import { AegisError } from '../../base/errors.ts';
 import type { VerifyProblem, VerifyReport } from '../../index.ts';
 import type { Cli } from '../cli.ts';
 import { EXIT_NO, EXIT_OK } from '../exit.ts';

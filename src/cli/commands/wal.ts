@@ -2,7 +2,7 @@
  * `aegis wal`: the write-ahead log, its files and what lies in it after the last checkpoint.
  */
 import type { Command } from 'commander';
-import type { GroupReport, LogReport } from '../../upkeep/log-report.ts';
+import type { GroupReport, LogReport } from '../../maintenance/log-report.ts';
 import type { Cli } from '../cli.ts';
 import { encode, encodeJson } from '../encoding.ts';
 import type { EncodingOptions } from '../options.ts';
@@ -36,13 +36,13 @@ Examples:
 
 async function wal(cli: Cli, options: WalOptions): Promise<undefined> {
   const [{ reportLog }, { backendOf }] = await Promise.all([
-    import('../../upkeep/log-report.ts'),
-    import('../../open.ts'),
+    import('../../maintenance/log-report.ts'),
+    import('../../engine/open.ts'),
   ]);
   const listed: GroupReport[] = [];
-  const report = await cli.withStore('read', async (_, machine) => {
-    const { core, superblock } = machine.store;
-    return reportLog(core, await backendOf(machine.config), superblock, (group) => {
+  const report = await cli.withStore('read', async (_, engineCore) => {
+    const { core, superblock } = engineCore.store;
+    return reportLog(core, await backendOf(engineCore.config), superblock, (group) => {
       if (listed.length < options.limit) listed.push(group);
     });
   });

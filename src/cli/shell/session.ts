@@ -1,14 +1,15 @@
 /**
  * What a shell remembers between its lines: the open store, the transaction, and the savepoints by name.
  */
+
+import type { EngineCore } from '../../engine/engine-core.ts';
 import type { IsolationLevel, Savepoint, StorageEngine, Transaction } from '../../index.ts';
-import type { Machine } from '../../machine.ts';
 import { UsageError } from '../exit.ts';
 import type { Shell } from '../view.ts';
 
 export class Session implements Shell {
   readonly engine: StorageEngine;
-  readonly machine: Machine;
+  readonly engineCore: EngineCore;
   #transaction: Transaction | undefined;
   /** In the order in which they were taken. */
   #savepoints = new Map<string, Savepoint>();
@@ -17,9 +18,9 @@ export class Session implements Shell {
   #isRunning = false;
   #isInterrupted = false;
 
-  constructor(engine: StorageEngine, machine: Machine) {
+  constructor(engine: StorageEngine, engineCore: EngineCore) {
     this.engine = engine;
-    this.machine = machine;
+    this.engineCore = engineCore;
   }
 
   get transaction(): Transaction | undefined {

@@ -1,0 +1,212 @@
+/**
+ * The one door to WebAssembly: makes an instance with a memory of its own, proves that it was built from the same
+ * layout as this code, and names its exports and their types. Nothing else touches the `WebAssembly` object.
+ *
+ * The memory has its final size from the start (growing would detach every view), so the views below stay good for
+ * the life of the instance. Results that are addresses or checksums are made unsigned here and nowhere else.
+ *
+ * A trap means that our own code broke a rule: `guardTrap` turns it into STORE_FAILED, and the store that owns the
+ * instance must not use it again.
+ */
+
+import * as layout from '../../assembly/layout.ts';
+import { bytes as release } from '../../build/wasm/release.js';
+import { AegisError } from '../base/errors.ts';
+import type { CoreExports } from './wasm-exports.ts';
+
+export type { CoreExports } from './wasm-exports.ts';
+
+/** An instance of the core with the views on its memory. */
+export interface Core {
+  readonly x: CoreExports;
+  readonly u8: Uint8Array;
+  readonly u32: Uint32Array;
+  readonly i32: Int32Array;
+  readonly f64: Float64Array;
+  /** Frames of the pool, the core's own working frames included. */
+  readonly frames: number;
+  readonly pageSize: number;
+}
+
+/** What an instance is made for. */
+export interface CoreOptions {
+  /** Bytes of a page: a power of two from PAGE_SIZE_MIN to PAGE_SIZE_MAX. */
+  pageSize: number;
+  /** Page frames of the pool. */
+  frames: number;
+  /** Identity that every block and log group carries: two random 32-bit words. */
+  storeId: readonly [low: number, high: number];
+  /** The module to use; tests run the debug build, which checks more. */
+  module?: Uint8Array<ArrayBuffer>;
+}
+
+/** Epoch of a reader of the latest state. */
+export const LATEST = 2 ** 53;
+
+/** "No bound" where a key length is expected; crosses the door as -1. */
+export const NO_BOUND = -1;
+
+/**
+ * Frames beyond what the user asked for: an operation in the smallest pool pins its way down the tree and sets old
+ * versions aside at the same time.
+ */
+export const WORKING_FRAMES = 16;
+
+const WASM_PAGE = 65536; // bytes
+const WASM_PAGES_MAX = 65536;
+
+/** Exports that answer addresses or 32-bit words that use the top bit. */
+const UNSIGNED = [
+  'frameAddress',
+  'valueAddress',
+  'inspectKey',
+  'applyAt',
+  'blockSumLow',
+  'blockSumHigh',
+  'missPage',
+  'groupFenceLow',
+  'groupFenceHigh',
+  'groupLinkLow',
+  'groupLinkHigh',
+  'groupSumLow',
+  'groupSumHigh',
+] as const;
+
+/** Modules by their bytes: compiling takes longer than everything else an instance needs. */
+const compiled = new WeakMap<Uint8Array, WebAssembly.Module>();
+/** Those whose constants have been compared with ours: every instance of a module has the same. */
+const compared = new WeakSet<WebAssembly.Module>();
+
+function compile(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+  let module = compiled.get(bytes);
+  if (module === undefined) {
+    try {
+      module = new WebAssembly.Module(bytes);
+    } catch (cause) {
+      throw withoutWasm(cause);
+    }
+    compiled.set(bytes, module);
+  }
+  return module;
+}
+
+/** The error where there is no WebAssembly (`node --jitless`), or where a page's security policy forbids it. */
+export function withoutWasm(cause: unknown): AegisError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const message = `this runtime cannot run WebAssembly, or may not: ${reason}`;
+  return new AegisError('UNSUPPORTED', message, { cause });
+}
+
+/** Bytes of linear memory that a pool needs. */
+export function memoryBytes(pageSize: number, frames: number): number {
+  return layout.FRAME_AREA + (frames + 1) * (pageSize + layout.FRAME_OVERHEAD) + 2 * pageSize + 4096;
+}
+
+/** Makes an instance. Throws TOO_LARGE when the machine or WebAssembly cannot give the memory. */
+export function createCore(options: CoreOptions): Core {
+  const frames = options.frames + WORKING_FRAMES;
+  const pages = Math.ceil(memoryBytes(options.pageSize, frames) / WASM_PAGE);
+  if (pages > WASM_PAGES_MAX)
+    throw new AegisError('TOO_LARGE', 'bufferPoolSize: must stay below 4 GB with its tables');
+  const module = compile(options.module ?? release);
+  let memory: WebAssembly.Memory;
+  try {
+    memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  } catch (cause) {
+    throw new AegisError('TOO_LARGE', `bufferPoolSize: this machine refuses ${pages * WASM_PAGE} bytes`, {
+      cause,
+    });
+  }
+  const imports = {
+    env: { memory, abort: abort(memory) },
+    memory: { pageSize: options.pageSize, pageShift: Math.log2(options.pageSize) },
+  };
+  const instance = instantiate(module, imports);
+  const exports = instance.exports as Record<string, unknown>;
+  if (!compared.has(module)) checkLayout(exports);
+  compared.add(module);
+  const x: Record<string, unknown> = { ...exports };
+  for (const name of UNSIGNED) {
+    const raw = exports[name] as ((...values: number[]) => number) | undefined;
+    if (raw) x[name] = (...values: number[]): number => raw(...values) >>> 0;
+  }
+  const core: Core = {
+    x: x as unknown as CoreExports,
+    u8: new Uint8Array(memory.buffer),
+    u32: new Uint32Array(memory.buffer),
+    i32: new Int32Array(memory.buffer),
+    f64: new Float64Array(memory.buffer),
+    frames,
+    pageSize: options.pageSize,
+  };
+  const status = core.x.memoryInit(frames, options.storeId[0], options.storeId[1]);
+  if (status !== layout.OK)
+    throw new AegisError('STORE_FAILED', 'internal rule broken: the pool fits its memory');
+  return core;
+}
+
+function instantiate(module: WebAssembly.Module, imports: WebAssembly.Imports): WebAssembly.Instance {
+  try {
+    return new WebAssembly.Instance(module, imports);
+  } catch (cause) {
+    if (!(cause instanceof RangeError)) throw withoutWasm(cause);
+    throw new AegisError('TOO_LARGE', 'this machine refuses the memory for another instance of the core', {
+      cause,
+    });
+  }
+}
+
+/** Compares every shared constant with the module's own: a stale or foreign module is refused. */
+function checkLayout(exports: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(layout)) {
+    const own = exports[name];
+    if (!(own instanceof WebAssembly.Global) || own.value !== value) {
+      throw new AegisError('STORE_FAILED', `layout mismatch: ${name}`);
+    }
+  }
+}
+
+/**
+ * Does what must leave areas of memory alone (AREA_* of the layout); the debug build asserts that it does. What is held
+ * already stays so afterwards.
+ */
+export function holding<T>({ x }: Core, areas: number, work: () => T): T {
+  const held = x.areasHold(areas);
+  try {
+    return work();
+  } finally {
+    x.areasRelease(held);
+  }
+}
+
+/** A failed assertion of the core: its message and place, read from AssemblyScript's string layout. */
+function abort(
+  memory: WebAssembly.Memory,
+): (message: number, file: number, line: number, column: number) => never {
+  const text = (at: number): string => {
+    if (at === 0) return '';
+    const length = new Uint32Array(memory.buffer, at - 4, 1)[0] ?? 0;
+    return String.fromCharCode(...new Uint16Array(memory.buffer, at, Math.min(length >> 1, 500)));
+  };
+  return (message, file, line, column) => {
+    throw new AegisError(
+      'STORE_FAILED',
+      `internal rule broken: ${text(message)} (${text(file)}:${line}:${column})`,
+    );
+  };
+}
+
+/** What runtimes say when there is no memory for an array or a text. */
+const NO_MEMORY = /allocation|out of memory|array length|array buffer|string length|string longer/i;
+
+/** Turns a WebAssembly trap into STORE_FAILED, and memory that was refused into TOO_LARGE; others stay as they are. */
+export function guardTrap(error: unknown): unknown {
+  // Without WebAssembly nothing traps.
+  if (typeof WebAssembly === 'object' && error instanceof WebAssembly.RuntimeError) {
+    return new AegisError('STORE_FAILED', `internal rule broken: ${error.message}`, { cause: error });
+  }
+  if (error instanceof RangeError && NO_MEMORY.test(error.message)) {
+    return new AegisError('TOO_LARGE', `this machine refuses the memory: ${error.message}`, { cause: error });
+  }
+  return error;
+}

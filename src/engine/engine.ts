@@ -1,0 +1,284 @@
+/**
+ * The engine: one open store's public face. It checks on every call that it is open and sound and hands the work to
+ * the core behind it.
+ *
+ * Life cycle: open -> closing -> closed. A failed sync or a defect makes an open store FAILED: writes are refused from
+ * then on, reads go on unless memory itself is no state of the store any more.
+ */
+import type { StorageBackend } from '../backend/backend.ts';
+import { checkOptions, invalid } from '../base/errors.ts';
+import type { ResolvedConfig, StorageConfig } from '../config/config.ts';
+import { resolveConfig } from '../config/config.ts';
+import type { BackupReport } from '../maintenance/backup.ts';
+import type { CheckpointData } from '../maintenance/checkpoint.ts';
+import type { CompactReport } from '../maintenance/compact.ts';
+import type { VerifyReport } from '../maintenance/verify.ts';
+import type { BlockId } from '../store/block-id.ts';
+import { checkTreeName, MAIN_NAME } from '../store/tree-name.ts';
+import { runTransaction } from '../txn/run-transaction.ts';
+import type { IsolationLevel } from '../txn/transaction.ts';
+import { Transaction } from '../txn/transaction.ts';
+import type { Block } from './block.ts';
+import type { EngineCore } from './engine-core.ts';
+import { KeySpace } from './key-space.ts';
+import { openEngineCore } from './open.ts';
+import { Snapshot } from './snapshot.ts';
+import type { StorageStats } from './stats.ts';
+import { deleteStored, readStored, writeStored } from './stored-blocks.ts';
+import { Tree } from './tree.ts';
+import { backUpWhole, verifyWhole } from './whole-store.ts';
+
+/** Options of `beginTransaction`. */
+export interface TransactionOptions {
+  /** Default `snapshot`. */
+  isolation?: IsolationLevel;
+  /** Refuses writes; such a transaction never conflicts and costs writers nothing but the old pages it sees. */
+  readOnly?: boolean;
+}
+
+/** Options of `transaction`. */
+export interface RetryOptions {
+  /** Default `snapshot`. */
+  isolation?: IsolationLevel;
+  /** How often a conflict is tried again; default 10. */
+  maxRetries?: number;
+  /** Stops before the next try. */
+  signal?: AbortSignal;
+}
+
+/** Tries of a transaction that conflicts, before the conflict is the caller's. */
+const RETRIES_DEFAULT = 10;
+
+/** An open store: ordered keys and values, transactions, snapshots, scans. */
+export class StorageEngine extends KeySpace implements AsyncDisposable {
+  /** The configuration in force: what was given, the defaults, and for an existing store its own page size. */
+  readonly config: Readonly<ResolvedConfig>;
+  readonly #engineCore: EngineCore;
+  #lastTransaction = 0;
+
+  /**
+   * Opens a store, creating it if it is not there.
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `UNSUPPORTED`, `NOT_FOUND`, `EXISTS`, `NOT_A_STORE`,
+   *   `UNSUPPORTED_VERSION`, `LOCKED`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED` (a defect of ours)
+   */
+  static async open(config?: Partial<StorageConfig>): Promise<StorageEngine> {
+    return openEngine(resolveConfig(config));
+  }
+
+  /** Engines come from `StorageEngine.open`. @internal */
+  constructor(engineCore: EngineCore) {
+    super(engineCore, MAIN_NAME);
+    this.config = engineCore.config;
+    this.#engineCore = engineCore;
+  }
+
+  // --- snapshots ------------------------------------------------------------------------------------------------
+
+  /**
+   * A read-only view of the present state. Close it: the old pages it sees are kept as long as it is open.
+   * @throws AegisError `CLOSED`, `STORE_FAILED`
+   */
+  snapshot(): Snapshot {
+    const engineCore = this.#engineCore.readable();
+    const { store, leases, transactions } = engineCore;
+    return new Snapshot({
+      trees: store.trees,
+      catalog: store.catalog,
+      leases,
+      check: transactions.checkReadable,
+      rest: transactions.rest,
+      guard: (error) => engineCore.guard(error),
+    });
+  }
+
+  // --- named trees ----------------------------------------------------------------------------------------------
+
+  /**
+   * The tree with a name: 1 to 255 bytes of UTF-8. It need not be there: then it reads as empty, and the first put makes
+   * it. One transaction or batch may span several trees.
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CLOSED`, `STORE_FAILED`
+   */
+  tree(name: string): Tree {
+    return new Tree(this.#engineCore.readable(), checkTreeName(name));
+  }
+
+  /** The names of all trees there are, the default one aside, in the order of their bytes. @throws AegisError as `get` */
+  trees(): string[] {
+    return this.#engineCore.readable().store.catalog.names();
+  }
+
+  /**
+   * Drops a tree with all its records; resolves to whether there was one. Durable and visible as `put`. Snapshots taken
+   * before read on; a transaction that began before and wrote to it (or, if serializable, read it) gets CONFLICT. Its
+   * space is given back in the background. @throws AegisError as `put`
+   */
+  async dropTree(name: string): Promise<boolean> {
+    const { writer, givingBack, config, breath } = this.#engineCore.writable();
+    const existed = await writer.drop(checkTreeName(name), config.syncOnCommit);
+    void givingBack.start();
+    await breath.rest();
+    return existed;
+  }
+
+  // --- blocks ---------------------------------------------------------------------------------------------------
+
+  /**
+   * Writes a block, compressed as it says; resolves to its id, which is never used again. Durable and visible as `put`.
+   * @throws AegisError as `put`, `UNSUPPORTED` (zstd cannot be loaded here)
+   */
+  async writeBlock(block: Block): Promise<BlockId> {
+    return writeStored(this.#engineCore.writable(), block);
+  }
+
+  /**
+   * Reads a block; undefined when there is none with that id. @throws AegisError as `get`, `UNSUPPORTED` (the block is
+   * compressed with zstd, which a browser has to be told to load: `await loadCodec('zstd')`)
+   */
+  readBlock(id: BlockId): Block | undefined {
+    return readStored(this.#engineCore.readable(), id);
+  }
+
+  /** Removes a block; resolves to whether it was there. Durable and visible as `put`. @throws AegisError as `put` */
+  async deleteBlock(id: BlockId): Promise<boolean> {
+    return deleteStored(this.#engineCore.writable(), id);
+  }
+
+  // --- transactions ---------------------------------------------------------------------------------------------
+
+  /**
+   * Begins a transaction on the present state.
+   * @throws AegisError `INVALID_ARGUMENT`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   */
+  beginTransaction(options: TransactionOptions = {}): Transaction {
+    checkOptions('beginTransaction', options, ['isolation', 'readOnly']);
+    const { readOnly = false } = options;
+    if (typeof readOnly !== 'boolean') {
+      throw invalid('beginTransaction: readOnly', readOnly, 'true or false');
+    }
+    const isolation = isolationOf(options.isolation);
+    const engineCore = readOnly ? this.#engineCore.readable() : this.#engineCore.writable();
+    const tx = new Transaction(engineCore.transactions, ++this.#lastTransaction, isolation, readOnly);
+    ++engineCore.activeTransactions;
+    return tx;
+  }
+
+  /**
+   * Runs `work` in a transaction and commits it; on CONFLICT runs it again with a new one, when those that lost before
+   * it have had their turn. Resolves to what `work` answered, and only once the commit is made, or `work` itself has
+   * aborted. When `work` throws, the transaction is aborted and the error passed on.
+   * @throws AegisError as `put`, `CONFLICT` (each time it was tried), `TRANSACTION_FINISHED`, `CLOSED` (the engine was
+   *   closed meanwhile; nothing was changed)
+   */
+  async transaction<T>(work: (tx: Transaction) => T | Promise<T>, options: RetryOptions = {}): Promise<T> {
+    if (typeof work !== 'function') throw invalid('transaction', work, 'a function');
+    checkOptions('transaction', options, ['isolation', 'maxRetries', 'signal']);
+    const { isolation, maxRetries = RETRIES_DEFAULT, signal } = options;
+    if (!Number.isSafeInteger(maxRetries) || maxRetries < 0) {
+      throw invalid('transaction: maxRetries', maxRetries, 'a whole number from 0 on');
+    }
+    if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
+      throw invalid('transaction: signal', signal, 'an AbortSignal');
+    }
+    const { retries, pipeline } = this.#engineCore;
+    return runTransaction(work, {
+      begin: () => this.beginTransaction(isolation === undefined ? {} : { isolation }),
+      retries,
+      caughtUp: () => pipeline.caughtUp(),
+      maxRetries,
+      signal,
+    });
+  }
+
+  // --- maintenance ---------------------------------------------------------------------------------------------------
+
+  /**
+   * Writes a checkpoint of everything committed by now; blocks neither readers nor writers.
+   * @throws AegisError `READ_ONLY`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   */
+  async checkpoint(): Promise<CheckpointData> {
+    const { checkpointer, breath } = this.#engineCore.writable();
+    const data = await checkpointer.checkpoint();
+    await breath.rest();
+    return data;
+  }
+
+  /**
+   * Makes the data file as small as what is in it: fills pages that deletes have left half empty, writes blocks of
+   * another codec than the configured one anew, gathers everything at the start of the file and cuts the rest off. No
+   * record changes; readers and writers go on, and a crash at any moment loses nothing. What open snapshots, scans and
+   * transactions see stays where it is until they are closed (`bytesHeld`). The next writes make the file longer again.
+   * Calls while one is under way share it. Rejects when the device is full before it is done; what was gained stays.
+   * @throws AegisError (as a rejection) `READ_ONLY`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   */
+  async compact(): Promise<CompactReport> {
+    const engineCore = this.#engineCore.writable();
+    try {
+      await engineCore.givingBack.start();
+      engineCore.writable();
+      return await engineCore.compactor.compact();
+    } catch (error) {
+      throw engineCore.guard(error);
+    }
+  }
+
+  /**
+   * Reads every page and checks every checksum and structural rule; lists damage and changes nothing.
+   * @throws AegisError `CLOSED`, `STORE_FAILED`
+   */
+  async verify(): Promise<VerifyReport> {
+    return verifyWhole(this.#engineCore);
+  }
+
+  /**
+   * Copies the store as it is now to a folder or a backend, as a store of its own, while readers and writers go on.
+   * The copy is durable, and has been read again and verified, when the promise resolves; it holds every commit
+   * resolved before the call, and one committed state whatever is written meanwhile. Until then the target is locked,
+   * and what lies there is no store: when the copy fails or the process dies, the next backup or opening begins anew.
+   * Open a copy like any store.
+   *
+   * @param target A folder, which is made if it is not there, or a backend; nothing of a store may be in it.
+   * @throws AegisError `INVALID_ARGUMENT` (also for the store's own place), `EXISTS` (a store is there), `NOT_A_STORE`
+   *   (something else is), `UNSUPPORTED_VERSION`, `LOCKED` (of the target), `CORRUPTION` (a page of this store is
+   *   damaged, and is named; or what is at the target), `OUT_OF_SPACE`, `IO_ERROR`, `UNSUPPORTED` (a folder, where the
+   *   runtime has none), `CLOSED`, `STORE_FAILED`
+   */
+  async backup(target: string | StorageBackend): Promise<BackupReport> {
+    return backUpWhole(this.#engineCore, target);
+  }
+
+  /** Counters and sizes. @throws AegisError `IO_ERROR`, `CLOSED` */
+  stats(): StorageStats {
+    this.#engineCore.checkOpen();
+    return this.#engineCore.stats();
+  }
+
+  /**
+   * Waits for queued commits, aborts what is open, writes a checkpoint, and gives files and lock back. Idempotent;
+   * afterwards every call answers CLOSED. When the last checkpoint fails the store is closed all the same, and the
+   * error passed on: what was acknowledged is in the log. So is it of a store that has failed, when commits made without
+   * a sync (or without a log) may be lost by that. @throws AegisError `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`
+   */
+  close(): Promise<void> {
+    return this.#engineCore.close();
+  }
+
+  /** As `close`. @throws AegisError as `close` */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/** Opens an engine; tests give the debug build of the core, and log files smaller than any configuration makes. */
+export async function openEngine(
+  config: ResolvedConfig,
+  module?: Uint8Array<ArrayBuffer>,
+  segmentSize?: number,
+): Promise<StorageEngine> {
+  return new StorageEngine(await openEngineCore(config, module, segmentSize));
+}
+
+function isolationOf(given: unknown): IsolationLevel {
+  if (given === undefined) return 'snapshot';
+  if (given === 'snapshot' || given === 'serializable') return given;
+  throw invalid('isolation', given, "'snapshot' or 'serializable'");
+}

@@ -1,0 +1,134 @@
+/**
+ * Reading an ordered key space: the half of the public methods that an engine and a snapshot have in common, so that
+ * each is written and described once. What is read, and as of when, is the source's affair.
+ */
+import type { Bytes } from '../base/bytes-in.ts';
+import type { RangeOptions } from '../store/range.ts';
+import { resolveRange } from '../store/range.ts';
+import type { TOMBSTONE, Trees } from '../store/trees.ts';
+import { takeKeyList } from '../store/trees.ts';
+import { Scan } from '../txn/scan.ts';
+import type { SnapshotHandle } from '../txn/snapshot-handle.ts';
+
+/** Where a read goes. */
+export interface View {
+  readonly trees: Trees;
+  /** Root of the tree; 0: there is none. */
+  readonly root: number;
+  readonly epoch: number;
+}
+
+/** What a key space is read through. */
+export interface ReadSource {
+  /** Where it is read now. Throws when it cannot be. */
+  view(): View;
+  /** The view's state, held for a scan that is made now. */
+  lease(): SnapshotHandle;
+  /** Closes a lease when nobody can reach its holder any more. */
+  watch(holder: object, lease: SnapshotHandle): void;
+  /** Throws when what was handed out cannot be read any more. */
+  readonly check: () => void;
+  /** Lets other work run when that is due. */
+  readonly rest: () => Promise<void>;
+  /** What to throw for an error met while reading. */
+  guard(error: unknown): unknown;
+}
+
+/** An ordered key space that can be read: the latest state of a store, or a snapshot of it. */
+export abstract class KeyReader {
+  readonly #source: ReadSource;
+
+  constructor(source: ReadSource) {
+    this.#source = source;
+  }
+
+  /**
+   * Reads a key: its value, or undefined. The bytes are the caller's own.
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
+   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device)
+   */
+  get(key: Bytes): Uint8Array | undefined {
+    const { trees, root, epoch } = this.#source.view();
+    const length = trees.setKey(key);
+    if (root === 0) return undefined;
+    try {
+      return plain(trees.get(root, epoch, length));
+    } catch (error) {
+      throw this.#source.guard(error);
+    }
+  }
+
+  /** As `get`, as text: a byte order mark is kept, invalid UTF-8 shows as U+FFFD. @throws AegisError as `get` */
+  getString(key: Bytes): string | undefined {
+    const { trees, root, epoch } = this.#source.view();
+    const length = trees.setKey(key);
+    if (root === 0) return undefined;
+    try {
+      const value = trees.getString(root, epoch, length);
+      return typeof value === 'string' ? value : undefined;
+    } catch (error) {
+      throw this.#source.guard(error);
+    }
+  }
+
+  /** Reads many keys in one go, faster than one by one; absent ones are undefined. @throws AegisError as `get` */
+  getMany(keys: readonly Bytes[]): (Uint8Array | undefined)[] {
+    const list = takeKeyList(keys);
+    const { trees, root, epoch } = this.#source.view();
+    if (root === 0) {
+      for (const key of list) trees.setKey(key);
+      return list.map(() => undefined);
+    }
+    try {
+      return trees.getMany(root, epoch, list).map(plain);
+    } catch (error) {
+      throw this.#source.guard(error);
+    }
+  }
+
+  /** Whether a key is there. @throws AegisError as `get` */
+  has(key: Bytes): boolean {
+    const { trees, root, epoch } = this.#source.view();
+    const length = trees.setKey(key);
+    if (root === 0) return false;
+    try {
+      return trees.has(root, epoch, length) === true;
+    } catch (error) {
+      throw this.#source.guard(error);
+    }
+  }
+
+  /**
+   * The records of a range as of now, whatever is written while they are read. Close it, or read it to the end. It may
+   * outlive the snapshot it came from.
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`, `OUT_OF_SPACE`
+   */
+  scan(options?: RangeOptions): Scan {
+    const source = this.#source;
+    const range = resolveRange(source.view().trees, options);
+    // Looking at the options may have run code of the caller's.
+    const { trees, root } = source.view();
+    const lease = source.lease();
+    const { check, rest } = source;
+    const scan = new Scan({ trees, root, ownRoot: 0, lease, range, check, rest });
+    source.watch(scan, lease);
+    return scan;
+  }
+
+  /** Number of the records of a range. @throws AegisError as `get` */
+  count(options?: RangeOptions): number {
+    const range = resolveRange(this.#source.view().trees, options);
+    const { trees, root, epoch } = this.#source.view();
+    if (range.limit === 0) return 0;
+    try {
+      return Math.min(trees.countRange(root, epoch, range), range.limit);
+    } catch (error) {
+      throw this.#source.guard(error);
+    }
+  }
+}
+
+/** Deletions are marked in transactions' own trees only. */
+function plain(value: Uint8Array | typeof TOMBSTONE | undefined): Uint8Array | undefined {
+  return value instanceof Uint8Array ? value : undefined;
+}

@@ -1,0 +1,88 @@
+/**
+ * The calls that read a whole store as one snapshot sees it: verification and backup.
+ */
+import type { StorageBackend } from '../backend/backend.ts';
+import { AegisError, invalid } from '../base/errors.ts';
+import { resolveConfig } from '../config/config.ts';
+import type { BackupReport } from '../maintenance/backup.ts';
+import { backUp } from '../maintenance/backup.ts';
+import type { VerifyReport } from '../maintenance/verify.ts';
+import { verifyStore } from '../maintenance/verify.ts';
+import { visibleAt } from '../maintenance/visible-state.ts';
+import type { EngineCore } from './engine-core.ts';
+import { backendOf } from './open.ts';
+
+/** Pages of the pool that a copy is verified with: the walk reads past it. */
+const COPY_POOL_PAGES = 16;
+
+/** Verifies a store. */
+export async function verifyWhole(engineCore: EngineCore): Promise<VerifyReport> {
+  const { store, leases, pause, config, checkpointer } = engineCore.readable();
+  const lease = leases.take();
+  try {
+    return await verifyStore({
+      ...visibleAt(store, lease.epoch, engineCore.codecs),
+      release: () => lease.close(),
+      durable: checkpointer,
+      readOnly: config.readOnly,
+      log: store.log,
+      rescan: store.rescan,
+      list: () => engineCore.list(),
+      pause,
+      check: () => void engineCore.readable(),
+      onProgress: (done, total) => engineCore.tell('verify', done, total),
+    });
+  } catch (error) {
+    throw engineCore.guard(error);
+  } finally {
+    lease.close();
+  }
+}
+
+/** Backs a store up. */
+export async function backUpWhole(
+  engineCore: EngineCore,
+  target: string | StorageBackend,
+): Promise<BackupReport> {
+  const { store, leases, pause, checkpointer, pipeline } = engineCore.readable();
+  const place = await placeOf('backup', target);
+  if (engineCore.isIn(place)) {
+    throw new AegisError('INVALID_ARGUMENT', 'backup: the target is the place of the store itself');
+  }
+  const { pageSize } = store.core;
+  const targetConfig = resolveConfig({
+    backend: place,
+    pageSize,
+    bufferPoolSize: COPY_POOL_PAGES * pageSize,
+    walEnabled: false,
+    codecs: engineCore.codecs,
+  });
+  return backUp({
+    pager: store.pager,
+    log: store.log,
+    pipeline,
+    // Asked when it is needed: a checkpoint may end while the target is made ready.
+    get superblock() {
+      return checkpointer.superblock;
+    },
+    catalog: store.catalog,
+    target: engineCore.outside.backend(place),
+    targetConfig,
+    take: () => leases.take(),
+    pause,
+    check: () => engineCore.readable().checkIntact(),
+    guard: (error) => engineCore.guard(error),
+    onProgress: engineCore.tell,
+  });
+}
+
+/** The place that a copy goes to. @throws AegisError `INVALID_ARGUMENT`, `UNSUPPORTED` */
+export async function placeOf(what: string, target: unknown): Promise<StorageBackend> {
+  const allowed = 'a folder (not empty, without NUL) or a backend';
+  if (typeof target !== 'string') {
+    if (typeof target !== 'object' || target === null) throw invalid(`${what}: the target`, target, allowed);
+    return resolveConfig({ backend: target as StorageBackend }).backend as StorageBackend;
+  }
+  if (target === '' || target.includes('\0')) throw invalid(`${what}: the target`, target, allowed);
+  return backendOf({ backend: 'local', dataDirectory: target });
+}

@@ -1,0 +1,196 @@
+/**
+ * Compaction: makes the data file as small as what is in it, while readers and writers go on.
+ *
+ *   1. a checkpoint, so that what has been deleted is free
+ *   2. the trees are tightened (tighten.ts); blocks of another codec are written anew (relocator.ts)
+ *   3. in rounds: what lies high is gathered below, a checkpoint sets free where it lay, the file is cut
+ *
+ * It changes no record, and every block is written by the rules of any other change: to free space, named by the next
+ * checkpoint, its old place free only after that one is durable. So it can die at any moment.
+ *
+ * Invariants
+ *   1. One run at a time; callers that come meanwhile share it.
+ *   2. The file is cut only above everything that any checkpoint, version or write owns, and never below the room that
+ *      was promised to commits.
+ */
+import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { AegisError } from '../base/errors.ts';
+import type { Pager } from '../store/pager.ts';
+import type { Superblock } from '../store/superblock.ts';
+import type { CheckpointData } from './checkpoint.ts';
+import { Relocator } from './relocator.ts';
+import { Repacker } from './repacker.ts';
+import { TimeSlices } from './time-slices.ts';
+
+/** What a compaction did. Sizes are bytes. */
+export interface CompactReport {
+  /** Size of the data file before. */
+  readonly bytesBefore: number;
+  /** Size of the data file now. */
+  readonly bytesAfter: number;
+  /** Pages written anew, to be fuller, to lie lower or to have the configured codec. */
+  readonly pagesMoved: number;
+  /** Pages whose records found room in others. */
+  readonly pagesFreed: number;
+  /** Times that something was written anew and a checkpoint made; 0: there was nothing to do. */
+  readonly rounds: number;
+  /**
+   * Bytes of blocks that could not be given back, or were left as they are, because open snapshots, scans or transactions
+   * see them: about what another compaction has to work with when they are closed.
+   */
+  readonly bytesHeld: number;
+  /** Damaged pages met, which were left as they are. */
+  readonly pagesDamaged: number;
+}
+
+/** What a compaction works with. */
+export interface CompactParts {
+  readonly pager: Pager;
+  readonly checkpointer: {
+    readonly superblock: Superblock;
+    checkpoint(): Promise<CheckpointData>;
+    checkFence(): void;
+  };
+  /** Roots of all trees of the latest state. */
+  readonly roots: () => readonly number[];
+  /** Makes sure of room for so many dirty pages beside all that is promised. Throws OUT_OF_SPACE. */
+  readonly ensure: (pages: number) => void;
+  /** Gives the tail of the file back, but for what is promised to commits. */
+  readonly cut: () => void;
+  /** Lets other work run. */
+  readonly pause: () => Promise<void>;
+  /** Throws when the store cannot be written any more. */
+  readonly check: () => void;
+  readonly onProgress: (done: number, total: number) => void;
+}
+
+/** Share of free space among blocks that is left, and the one that is aimed at. */
+const WASTE_MOST = 1 / 20;
+const WASTE_WANTED = 1 / 33;
+/** How often a hole is made for what does not fit, at the most. */
+const TRIES_MAX = 6;
+/** Share of its length that the file must lose for another try. */
+const GAIN_LEAST = 0.99;
+
+export class Compactor {
+  readonly #parts: CompactParts;
+  #run: Promise<CompactReport> | undefined;
+
+  constructor(parts: CompactParts) {
+    this.#parts = parts;
+  }
+
+  /** Compacts the store, or joins the run under way. */
+  compact(): Promise<CompactReport> {
+    this.#run ??= this.#compact().finally(() => {
+      this.#run = undefined;
+    });
+    return this.#run;
+  }
+
+  /** Resolves when no run is under way. */
+  async ended(): Promise<void> {
+    await this.#run?.catch(() => undefined);
+  }
+
+  async #compact(): Promise<CompactReport> {
+    const { pager } = this.#parts;
+    const { file, extents } = pager.blocks;
+    const bytesBefore = file.size();
+    const turns = new TimeSlices(this.#parts);
+    let pagesFreed = 0;
+    let rounds = 0;
+    extents.packBelow(Number.POSITIVE_INFINITY);
+    try {
+      await this.#settle();
+      pagesFreed = await this.#tighten(turns);
+      const recoded = await new Relocator(turns).recode(this.#parts.checkpointer.superblock.codecs);
+      if (pagesFreed + recoded > 0 || turns.moved > 0) {
+        ++rounds;
+        await this.#settle();
+      }
+      rounds += await this.#gather(turns);
+      this.#cut();
+    } catch (error) {
+      // What has been gained until the space ran out is given back.
+      if (error instanceof AegisError && error.code === 'OUT_OF_SPACE') this.#cut();
+      throw error;
+    } finally {
+      extents.packBelow(undefined);
+    }
+    turns.finish();
+    return {
+      bytesBefore,
+      bytesAfter: file.size(),
+      pagesMoved: turns.moved,
+      pagesFreed,
+      rounds,
+      bytesHeld: (pager.versions.heldUnits + turns.heldMost) * UNIT_SIZE,
+      pagesDamaged: turns.unreadable,
+    };
+  }
+
+  async #tighten(turns: TimeSlices): Promise<number> {
+    let freed = 0;
+    await turns.begin(0);
+    for (const root of turns.roots) {
+      // A tree that was dropped meanwhile has no root any more.
+      if (!turns.hasRoot(root)) continue;
+      const tightener = new Repacker(turns, root);
+      await tightener.run();
+      freed += tightener.merged;
+    }
+    return freed;
+  }
+
+  /** Gathers what lies high until the file is tight, or nothing helps; answers the rounds it took. */
+  async #gather(turns: TimeSlices): Promise<number> {
+    const { extents } = this.#parts.pager.blocks;
+    const gatherer = new Relocator(turns);
+    let rounds = 0;
+    const round = async (work: () => Promise<number>): Promise<boolean> => {
+      turns.beginRound();
+      if ((await work()) === 0) return false;
+      ++rounds;
+      await this.#settle();
+      this.#cut();
+      return true;
+    };
+    for (let best = Number.POSITIVE_INFINITY, tries = 0; tries < TRIES_MAX && !this.#isTight; ++tries) {
+      await round(() => gatherer.fold(this.#top));
+      if (this.#isTight || extents.end > best * GAIN_LEAST) break;
+      best = extents.end;
+      // What does not fit in many short holes will fit in a long one.
+      if (!(await round(() => gatherer.clear(this.#top)))) break;
+    }
+    return rounds;
+  }
+
+  /** Where the file would end if its blocks were as close as is aimed at. */
+  get #top(): number {
+    const { extents, pageUnits } = this.#parts.pager.blocks;
+    return extents.first + extents.used + Math.max(pageUnits, Math.ceil(extents.used * WASTE_WANTED));
+  }
+
+  get #isTight(): boolean {
+    const { extents, pageUnits } = this.#parts.pager.blocks;
+    return extents.holeUnits <= Math.max(2 * pageUnits, extents.used * WASTE_MOST);
+  }
+
+  /** A checkpoint, if there is anything to be written for one. */
+  async #settle(): Promise<void> {
+    const { pager, checkpointer, check } = this.#parts;
+    pager.drain();
+    if (pager.core.x.dirtyCount() === 0 && pager.directory.changedCount === 0) return;
+    await checkpointer.checkpoint();
+    check();
+  }
+
+  #cut(): void {
+    const { check, checkpointer, cut } = this.#parts;
+    check();
+    // What is beyond our end may be another writer's by now.
+    checkpointer.checkFence();
+    cut();
+  }
+}

@@ -1,0 +1,42 @@
+/**
+ * The creation of a store: how it begins, and how what came to nothing is made one that was not finished again.
+ */
+import { UNIT_SIZE } from '../../assembly/layout.ts';
+import type { BackendFile, StorageBackend } from '../backend/backend.ts';
+import type { Core } from '../core/wasm.ts';
+import type { Superblock } from '../store/superblock.ts';
+import { FIRST_DATA_UNIT, LAST_SLOT, SLOT_POSITIONS, writeSuperblock } from '../store/superblock.ts';
+
+/** Makes a data file say, durably, that the creation of a store has begun and is not finished. */
+export async function beginCreation(
+  core: Core,
+  file: BackendFile,
+  backend: StorageBackend,
+  superblock: Superblock,
+): Promise<void> {
+  // Whatever an unfinished creation left behind goes first: a piece of a superblock before it would look like damage.
+  file.truncate(0);
+  writeSuperblock(core, file, LAST_SLOT, { ...superblock, generation: 0 });
+  await file.sync();
+  await backend.syncDirectory();
+  file.truncate(FIRST_DATA_UNIT * UNIT_SIZE);
+}
+
+/**
+ * Makes a data file one whose creation was not finished again, as far as it lets itself be written. `unfinished`: bytes
+ * of a superblock of generation 0, where a whole one may have been written. Throws nothing: what failed before is the
+ * error to tell.
+ */
+export async function takeBackCreation(file: BackendFile, unfinished: Uint8Array | undefined): Promise<void> {
+  try {
+    if (unfinished) {
+      // In this order: a whole slot without the pages it names would be a damaged store.
+      file.write([unfinished], SLOT_POSITIONS[LAST_SLOT]);
+      await file.sync();
+    }
+    file.truncate(UNIT_SIZE);
+    await file.sync();
+  } catch {
+    // It is as it was.
+  }
+}

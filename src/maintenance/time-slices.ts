@@ -1,0 +1,150 @@
+/**
+ * The turns of a compaction: its work goes in slices that are short, between which readers and writers go on, and
+ * each of which first makes sure that the store is still open and that there is room for what it will change.
+ *
+ * Invariants
+ *   1. Every page that a slice changes is written in the same slice, to the lowest hole; room that was promised to
+ *      commits is never used up by it.
+ *   2. What a snapshot sees that was open before the present round began, and still is, stays where it is: its old bytes would
+ *      keep their place, so that a new place beside it would only make the file longer.
+ *   3. A page that cannot be read is left alone, with all that only it leads to.
+ */
+import { AegisError } from '../base/errors.ts';
+import type { Pager } from '../store/pager.ts';
+
+/** Pages looked at, or rewritten, in one go: some milliseconds of work. */
+export const SLICE_PAGES = 64;
+
+/** What the turns are made with. */
+export interface TimeSlicesParts {
+  readonly pager: Pager;
+  /** Roots of all trees of the latest state. */
+  readonly roots: () => readonly number[];
+  /** Makes sure of room for so many dirty pages more. Throws OUT_OF_SPACE; then nothing was changed. */
+  readonly ensure: (pages: number) => void;
+  /** Lets other work run. */
+  readonly pause: () => Promise<void>;
+  /** Throws when the store cannot be written any more. */
+  readonly check: () => void;
+  readonly onProgress: (done: number, total: number) => void;
+}
+
+export class TimeSlices {
+  readonly #parts: TimeSlicesParts;
+  readonly #total: number;
+  #done = 0;
+  #steps = 0;
+  #rootSet: ReadonlySet<number> | undefined;
+  /** Pages that could not be read. */
+  readonly #unreadable = new Set<number>();
+  /** Pages written anew. */
+  moved = 0;
+  /** Units of blocks that stayed as they are for a snapshot's sake, in the present round. */
+  heldUnits = 0;
+  /** The most of any round. */
+  #heldMost = 0;
+  /** Newest epoch of the snapshots that were open before this round, and of those open now. */
+  #seniors: number;
+  #present: number;
+
+  constructor(parts: TimeSlicesParts) {
+    this.#parts = parts;
+    this.#total = parts.pager.pageCount;
+    this.#present = this.#mark();
+    this.#seniors = this.#present;
+  }
+
+  get pager(): Pager {
+    return this.#parts.pager;
+  }
+
+  /** Roots of all trees there are when this is asked. */
+  get roots(): readonly number[] {
+    return this.#parts.roots();
+  }
+
+  /** Whether a tree is still there: others may have dropped it since the last slice. */
+  hasRoot(root: number): boolean {
+    this.#rootSet ??= new Set(this.roots);
+    return this.#rootSet.has(root);
+  }
+
+  /** Counts a step; whether the slice is over with it. */
+  step(): boolean {
+    return ++this.#steps % SLICE_PAGES === 0;
+  }
+
+  /** Pages that could not be read. */
+  get unreadable(): number {
+    return this.#unreadable.size;
+  }
+
+  /** Begins a round: snapshots that were opened during the last one count as old if they are still open. */
+  beginRound(): void {
+    this.#seniors = this.#present;
+    this.#present = this.#mark();
+    this.#heldMost = this.heldMost;
+    this.heldUnits = 0;
+  }
+
+  /** Units of blocks that stayed as they are for a snapshot's sake. A block may do so in several rounds. */
+  get heldMost(): number {
+    return Math.max(this.#heldMost, this.heldUnits);
+  }
+
+  /** The present epoch, which no snapshot taken from now on has. */
+  #mark(): number {
+    const { x } = this.#parts.pager.core;
+    const epoch = x.epochCurrent();
+    x.epochStart(epoch + 1);
+    return epoch;
+  }
+
+  /** Begins a slice that changes up to so many pages. */
+  async begin(pages: number): Promise<void> {
+    const { pause, check, ensure } = this.#parts;
+    await pause();
+    this.#rootSet = undefined;
+    check();
+    if (pages > 0) ensure(pages);
+  }
+
+  /** Newest epoch of the old snapshots that are still open; 0 without one. */
+  get heldEpoch(): number {
+    return this.#parts.pager.versions.readerUpTo(this.#seniors);
+  }
+
+  /** Notes what a read failed with; throws what is no fault of the bytes read. */
+  passOver(error: unknown): void {
+    const isRead =
+      error instanceof AegisError &&
+      (error.code === 'CORRUPTION' || (error.code === 'IO_ERROR' && error.operation === 'read'));
+    if (!isRead) throw error;
+    this.#unreadable.add(error.page ?? -1);
+  }
+
+  /** Tells how far the work has come. */
+  visited(pages: number): void {
+    this.#done = Math.min(this.#total, this.#done + pages);
+    this.#parts.onProgress(this.#done, this.#total);
+  }
+
+  /** The work is done. */
+  finish(): void {
+    this.#parts.onProgress(this.#total, this.#total);
+  }
+
+  /** Writes those of the pages that are changed and in their frames; answers how many. */
+  writeBack(pages: Iterable<number>): number {
+    const { pager } = this;
+    pager.drain();
+    const frames: number[] = [];
+    for (const page of new Set(pages)) {
+      const frame = pager.core.x.frameNewest(page);
+      // A newest version in a frame lies in an extent exactly when it is clean.
+      if (frame !== 0 && pager.directory.place(page).units === 0) frames.push(frame);
+    }
+    pager.writeFrames(frames);
+    return frames.length;
+  }
+}

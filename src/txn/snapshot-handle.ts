@@ -1,0 +1,142 @@
+/**
+ * Leases on snapshots: what a scan, a snapshot or a transaction holds while it reads, and gives back exactly once,
+ * when it is closed, when the engine closes, or when the collector finds that nobody can close it any more.
+ */
+import type { Pager } from '../store/pager.ts';
+import type { SnapshotNode } from '../store/versions.ts';
+
+/** A held epoch of the store's pages and, for scans inside a transaction, one of private pages. */
+export class SnapshotHandle {
+  readonly epoch: number;
+  readonly privateEpoch: number;
+  /** Last commit it sees. */
+  readonly sequence: number;
+  readonly #owner: SnapshotHandles;
+  readonly node: SnapshotNode;
+  readonly #privateNode: SnapshotNode | undefined;
+  readonly #onClose: (() => void) | undefined;
+  #open = true;
+
+  constructor(
+    owner: SnapshotHandles,
+    node: SnapshotNode,
+    sequence: number,
+    privateNode: SnapshotNode | undefined,
+    onClose?: () => void,
+  ) {
+    this.#owner = owner;
+    this.node = node;
+    this.sequence = sequence;
+    this.#privateNode = privateNode;
+    this.#onClose = onClose;
+    this.epoch = node.epoch;
+    this.privateEpoch = privateNode?.epoch ?? 0;
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  /** Gives the epochs back; idempotent. Throws UNSUPPORTED where nothing can be asked of the store, STORE_FAILED. */
+  close(): void {
+    if (!this.#open) return;
+    this.#owner.check();
+    this.#open = false;
+    this.#owner.forget(this, this.node, this.#privateNode, this.#onClose);
+  }
+
+  /**
+   * As `close`, without STORE_FAILED: who lets go has nothing to do about it, and what a finalizer throws nobody can
+   * catch. The next call says it.
+   */
+  letGo(): void {
+    if (this.#open) this.#owner.check();
+    try {
+      this.close();
+    } catch {
+      // `forget` has noted it.
+    }
+  }
+}
+
+/** All leases of an engine. */
+export class SnapshotHandles {
+  readonly #pager: Pager;
+  readonly #applied: () => number;
+  readonly #open = new Set<SnapshotHandle>();
+  readonly #registry: FinalizationRegistry<SnapshotHandle> | undefined;
+  /** Throws when no lease can be closed now. */
+  readonly check: () => void;
+
+  /** `applied` answers the last commit that readers see. */
+  constructor(pager: Pager, applied: () => number, check: () => void) {
+    this.#pager = pager;
+    this.#applied = applied;
+    this.check = check;
+    this.#registry =
+      typeof FinalizationRegistry === 'undefined'
+        ? undefined
+        : new FinalizationRegistry((lease) => lease.letGo());
+  }
+
+  /** Leases that are open. */
+  get count(): number {
+    return this.#open.size;
+  }
+
+  /** Commits since the oldest open lease was taken; 0 without one. */
+  get oldestAge(): number {
+    const applied = this.#applied();
+    let oldest = applied;
+    for (const { sequence } of this.#open) oldest = Math.min(oldest, sequence);
+    return applied - oldest;
+  }
+
+  /** Takes the present epoch. `onClose` must not refer to the holder, or the collector never finds it. */
+  take(onClose?: () => void): SnapshotHandle {
+    return this.#add(
+      new SnapshotHandle(this, this.#pager.takeSnapshot(), this.#applied(), undefined, onClose),
+    );
+  }
+
+  /** Takes the epoch of an open lease once more and, if asked, the present one of private pages. */
+  share(lease: SnapshotHandle, withPrivate: boolean): SnapshotHandle {
+    const { node, sequence } = lease;
+    this.#pager.versions.share(node);
+    return this.#add(
+      new SnapshotHandle(this, node, sequence, withPrivate ? this.#pager.takePrivateSnapshot() : undefined),
+    );
+  }
+
+  /** Closes the lease when nobody can reach the holder any more. */
+  watch(holder: object, lease: SnapshotHandle): void {
+    this.#registry?.register(holder, lease);
+  }
+
+  /** Closes all. */
+  closeAll(): void {
+    for (const lease of [...this.#open]) lease.close();
+  }
+
+  /** After a trap giving back may throw: then memory is not to be trusted. */
+  forget(
+    lease: SnapshotHandle,
+    node: SnapshotNode,
+    privateNode: SnapshotNode | undefined,
+    onClose: (() => void) | undefined,
+  ): void {
+    this.#open.delete(lease);
+    try {
+      this.#pager.releaseSnapshot(node);
+      if (privateNode) this.#pager.releasePrivateSnapshot(privateNode);
+      onClose?.();
+    } catch (error) {
+      throw this.#pager.trapped(error);
+    }
+  }
+
+  #add(lease: SnapshotHandle): SnapshotHandle {
+    this.#open.add(lease);
+    return lease;
+  }
+}

@@ -1,0 +1,419 @@
+/*
+ * Rot in a log that is being written: planted under the feet of an open store, where the next crash would need the
+ * bytes. Verification names it; and it finds nothing in a sound log, whatever writers and checkpoints do meanwhile.
+ */
+import { expect, onTestFinished, test } from 'vitest';
+import { GROUP_HEADER_SIZE, PART_FIRST, PART_LAST, UNIT_SIZE } from '../../assembly/layout.ts';
+import { MemoryBackend } from '../../src/backend/memory.ts';
+import { SimulatedBackend } from '../../src/backend/simulated.ts';
+import { resolveConfig, type StorageConfig } from '../../src/config/config.ts';
+import { openEngine, StorageEngine } from '../../src/engine/engine.ts';
+import { report } from '../support/report.ts';
+import { long, seed } from '../support/seed.ts';
+import { differences, randomOf, WriteLoad } from '../support/write-load.ts';
+import { xxh64 } from '../support/xxh64.ts';
+import { contentOf, type FoundGroup, groupsIn, newCore, overwrite } from '../wal/log-kit.ts';
+
+const SEGMENT = 16_384;
+const SMALL = {
+  walEnabled: true,
+  pageSize: 4096,
+  bufferPoolSize: '64KB',
+  checkpointWalSize: '512KB',
+} as const;
+
+async function open(
+  backend: StorageConfig['backend'],
+  config: Partial<StorageConfig> = {},
+): Promise<StorageEngine> {
+  const engine = await openEngine(resolveConfig({ ...SMALL, backend, ...config }), undefined, SEGMENT);
+  onTestFinished(() => engine.close().catch(() => undefined));
+  return engine;
+}
+
+/** An open store whose log has four segments in use and one that is not, and its groups. */
+async function makeGround(): Promise<Ground> {
+  const backend = new MemoryBackend();
+  const engine = await open(backend);
+  for (let i = 0; i < 12; ++i) await engine.put(`before ${i}`, 'b'.repeat(3000));
+  await engine.checkpoint();
+  const { sequence } = engine.stats();
+  for (let i = 0; i < 6; ++i) await engine.put(`key ${i}`, 'v'.repeat(700));
+  await engine.put('long', 'l'.repeat(40_000));
+  for (let i = 0; i < 4; ++i) await engine.put(`after ${i}`, 'a'.repeat(700));
+  const view = new DataView(contentOf(backend, 'data').buffer);
+  const storeId = [view.getUint32(8, true), view.getUint32(12, true)] as const;
+  const start = view.getUint32(48, true);
+  const core = newCore();
+  core.x.groupConfigure(...storeId, 0);
+  const logs = { list: () => backend.list().filter((name) => name.startsWith('log-')) };
+  const files = Object.assign(Object.create(backend) as MemoryBackend, logs);
+  files.open = (name, options) => backend.open(name, options);
+  const groups = groupsIn(core, files)
+    .filter(({ lsn }) => lsn >= start)
+    .sort((a, b) => a.lsn - b.lsn);
+  expect(sequence).toBe(12);
+  expect(groups.length).toBeGreaterThanOrEqual(13);
+  expect(new Set(groups.map(({ file }) => file)).size).toBeGreaterThan(2);
+  return { backend, engine, groups };
+}
+
+interface Ground {
+  readonly backend: MemoryBackend;
+  readonly engine: StorageEngine;
+  readonly groups: FoundGroup[];
+}
+
+function bytesOf({ backend }: Ground, { file, offset, length }: FoundGroup): Uint8Array {
+  return contentOf(backend, file).slice(offset, offset + length);
+}
+
+/** Changes a group, and makes its checksums fit unless asked not to. */
+function change(
+  ground: Ground,
+  group: FoundGroup,
+  edit: (view: DataView, bytes: Uint8Array) => void,
+  sealed = true,
+): void {
+  const bytes = bytesOf(ground, group);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  edit(view, bytes);
+  if (sealed) {
+    const length = view.getUint32(4, true);
+    view.setBigUint64(48, xxh64(bytes.slice(GROUP_HEADER_SIZE, GROUP_HEADER_SIZE + length), 0n), true);
+    view.setBigUint64(56, xxh64(bytes.slice(0, 56), 0n), true);
+  }
+  overwrite(ground.backend, group.file, group.offset, bytes);
+}
+
+const flip = (at: number, mask: number) => (_: DataView, bytes: Uint8Array) => {
+  bytes[at] = bytes[at]! ^ mask;
+};
+
+const PART = GROUP_HEADER_SIZE;
+const RECORD = PART + 24;
+
+interface Row {
+  readonly kind: string;
+  readonly plant: (ground: Ground) => void;
+  readonly says: RegExp;
+}
+
+const third = ({ groups }: Ground): FoundGroup => groups[2]!;
+/** The groups of the long commit, which have only pieces of it. */
+const pieces = ({ groups }: Ground): FoundGroup[] => groups.filter(({ length }) => length > 4000);
+const segmentOf = (ground: Ground): string => pieces(ground).at(-1)!.file;
+
+const rows: Row[] = [
+  {
+    kind: 'a bit turned over in the header of a group',
+    plant: (g) => change(g, third(g), flip(33, 4), false),
+    says: /has no whole header/,
+  },
+  {
+    kind: 'a bit turned over in the payload of a group',
+    plant: (g) => change(g, third(g), flip(300, 4), false),
+    says: /has not the payload it was written with/,
+  },
+  {
+    kind: 'a bit turned over in the very last group',
+    plant: (g) => change(g, g.groups.at(-1)!, flip(200, 1), false),
+    says: /has not the payload it was written with/,
+  },
+  {
+    kind: 'a sector of a group written over with zeros',
+    plant: (g) => overwrite(g.backend, third(g).file, third(g).offset, new Uint8Array(UNIT_SIZE)),
+    says: /has no whole header/,
+  },
+  {
+    kind: 'a sector in the middle of a group that never landed',
+    plant: (g) => overwrite(g.backend, third(g).file, third(g).offset + UNIT_SIZE, new Uint8Array(UNIT_SIZE)),
+    says: /has not the payload it was written with/,
+  },
+  {
+    kind: 'a group that landed in the place of another',
+    plant: (g) => overwrite(g.backend, third(g).file, third(g).offset, bytesOf(g, g.groups[1]!)),
+    says: /belongs elsewhere in the log/,
+  },
+  {
+    kind: 'a group of another life in its place, with another link',
+    plant: (g) => change(g, third(g), (view) => view.setUint32(32, 7, true)),
+    says: /does not follow the one before it/,
+  },
+  {
+    kind: 'a group that its successor does not link to',
+    plant: (g) => change(g, third(g), flip(300, 4)),
+    says: /does not follow the one before it/,
+  },
+  {
+    kind: 'a group older than its segment',
+    plant: (g) => change(g, third(g), (view) => view.setBigUint64(16, 1n, true)),
+    says: /is older than its segment/,
+  },
+  {
+    kind: "a group of another store's log",
+    plant: (g) => change(g, third(g), (view) => view.setUint32(8, 99, true)),
+    says: /has no whole header/,
+  },
+  {
+    kind: 'a group longer than groups are',
+    plant: (g) =>
+      change(
+        g,
+        third(g),
+        (view, bytes) => {
+          view.setUint32(4, 0x7fffffff, true);
+          view.setBigUint64(56, xxh64(bytes.slice(0, 56), 0n), true);
+        },
+        false,
+      ),
+    says: /has no whole header/,
+  },
+  {
+    kind: 'a record of no known kind',
+    plant: (g) => change(g, third(g), (view) => view.setUint8(RECORD, 77)),
+    says: /no writer makes such records/,
+  },
+  {
+    kind: 'a record longer than its part',
+    plant: (g) => change(g, third(g), (view) => view.setUint32(RECORD + 8, 900_000, true)),
+    says: /no writer makes such records/,
+  },
+  {
+    kind: 'more records than a part has room for',
+    plant: (g) => change(g, third(g), (view) => view.setUint32(PART + 16, 50, true)),
+    says: /no writer makes such records/,
+  },
+  {
+    kind: 'a commit that is missing',
+    plant: (g) =>
+      change(g, third(g), (view) =>
+        view.setBigUint64(PART + 8, view.getBigUint64(PART + 8, true) + 1n, true),
+      ),
+    says: /holds commit \d+ after \d+/,
+  },
+  {
+    kind: 'a commit that comes a second time',
+    plant: (g) =>
+      change(g, third(g), (view) =>
+        view.setBigUint64(PART + 8, view.getBigUint64(PART + 8, true) - 1n, true),
+      ),
+    says: /holds commit \d+ after \d+/,
+  },
+  {
+    kind: 'a commit that begins inside another',
+    plant: (g) => change(g, third(g), (view) => view.setUint32(PART + 4, PART_LAST, true)),
+    says: /goes on with commit \d+, which is not the one before it/,
+  },
+  {
+    kind: 'a commit that never ends',
+    plant: (g) => {
+      change(g, third(g), (view) => view.setUint32(PART + 4, PART_FIRST, true));
+      // The next one links to it again: only what it means is wrong.
+      const link = bytesOf(g, third(g)).slice(56, 64);
+      change(g, g.groups[3]!, (_, bytes) => bytes.set(link, 32));
+    },
+    says: /begins commit \d+ inside commit \d+/,
+  },
+  {
+    kind: 'a group without commits in the middle of a commit',
+    plant: (g) => change(g, pieces(g)[1]!, (view) => view.setUint32(4, 0, true)),
+    says: /stands in the middle of a commit/,
+  },
+  {
+    kind: 'a piece of a value longer than what is left of it',
+    plant: (g) =>
+      change(g, pieces(g).at(-1)!, (view) =>
+        view.setUint32(RECORD + 8, view.getUint32(RECORD + 8, true) + 1, true),
+      ),
+    says: /no writer makes such records/,
+  },
+  {
+    kind: 'a bit turned over in the header of a segment',
+    plant: (g) => overwrite(g.backend, segmentOf(g), 20, new Uint8Array([255])),
+    says: /its header is not what was written/,
+  },
+  {
+    kind: 'the header of another segment',
+    plant: (g) => {
+      const other = contentOf(g.backend, g.groups[0]!.file).slice(0, UNIT_SIZE);
+      overwrite(g.backend, segmentOf(g), 0, other);
+    },
+    says: /its header is not what was written/,
+  },
+  {
+    kind: 'a log file in use that was cut short',
+    plant: (g) => g.backend.open(segmentOf(g), { create: false }).truncate(700),
+    says: /was cut short: it ends at 700/,
+  },
+  {
+    kind: 'a log file in use that is empty',
+    plant: (g) => g.backend.open(segmentOf(g), { create: false }).truncate(0),
+    says: /its header is not what was written/,
+  },
+  {
+    kind: 'a log file not in use that was cut short',
+    plant: (g) => {
+      const used = new Set(g.groups.map(({ file }) => file));
+      const spare = g.backend.list().find((name) => name.startsWith('log-') && !used.has(name))!;
+      g.backend.open(spare, { create: false }).truncate(4096);
+    },
+    says: /was cut short: it ends at 4096/,
+  },
+  {
+    kind: 'a log file that was removed',
+    plant: (g) => g.backend.remove(segmentOf(g)),
+    says: /the file log-\d+ is not there any more/,
+  },
+  {
+    kind: 'a data file that was removed',
+    plant: (g) => g.backend.remove('data'),
+    says: /the file data is not there any more/,
+  },
+];
+
+test.each(rows)('verify: finds $kind in a live log', async ({ plant, says }) => {
+  const ground = await makeGround();
+  const { engine } = ground;
+  expect((await engine.verify()).problems).toEqual([]);
+  plant(ground);
+  const found = await engine.verify();
+  expect(found.problems.map(({ message }) => message).join('\n')).toMatch(says);
+  expect(found.problems[0]!.file).toMatch(/^(log-\d+|data)$/);
+  // What a writer does next must not depend on the walk.
+  await engine.put('one more', 'value');
+  expect(engine.getString('one more')).toBe('value');
+});
+
+test('verify: the kinds of damage to a live log are all there', () => {
+  expect(new Set(rows.map(({ kind }) => kind)).size).toBe(rows.length);
+  const figures = { 'kinds planted': rows.length, missed: 0 };
+  report(
+    'verify, planted damage in a live log',
+    figures,
+    'npx vitest run test/maintenance/verify-log.test.ts',
+  );
+  expect(rows.length).toBeGreaterThanOrEqual(25);
+});
+
+test('verify: what rots in the log before a crash is found before it, and would have been lost', async () => {
+  const ground = await makeGround();
+  const { backend, engine, groups } = ground;
+  const bits = [20, 60, 400];
+  for (const group of groups) {
+    for (const bit of bits.slice(0, long ? 3 : 1)) {
+      const at = bit + (group.lsn % 7);
+      const before = bytesOf(ground, group);
+      change(ground, group, flip(at, 16), false);
+      const [problem, ...more] = (await engine.verify()).problems;
+      expect(problem).toMatchObject({ file: group.file, offset: group.offset });
+      expect(more).toEqual([]);
+      overwrite(backend, group.file, group.offset, before);
+    }
+  }
+  expect((await engine.verify()).problems).toEqual([]);
+});
+
+test('verify: what lies beyond the durable end of the log is nobody’s business', async () => {
+  const ground = await makeGround();
+  const { backend, engine, groups } = ground;
+  const last = groups.at(-1)!;
+  const room = contentOf(backend, last.file).length - last.offset - last.length;
+  overwrite(backend, last.file, last.offset + last.length, new Uint8Array(room).fill(0xa5));
+  expect((await engine.verify()).problems).toEqual([]);
+  for (let i = 0; i < 20; ++i) await engine.put(`more ${i}`, 'm'.repeat(900));
+  expect((await engine.verify()).problems).toEqual([]);
+});
+
+test('verify: a read of the log that the device refuses is a finding', async () => {
+  const backend = new SimulatedBackend({ seed });
+  const engine = await open(backend);
+  for (let i = 0; i < 20; ++i) await engine.put(`key ${i}`, 'v'.repeat(900));
+  for (const operation of ['read', 'size', 'list'] as const) {
+    backend.plan = (call) =>
+      call.operation === operation && call.file !== 'data' ? { errno: 'EIO' } : undefined;
+    const { problems } = await engine.verify();
+    expect(problems[0]).toMatchObject({ errno: 'EIO' });
+  }
+  backend.plan = () => undefined;
+  expect((await engine.verify()).problems).toEqual([]);
+});
+
+test('verify: of a store open for reading the log is read again', async () => {
+  const { backend } = await makeGround();
+  const place = backend.copy();
+  const reader = await open(place, { readOnly: true });
+  expect((await reader.verify()).problems).toEqual([]);
+  const core = newCore();
+  const view = new DataView(contentOf(place, 'data').buffer);
+  core.x.groupConfigure(view.getUint32(8, true), view.getUint32(12, true), 0);
+  const logs = place.list().filter((name) => name.startsWith('log-'));
+  let found = 0;
+  for (const name of logs) {
+    const bytes = contentOf(place, name);
+    for (let at = UNIT_SIZE; at < bytes.length; at += long ? UNIT_SIZE : 4 * UNIT_SIZE) {
+      overwrite(place, name, at + 40, Uint8Array.of(bytes[at + 40]! ^ 1));
+      const { problems } = await reader.verify();
+      overwrite(place, name, at + 40, bytes.subarray(at + 40, at + 41));
+      if (problems.length === 0) continue;
+      ++found;
+      expect(problems).toHaveLength(1);
+      expect(problems[0]!.message).toMatch(/the log|log-\d+/);
+    }
+  }
+  expect(found).toBeGreaterThan(10);
+  expect((await reader.verify()).problems).toEqual([]);
+});
+
+test('verify: finds nothing while commits, checkpoints and files used again go on', {
+  timeout: 3_600_000,
+}, async () => {
+  const backend = new MemoryBackend();
+  const engine = await open(backend, { bufferPoolSize: '256KB' });
+  const load = new WriteLoad(engine, { seed, keys: 400, longest: 60_000 });
+  const random = randomOf(seed);
+  load.start();
+  let running = true;
+  const maintenance = async (): Promise<void> => {
+    while (running) {
+      if (random(2) === 0) await engine.checkpoint();
+      engine.putSync('blocking', `${random(1000)}`);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  const working = maintenance();
+  const least = long ? 300 : 25;
+  let rounds = 0;
+  for (; rounds < least || engine.stats().checkpoints < least; ++rounds) {
+    const both = await Promise.all([engine.verify(), engine.verify()]);
+    expect(both.flatMap(({ problems }) => problems)).toEqual([]);
+    // A small store is walked in one turn.
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  running = false;
+  await Promise.all([working, load.stop()]);
+  expect((await engine.verify()).problems).toEqual([]);
+  const { checkpoints } = engine.stats();
+  expect(checkpoints).toBeGreaterThanOrEqual(least);
+  expect(load.commits).toBeGreaterThan(rounds);
+  const figures = { verifications: 2 * rounds, 'false alarms': 0, commits: load.commits, checkpoints };
+  report('verify, a log that is written', figures, 'npx vitest run test/maintenance/verify-log.test.ts');
+});
+
+test('verify: a commit of many groups is walked in pieces, by two at once', async () => {
+  const backend = new MemoryBackend();
+  const engine = await StorageEngine.open({ ...SMALL, backend, checkpointWalSize: '64MB' });
+  onTestFinished(() => engine.close());
+  await engine.put('long', new Uint8Array(5_000_000).fill(1));
+  await engine.put('short', 'value');
+  await engine.put('longer', new Uint8Array(3_000_001).fill(2));
+  const both = await Promise.all([engine.verify(), engine.verify()]);
+  expect(both.flatMap(({ problems }) => problems)).toEqual([]);
+  expect(engine.stats().log.sinceCheckpoint).toBeGreaterThan(8_000_000);
+  expect(
+    differences(
+      await open(backend.copy()),
+      new Map([...engine.scan()].map(([key, value]) => [new TextDecoder().decode(key), value])),
+    ),
+  ).toEqual([]);
+});

@@ -1,0 +1,405 @@
+/*
+ * No false alarms: whatever a sound store has been through, and whatever goes on while it is verified, verification
+ * finds nothing; and it leaves the pool as it was.
+ */
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { bytes as debug } from '../../build/wasm/debug.js';
+import { MemoryBackend } from '../../src/backend/memory.ts';
+import { AegisError } from '../../src/base/errors.ts';
+import { resolveConfig, type StorageConfig } from '../../src/config/config.ts';
+import { openEngine, StorageEngine } from '../../src/engine/engine.ts';
+import type { VerifyReport } from '../../src/maintenance/verify.ts';
+import type { Transaction } from '../../src/txn/transaction.ts';
+import { type Random, randomFrom } from '../support/codec-data.ts';
+import { keyMaker, valueMaker } from '../support/core-model.ts';
+import { temporaryFolder } from '../support/place.ts';
+import { report } from '../support/report.ts';
+import { long, seed, sized } from '../support/seed.ts';
+import { type BareStore, openBare } from './bare-store.ts';
+
+const PAGE_SIZES = [4096, 4096, 4096, 8192, 65_536];
+
+/** States of stores that were verified. */
+let verified = 0;
+
+function expectSound(report: VerifyReport, what: string): void {
+  ++verified;
+  expect(report.problems, what).toEqual([]);
+  expect(report.ok).toBe(true);
+  expect(report.problemCount).toBe(0);
+}
+
+/** A store at random: configuration, content, everything that can be open at once. */
+class Life {
+  readonly #random: Random;
+  readonly #config: Partial<StorageConfig>;
+  readonly #debug: boolean;
+  readonly #key: () => Uint8Array;
+  readonly #value: (keyBytes: number) => Uint8Array;
+  readonly #keys: Uint8Array[] = [];
+  #snapshots: { close(): void }[] = [];
+  #transactions: Transaction[] = [];
+  #work: Promise<unknown>[] = [];
+  store!: StorageEngine;
+
+  constructor(random: Random, backend: Partial<StorageConfig>, debug = false) {
+    this.#random = random;
+    this.#debug = debug;
+    const pageSize = PAGE_SIZES[random(PAGE_SIZES.length)]!;
+    const frames = random(2) === 0 ? 16 : 16 + random(200);
+    this.#config = {
+      ...backend,
+      pageSize,
+      bufferPoolSize: frames * pageSize,
+      compression: random(2) === 0 ? 'lz4' : 'none',
+      walEnabled: random(3) > 0,
+      syncOnCommit: random(2) === 0,
+      checkpointWalSize: '512KB',
+    };
+    this.#key = keyMaker(random, pageSize / 8);
+    this.#value = valueMaker(random, pageSize);
+  }
+
+  async open(change: Partial<StorageConfig> = {}): Promise<void> {
+    this.store = await openEngine(
+      resolveConfig({ ...this.#config, ...change }),
+      this.#debug ? debug : undefined,
+    );
+  }
+
+  #anyKey(): Uint8Array {
+    if (this.#keys.length === 0 || this.#random(2) === 0) {
+      this.#keys.push(this.#key());
+      return this.#keys.at(-1)!;
+    }
+    return this.#keys[this.#random(this.#keys.length)]!;
+  }
+
+  /** Anything a program may do. */
+  step(): void {
+    const { store } = this;
+    const random = this.#random;
+    const key = this.#anyKey();
+    const shape = random(100);
+    if (shape < 45) store.putSync(key, this.#value(key.length));
+    else if (shape < 65) store.deleteSync(key);
+    else if (shape < 70) this.#later(store.put(key, this.#value(key.length)));
+    else if (shape < 75) {
+      const keys = Array.from({ length: 1 + random(60) }, () => this.#anyKey());
+      store.batchSync(keys.map((key) => ({ type: 'put', key, value: this.#value(key.length) })));
+    } else if (shape < 80) this.#open();
+    else if (shape < 88) this.#close();
+    else if (shape < 97) this.#write();
+    else if (shape < 98) this.#later(store.checkpoint());
+    else store.get(key);
+  }
+
+  #later(promise: Promise<unknown>): void {
+    this.#work.push(promise);
+  }
+
+  #open(): void {
+    const { store } = this;
+    const shape = this.#random(3);
+    if (shape === 0) this.#snapshots.push(store.snapshot());
+    else if (shape === 1) {
+      const scan = store.scan();
+      scan.next();
+      this.#snapshots.push(scan);
+    } else {
+      this.#transactions.push(
+        store.beginTransaction({ isolation: this.#random(2) === 0 ? 'snapshot' : 'serializable' }),
+      );
+    }
+  }
+
+  #close(): void {
+    if (this.#random(2) === 0) {
+      this.#snapshots.splice(this.#random(this.#snapshots.length), 1)[0]?.close();
+      return;
+    }
+    const tx = this.#transactions.splice(this.#random(this.#transactions.length), 1)[0];
+    if (!tx) return;
+    if (this.#random(2) === 0) tx.abort();
+    else this.#later(tx.commit().catch((error: { code?: string }) => expect(error.code).toBe('CONFLICT')));
+  }
+
+  /** Fills a transaction's own tree, with a scan held open in it. */
+  #write(): void {
+    const tx = this.#transactions[this.#random(this.#transactions.length)];
+    if (!tx) return;
+    for (let i = this.#random(80); i > 0; --i) {
+      const key = this.#anyKey();
+      if (this.#random(5) === 0) tx.delete(key);
+      else tx.put(key, this.#value(key.length));
+    }
+    if (this.#random(3) > 0) return;
+    const scan = tx.scan();
+    scan.next();
+    this.#snapshots.push(scan);
+  }
+
+  async settle(): Promise<void> {
+    const work = this.#work;
+    this.#work = [];
+    await Promise.all(work);
+  }
+
+  async close(): Promise<void> {
+    await this.settle();
+    for (const snapshot of this.#snapshots) snapshot.close();
+    for (const tx of this.#transactions) tx.abort();
+    this.#snapshots = [];
+    this.#transactions = [];
+    await this.store.close();
+  }
+}
+
+describe('verify', () => {
+  test.each([
+    { name: 'release', module: false, stores: sized(12, 60, 25_000) },
+    { name: 'debug', module: true, stores: sized(3, 12, 400) },
+  ])('verify: random stores in memory are sound, $name build', { timeout: 3_600_000 }, async (row) => {
+    for (let i = 0; i < row.stores; i++) {
+      const random = randomFrom(seed * 1000 + i);
+      const backend = new MemoryBackend();
+      const life = new Life(random, { backend }, row.module);
+      await life.open();
+      for (let round = random(6); round >= 0; --round) {
+        const what = `store ${i}, round ${round}`;
+        for (let steps = random(200); steps > 0; --steps) life.step();
+        const count = life.store.count();
+        const pending = life.store.verify();
+        for (let steps = random(20); steps > 0; --steps) life.step();
+        const report = await pending;
+        expectSound(report, what);
+        expect(report.records, what).toBe(count);
+        await life.settle();
+        if (random(3) === 0) await expectCopySound(backend, what);
+        if (random(3) > 0) continue;
+        await life.close();
+        await life.open({ compression: random(2) === 0 ? 'lz4' : 'none' });
+      }
+      await life.close();
+    }
+  });
+
+  test('verify: random stores in a folder are sound', async () => {
+    for (let i = 0; i < sized(2, 6, 60); i++) {
+      const random = randomFrom(seed * 77 + i);
+      const life = new Life(random, { backend: 'local', dataDirectory: join(temporaryFolder(), 'store') });
+      await life.open();
+      for (let round = 0; round < 3; ++round) {
+        for (let steps = random(150); steps > 0; --steps) life.step();
+        expectSound(await life.store.verify(), `store ${i}, round ${round}`);
+        await life.close();
+        await life.open({ readOnly: true });
+        expectSound(await life.store.verify(), `store ${i}, round ${round}, for reading only`);
+        await life.store.close();
+        await life.open();
+      }
+      await life.close();
+    }
+  });
+
+  test.each([16, 64, 4000])('verify: finds nothing while everything goes on, %i frames', async (frames) => {
+    const backend = new MemoryBackend();
+    const random = randomFrom(seed + frames);
+    const options = {
+      backend,
+      pageSize: 4096,
+      bufferPoolSize: frames * 4096,
+      compression: 'lz4',
+      walEnabled: true,
+    } as const;
+    const store = await StorageEngine.open({ ...options, checkpointWalSize: '512KB' });
+    store.batchSync(
+      Array.from({ length: 6000 }, (_, i) => ({
+        type: 'put' as const,
+        key: `key ${i}`,
+        value: `${i} `.repeat(30),
+      })),
+    );
+    const tx = store.beginTransaction();
+    for (let i = 0; i < 3000; i++) tx.put(`own ${i}`, 'x'.repeat(100));
+    let running = true;
+    let written = 0;
+    const writer = async () => {
+      for (; running; ++written) {
+        const key = `key ${random(9000)}`;
+        if (random(3) === 0) await store.delete(key);
+        else await store.put(key, 'y'.repeat(random(40) === 0 ? 9000 : random(300)));
+        if (random(30) === 0) await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    const checkpoints = async () => {
+      while (running) {
+        const snapshot = store.snapshot();
+        await store.checkpoint();
+        snapshot.close();
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    const work = [writer(), writer(), checkpoints()];
+    const reports: VerifyReport[] = [];
+    for (let i = 0; i < (long ? 200 : 12); i++) {
+      const [one, two] = await Promise.all([store.verify(), store.verify()]);
+      reports.push(one, two);
+    }
+    running = false;
+    await Promise.all(work);
+    for (const report of reports) expectSound(report, 'while written to');
+    expect(written).toBeGreaterThan(20);
+    expect(store.stats().versions.openSnapshots).toBe(1);
+    await tx.commit();
+    expectSound(await store.verify(), 'after all');
+    await store.close();
+  });
+
+  test('verify: finds nothing between any two steps of writers and checkpoints', {
+    timeout: 3_600_000,
+  }, async () => {
+    for (let i = 0; i < sized(6, 25, 1500); i++) {
+      const random = randomFrom(seed * 31 + i);
+      const store = await openBare(new MemoryBackend(), {
+        bufferPoolSize: (16 + random(200)) * 4096,
+        compression: random(2) === 0 ? 'lz4' : 'none',
+      });
+      const steps = stepsOf(store, random);
+      for (let n = 3000; n > 0; --n) steps.next();
+      let pauses = 0;
+      const report = await store.verify(async () => {
+        ++pauses;
+        for (let n = random(60); n > 0; --n) steps.next();
+        await undefined;
+      }, 1 + random(8));
+      expectSound(report, `store ${i}`);
+      expect(pauses).toBeGreaterThan(10);
+    }
+  });
+
+  test('verify: leaves the pool as it was', async () => {
+    const backend = new MemoryBackend();
+    const store = await StorageEngine.open({ backend, pageSize: 4096, bufferPoolSize: 64 * 4096 });
+    for (let i = 0; i < 4000; i++) store.putSync(`key ${i}`, 'z'.repeat(100));
+    const before = store.stats();
+    const report = await store.verify();
+    const after = store.stats();
+    expect(report.pages).toBe(before.pages.count);
+    expect(after.pool.misses).toBe(before.pool.misses);
+    expect(after.pool.evictions).toBe(before.pool.evictions);
+    expect(after.pool.freeFrames).toBe(before.pool.freeFrames);
+    expect(after.pool.dirtyFrames).toBe(before.pool.dirtyFrames);
+    expect(after.data.blocksWritten).toBe(before.data.blocksWritten);
+    expect(after.versions.openSnapshots).toBe(0);
+    await store.close();
+  });
+
+  test.each(['write 1', 'write 2', 'write 3', 'write 4', 'syncSync 1', 'syncSync 2', 'syncSync 3'])(
+    'verify: a checkpoint that failed is no damage, at its %s',
+    async (at) => {
+      const [name, count] = at.split(' ') as ['write' | 'syncSync', string];
+      const store = await openBare(new MemoryBackend(), { bufferPoolSize: '2MB', compression: 'none' });
+      for (let i = 0; i < 2000; i++) store.put(`key ${i}`, 'x'.repeat(100));
+      store.checkpointer.runBlocking();
+      for (let i = 0; i < 2000; i++) store.put(`key ${i}`, 'y'.repeat(200));
+      const { file } = store.pager.blocks;
+      const call = file[name].bind(file) as (...values: unknown[]) => void;
+      let left = Number(count);
+      Object.assign(file, {
+        [name]: (...values: unknown[]) => {
+          if (--left === 0) throw new AegisError('IO_ERROR', 'the device failed');
+          call(...values);
+        },
+      });
+      expect(() => store.checkpointer.runBlocking()).toThrow('the device failed');
+      expectSound(await store.verify(), at);
+      if (name === 'syncSync') return;
+      store.checkpointer.runBlocking();
+      expectSound(await store.verify(), `${at}, tried again`);
+    },
+  );
+
+  test.each([0, 1])(
+    'verify: a crash between two superblocks is no damage, slot %i left behind',
+    async (slot) => {
+      const backend = new MemoryBackend();
+      const store = await StorageEngine.open({ backend, pageSize: 4096, walEnabled: true });
+      store.putSync('a', '1');
+      await store.checkpoint();
+      const before = backend.copy();
+      store.putSync('a', '2');
+      await store.checkpoint();
+      const bytes = new Uint8Array(512);
+      before.open('data', { create: false }).read(bytes, slot * 4096);
+      const left = backend.copy();
+      left.open('data', { create: false }).write([bytes], slot * 4096);
+      for (const readOnly of [true, false]) {
+        const again = await StorageEngine.open({ backend: left, readOnly });
+        expect(again.getString('a')).toBe('2');
+        expectSound(await again.verify(), `readOnly ${readOnly}`);
+        await again.close();
+      }
+      await store.close();
+    },
+  );
+
+  test('verify: reports how far it is', async () => {
+    const calls: [number, number][] = [];
+    const store = await StorageEngine.open({
+      backend: new MemoryBackend(),
+      pageSize: 4096,
+      onProgress: ({ phase, done, total }) => phase === 'verify' && calls.push([done, total]),
+    });
+    for (let i = 0; i < 4000; i++) store.putSync(`key ${i}`, 'z'.repeat(300));
+    const { pages } = await store.verify();
+    await store.close();
+    expect(calls.length).toBeGreaterThan(3);
+    expect(calls.at(-1)).toEqual([pages, pages]);
+    expect(calls.every(([done], i) => i === 0 || done >= calls[i - 1]![0])).toBe(true);
+  });
+
+  test('verify: the figures of sound stores', () => {
+    expect(verified).toBeGreaterThan(sized(100, 300, 300));
+    const figures = { 'states of sound stores': verified, 'false alarms': 0 };
+    report('verify', figures, 'npx vitest run test/maintenance/verify.test.ts');
+  });
+
+  test('verify: ends with CLOSED when the store is closed meanwhile', async () => {
+    const store = await StorageEngine.open({ backend: new MemoryBackend(), pageSize: 4096 });
+    for (let i = 0; i < 4000; i++) store.putSync(`key ${i}`, 'z'.repeat(300));
+    const verifying = store.verify();
+    const closing = store.close();
+    await expect(verifying).rejects.toMatchObject({ code: 'CLOSED' });
+    await closing;
+  });
+});
+
+/** What the death of the process would leave: it opens, for reading and for writing, and is sound. */
+async function expectCopySound(backend: MemoryBackend, what: string): Promise<void> {
+  for (const readOnly of [true, false]) {
+    const store = await StorageEngine.open({ backend: backend.copy(), readOnly });
+    expectSound(await store.verify(), `${what}, copied${readOnly ? ', for reading only' : ''}`);
+    await store.close();
+  }
+}
+
+/** Writes, snapshots and single steps of checkpoints, for ever. */
+function* stepsOf(store: BareStore, random: Random): Generator<void> {
+  const { pager, checkpointer } = store;
+  const nodes: ReturnType<typeof pager.takeSnapshot>[] = [];
+  for (;;) {
+    const shape = random(60);
+    const key = `key ${random(3000)}`;
+    if (shape < 40) store.put(key, 'v'.repeat(random(60) === 0 ? 9000 : random(400)));
+    else if (shape < 55) store.delete(key);
+    else if (shape === 55) nodes.push(pager.takeSnapshot());
+    else if (shape === 56 && nodes.length > 0)
+      pager.releaseSnapshot(nodes.splice(random(nodes.length), 1)[0]!);
+    else if (shape === 57) void checkpointer.start();
+    else if (shape === 58 && checkpointer.running && random(2) === 0) checkpointer.runBlocking();
+    else pager.freeFrames(8 + random(20));
+    yield;
+  }
+}
