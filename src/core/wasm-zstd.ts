@@ -15,7 +15,7 @@ export interface ZstdSimple {
 export const moduleUrl: string = import.meta.url;
 
 /** The CommonJS file as seen from the bundle, from one of its chunks, and from the sources. */
-const PLACES = ['./zstd.cjs', '../zstd.cjs', '../build/zstd.cjs'] as const;
+const PLACES = ['./zstd.cjs', '../zstd.cjs', '../../build/zstd.cjs'] as const;
 
 /** Starts the package, in every runtime. */
 export async function importZstd(): Promise<ZstdSimple> {

@@ -12,7 +12,7 @@ import { report } from '../support/report.ts';
 import { long, seed, sized } from '../support/seed.ts';
 import type { RangeResult } from './hostile-program.ts';
 
-const MUTANTS = sized(1300, 5200, 1_000_000);
+const MUTANTS = sized(650, 5200, 1_000_000);
 /** Processes side by side. */
 const WORKERS = long ? 2 : 1;
 /** Mutants of one command. */

@@ -7,12 +7,12 @@
 import { expect, test } from 'vitest';
 import type { StorageEngine } from '../../src/engine/engine.ts';
 import { refused } from '../support/refused.ts';
-import { long, seed } from '../support/seed.ts';
+import { seed, sized } from '../support/seed.ts';
 import { openSmall } from '../support/small-store.ts';
 import { CrashDisk } from '../wal/crash-disk.ts';
 import { Random } from '../wal/random.ts';
 
-const ROUNDS = long ? 300 : 24;
+const ROUNDS = sized(8, 24, 300);
 
 function open(backend: CrashDisk): Promise<StorageEngine> {
   return openSmall(backend, { compression: 'none' });

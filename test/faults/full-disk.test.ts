@@ -14,7 +14,7 @@ import { openSmall } from '../support/small-store.ts';
 
 const STEP = 4096; // bytes
 /** The smaller sizes take every so-manieth step, beginning with one that the seed chooses. */
-const STRIDE = sized(40, 12, 1);
+const STRIDE = sized(20, 12, 1);
 /** What everything takes; the control finds out that it does. */
 const ENOUGH = 2_400_000; // bytes
 const RECORDS = 90;
@@ -125,7 +125,7 @@ test(
     // The range has both ends, and something between them.
     expect(totals['too small for a store']).toBeGreaterThan(0);
     expect(fullest).toBeGreaterThan(0);
-    expect(fullest + totals['too small for a store']).toBeLessThan(totals.sizes - 10);
+    expect(fullest + totals['too small for a store']).toBeLessThan(totals.sizes - sized(3, 10, 10));
   },
   long ? 3_600_000 : 300_000,
 );

@@ -6,12 +6,12 @@ import { expect, test } from 'vitest';
 import { resolveConfig } from '../../src/config/config.ts';
 import { openEngine } from '../../src/engine/engine.ts';
 import { report } from '../support/report.ts';
-import { long, seed } from '../support/seed.ts';
+import { long, seed, sized } from '../support/seed.ts';
 import { shown, type Violation } from './history.ts';
 import { judgeHistory } from './judge.ts';
 import { type OpenEngine, RandomHistory, type RunTally } from './random-history.ts';
 
-const HISTORIES = long ? 1050 : 55;
+const HISTORIES = sized(16, 55, 1050);
 const TRANSACTIONS = long ? 1000 : 600;
 const HOUR = 3_600_000;
 

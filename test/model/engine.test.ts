@@ -8,7 +8,7 @@ import { randomFrom } from '../support/codec-data.ts';
 import { LocalPlace, MemoryPlace } from '../support/model-place.ts';
 import { ModelRun } from '../support/model-run.ts';
 import { type ModelConfig, newTally } from '../support/model-store.ts';
-import { long, seed } from '../support/seed.ts';
+import { seed, sized } from '../support/seed.ts';
 
 interface Setting extends ModelConfig {
   /** In memory, in memory with power cuts, or in a folder. */
@@ -92,7 +92,7 @@ describe('engine model', () => {
             ? new LocalPlace()
             : new MemoryPlace(randomFrom(own + 7), setting.place === 'power');
         const before = tally.operations;
-        const operations = 1000 * (long ? setting.full : setting.quick);
+        const operations = sized(350 * setting.quick, 1000 * setting.quick, 1000 * setting.full);
         try {
           await new ModelRun(setting, place, own, tally).run(operations);
           expect(tally.operations - before).toBeGreaterThanOrEqual(operations);

@@ -60,7 +60,7 @@ async function closeWhole(db: StorageEngine): Promise<void> {
 }
 
 describe('large transactions', () => {
-  const puts = long ? 200_000 : 8_000;
+  const puts = sized(4000, 8000, 200_000);
 
   for (const walEnabled of [true, false]) {
     for (const blocking of [true, false]) {

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { long, seed } from '../support/seed.ts';
+import { long, seed, sized } from '../support/seed.ts';
 import { CrashModel, newTally } from './crash-model.ts';
 import { newCore } from './log-kit.ts';
 import { Random } from './random.ts';
 
-const ROUNDS = Number(process.env['ROUNDS'] ?? (long ? 20_000 : 300));
+const ROUNDS = Number(process.env['ROUNDS'] ?? sized(80, 300, 20_000));
 const LIVES = 8;
 
 test(

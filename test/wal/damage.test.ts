@@ -89,7 +89,7 @@ test('log: every flipped bit is harmless, cuts what no mark vouches for, or is C
   const counts = { harmless: 0, cut: 0, found: 0 };
   for (const file of backend.list()) {
     const bytes = contentOf(backend, file);
-    for (let bit = (seed * 5) % 7; bit < bytes.length * 8; bit += sized(35, 7, 1)) {
+    for (let bit = (seed * 5) % 7; bit < bytes.length * 8; bit += sized(49, 7, 1)) {
       const at = bit >> 3;
       overwrite(backend, file, at, Uint8Array.of(bytes[at]! ^ (1 << (bit & 7))));
       const hit = groups.find(
@@ -188,7 +188,7 @@ test('log: whatever the files hold, the answer is what was written, or CORRUPTIO
   const rest = () => [core.u8.slice(0, STATE_AREA + 0x800), core.u8.slice(STATE_AREA + 0xc00, LOG_AREA)];
   const before = rest();
   let slowest = 0;
-  const rounds = Number(process.env['FUZZ'] ?? sized(1500, 6000, 300_000));
+  const rounds = Number(process.env['FUZZ'] ?? sized(500, 6000, 300_000));
   for (let round = 0; round < rounds; round++) {
     const files = new Map(sample.backend.list().map((file) => [file, contentOf(sample.backend, file)]));
     for (let count = 1 + random.below(3); count > 0; count--) {
