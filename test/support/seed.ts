@@ -7,10 +7,7 @@ export const long = process.env['AEGIS_LONG'] !== undefined;
 /** True in `npm run test:full`, and in the long size too. */
 const full = long || process.env['AEGIS_FULL'] !== undefined;
 
-/**
- * A count for each size of a run: quick (`npm test`), full (`npm run test:full`: the files that call this, and no
- * others) and long (`npm run test:long`).
- */
+/** A count for each size of a run: quick (`npm test`), full (`AEGIS_FULL=1`, `npm run test:full`) and long (`npm run test:long`). */
 export function sized<T>(quick: T, fuller: T, longest: T): T {
   return long ? longest : full ? fuller : quick;
 }
