@@ -49,10 +49,10 @@ export class EngineCore {
   readonly host: BackendHost;
   readonly pipeline: CommitPipeline;
   readonly writer: Writer;
-  readonly leases: SnapshotHandles;
+  readonly handles: SnapshotHandles;
   readonly checkpointer: Checkpointer;
   readonly compactor: Compactor;
-  readonly givingBack: Reclaimer;
+  readonly reclaimer: Reclaimer;
   /** Transactions that lost a conflict. */
   readonly retries: RetryQueue;
   /** What transactions work with. */
@@ -92,7 +92,7 @@ export class EngineCore {
     this.retries = new RetryQueue(timerOf(backend));
     const { trees, catalog, pager, log, applier } = store;
     const conflicts = new Conflicts(trees, () => this.pipeline.applied);
-    this.leases = new SnapshotHandles(
+    this.handles = new SnapshotHandles(
       pager,
       () => this.pipeline.applied,
       () => outside.check(),
@@ -150,7 +150,7 @@ export class EngineCore {
     if (!config.readOnly) {
       trees.beforePrivate = (bytes, isDelete) => room.ensurePrivate(bytes, pipeline.queue.load, isDelete);
     }
-    this.givingBack = new Reclaimer({
+    this.reclaimer = new Reclaimer({
       trees,
       catalog,
       ensure: (pages) => ensure(pages, true),
@@ -174,7 +174,7 @@ export class EngineCore {
       admission,
       writer: this.writer,
       conflicts,
-      leases: this.leases,
+      handles: this.handles,
       catalog,
       syncOnCommit: config.syncOnCommit,
       rest: () => this.breath.rest(),
@@ -192,7 +192,7 @@ export class EngineCore {
     else if (replayed > 0) void this.checkpointer.start();
     for (const name of staleLog) await this.#backend.remove(name);
     if (staleLog.length > 0) await this.#backend.syncDirectory();
-    void this.givingBack.start();
+    void this.reclaimer.start();
   }
 
   /** Ends everything, once; gives files and lock back even when the last checkpoint fails. */
@@ -217,7 +217,7 @@ export class EngineCore {
   async #finish(): Promise<void> {
     await this.compactor.ended();
     await this.pipeline.drained();
-    this.leases.closeAll();
+    this.handles.closeAll();
     // Once more: a transaction may have been committed in between.
     await this.pipeline.drained();
     this.pipeline.stop();
@@ -231,7 +231,7 @@ export class EngineCore {
     if (failure) return;
     const isBehind = this.pipeline.applied !== superblock.sequence || superblock.generation === 0;
     const hasFiles = (this.store.log?.diskSize ?? 0) > 0;
-    if (isBehind || hasFiles || running || this.givingBack.worked) await this.checkpointer.checkpoint();
+    if (isBehind || hasFiles || running || this.reclaimer.worked) await this.checkpointer.checkpoint();
     // Without a checkpoint nothing has asked for a while whether the files are still there.
     else await this.store.pager.blocks.file.sync();
     // What is beyond our end may be another writer's by now.
@@ -309,7 +309,7 @@ export class EngineCore {
     this.#limit.checkpointed();
     this.pipeline.resume();
     // Space may have become free that giving back waits for.
-    if (this.#mayWrite && !this.config.readOnly) void this.givingBack.start();
+    if (this.#mayWrite && !this.config.readOnly) void this.reclaimer.start();
   }
 
   // --- telling --------------------------------------------------------------------------------------------------
@@ -332,8 +332,8 @@ export class EngineCore {
       trees: this.store.catalog.size,
       versions: {
         count: pager.versions.count + pager.privateVersions.count,
-        openSnapshots: this.leases.count,
-        oldestSnapshotAge: this.leases.oldestAge,
+        openSnapshots: this.handles.count,
+        oldestSnapshotAge: this.handles.oldestAge,
       },
       data: {
         fileSize: file.size(),

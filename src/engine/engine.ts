@@ -80,11 +80,11 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    */
   snapshot(): Snapshot {
     const engineCore = this.#engineCore.readable();
-    const { store, leases, transactions } = engineCore;
+    const { store, handles, transactions } = engineCore;
     return new Snapshot({
       trees: store.trees,
       catalog: store.catalog,
-      leases,
+      handles,
       check: transactions.checkReadable,
       rest: transactions.rest,
       guard: (error) => engineCore.guard(error),
@@ -113,9 +113,9 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * space is given back in the background. @throws AegisError as `put`
    */
   async dropTree(name: string): Promise<boolean> {
-    const { writer, givingBack, config, breath } = this.#engineCore.writable();
+    const { writer, reclaimer, config, breath } = this.#engineCore.writable();
     const existed = await writer.drop(checkTreeName(name), config.syncOnCommit);
-    void givingBack.start();
+    void reclaimer.start();
     await breath.rest();
     return existed;
   }
@@ -213,7 +213,7 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
   async compact(): Promise<CompactReport> {
     const engineCore = this.#engineCore.writable();
     try {
-      await engineCore.givingBack.start();
+      await engineCore.reclaimer.start();
       engineCore.writable();
       return await engineCore.compactor.compact();
     } catch (error) {

@@ -23,9 +23,9 @@ export interface ReadSource {
   /** Where it is read now. Throws when it cannot be. */
   view(): View;
   /** The view's state, held for a scan that is made now. */
-  lease(): SnapshotHandle;
-  /** Closes a lease when nobody can reach its holder any more. */
-  watch(holder: object, lease: SnapshotHandle): void;
+  handle(): SnapshotHandle;
+  /** Closes a handle when nobody can reach its holder any more. */
+  watch(holder: object, handle: SnapshotHandle): void;
   /** Throws when what was handed out cannot be read any more. */
   readonly check: () => void;
   /** Lets other work run when that is due. */
@@ -108,10 +108,10 @@ export abstract class KeyReader {
     const range = resolveRange(source.view().trees, options);
     // Looking at the options may have run code of the caller's.
     const { trees, root } = source.view();
-    const lease = source.lease();
+    const handle = source.handle();
     const { check, rest } = source;
-    const scan = new Scan({ trees, root, ownRoot: 0, lease, range, check, rest });
-    source.watch(scan, lease);
+    const scan = new Scan({ trees, root, ownRoot: 0, handle, range, check, rest });
+    source.watch(scan, handle);
     return scan;
   }
 

@@ -29,8 +29,8 @@ export abstract class KeySpace extends KeyReader {
         if (root !== view.root) view = { trees, root, epoch: LATEST };
         return view;
       },
-      lease: () => engineCore.leases.take(),
-      watch: (holder, lease) => engineCore.leases.watch(holder, lease),
+      handle: () => engineCore.handles.take(),
+      watch: (holder, handle) => engineCore.handles.watch(holder, handle),
       check: engineCore.transactions.checkReadable,
       rest: engineCore.transactions.rest,
       guard: (error) => engineCore.guard(error),

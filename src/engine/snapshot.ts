@@ -12,7 +12,7 @@ import { KeyReader, type ReadSource } from './key-reader.ts';
 export interface SnapshotSource {
   readonly trees: Trees;
   readonly catalog: Catalog;
-  readonly leases: SnapshotHandles;
+  readonly handles: SnapshotHandles;
   /** Throws when the engine cannot be read any more. */
   readonly check: () => void;
   /** Lets other work run when that is due. */
@@ -23,7 +23,7 @@ export interface SnapshotSource {
 
 /** What a snapshot and its trees share: they can be read as long as somebody holds one of them. */
 interface Held {
-  readonly lease: SnapshotHandle;
+  readonly handle: SnapshotHandle;
   sourceOf(name: string): ReadSource;
 }
 
@@ -50,7 +50,7 @@ export class Snapshot extends KeyReader implements Disposable {
 
   /** Lets the old pages go that only this snapshot sees; idempotent. */
   close(): void {
-    this.#held.lease.letGo();
+    this.#held.handle.letGo();
   }
 
   /** As `close`. */
@@ -72,16 +72,16 @@ export class SnapshotTree extends KeyReader {
 }
 
 /** Takes the present state. */
-function hold({ trees, catalog, leases, check, rest, guard }: SnapshotSource): Held {
-  const lease = leases.take();
-  const { epoch } = lease;
+function hold({ trees, catalog, handles, check, rest, guard }: SnapshotSource): Held {
+  const handle = handles.take();
+  const { epoch } = handle;
   const before = catalog.view(epoch);
   const checkOpen = (): void => {
     check();
-    if (!lease.isOpen) throw new AegisError('CLOSED', 'the snapshot is closed');
+    if (!handle.isOpen) throw new AegisError('CLOSED', 'the snapshot is closed');
   };
   const held: Held = {
-    lease,
+    handle,
     sourceOf: (name) => {
       let root: number | undefined;
       const look = (): number => {
@@ -97,14 +97,14 @@ function hold({ trees, catalog, leases, check, rest, guard }: SnapshotSource): H
           root ??= look();
           return { trees, root, epoch };
         },
-        lease: () => leases.share(held.lease, false),
-        watch: (holder, own) => leases.watch(holder, own),
+        handle: () => handles.share(held.handle, false),
+        watch: (holder, own) => handles.watch(holder, own),
         check,
         rest,
         guard,
       };
     },
   };
-  leases.watch(held, lease);
+  handles.watch(held, handle);
   return held;
 }

@@ -17,12 +17,12 @@ const COPY_POOL_PAGES = 16;
 
 /** Verifies a store. */
 export async function verifyWhole(engineCore: EngineCore): Promise<VerifyReport> {
-  const { store, leases, pause, config, checkpointer } = engineCore.readable();
-  const lease = leases.take();
+  const { store, handles, pause, config, checkpointer } = engineCore.readable();
+  const handle = handles.take();
   try {
     return await verifyStore({
-      ...visibleAt(store, lease.epoch, engineCore.codecs),
-      release: () => lease.close(),
+      ...visibleAt(store, handle.epoch, engineCore.codecs),
+      release: () => handle.close(),
       durable: checkpointer,
       readOnly: config.readOnly,
       log: store.log,
@@ -35,7 +35,7 @@ export async function verifyWhole(engineCore: EngineCore): Promise<VerifyReport>
   } catch (error) {
     throw engineCore.guard(error);
   } finally {
-    lease.close();
+    handle.close();
   }
 }
 
@@ -44,7 +44,7 @@ export async function backUpWhole(
   engineCore: EngineCore,
   target: string | StorageBackend,
 ): Promise<BackupReport> {
-  const { store, leases, pause, checkpointer, pipeline } = engineCore.readable();
+  const { store, handles, pause, checkpointer, pipeline } = engineCore.readable();
   const place = await placeOf('backup', target);
   if (engineCore.isIn(place)) {
     throw new AegisError('INVALID_ARGUMENT', 'backup: the target is the place of the store itself');
@@ -68,7 +68,7 @@ export async function backUpWhole(
     catalog: store.catalog,
     target: engineCore.outside.backend(place),
     targetConfig,
-    take: () => leases.take(),
+    take: () => handles.take(),
     pause,
     check: () => engineCore.readable().checkIntact(),
     guard: (error) => engineCore.guard(error),

@@ -103,7 +103,7 @@ export class Compactor {
     extents.packBelow(Number.POSITIVE_INFINITY);
     try {
       await this.#settle();
-      pagesFreed = await this.#tighten(turns);
+      pagesFreed = await this.#repack(turns);
       const recoded = await new Relocator(turns).recode(this.#parts.checkpointer.superblock.codecs);
       if (pagesFreed + recoded > 0 || turns.moved > 0) {
         ++rounds;
@@ -130,15 +130,15 @@ export class Compactor {
     };
   }
 
-  async #tighten(turns: TimeSlices): Promise<number> {
+  async #repack(turns: TimeSlices): Promise<number> {
     let freed = 0;
     await turns.begin(0);
     for (const root of turns.roots) {
       // A tree that was dropped meanwhile has no root any more.
       if (!turns.hasRoot(root)) continue;
-      const tightener = new Repacker(turns, root);
-      await tightener.run();
-      freed += tightener.merged;
+      const repacker = new Repacker(turns, root);
+      await repacker.run();
+      freed += repacker.merged;
     }
     return freed;
   }
@@ -146,7 +146,7 @@ export class Compactor {
   /** Gathers what lies high until the file is tight, or nothing helps; answers the rounds it took. */
   async #gather(turns: TimeSlices): Promise<number> {
     const { extents } = this.#parts.pager.blocks;
-    const gatherer = new Relocator(turns);
+    const relocator = new Relocator(turns);
     let rounds = 0;
     const round = async (work: () => Promise<number>): Promise<boolean> => {
       turns.beginRound();
@@ -157,11 +157,11 @@ export class Compactor {
       return true;
     };
     for (let best = Number.POSITIVE_INFINITY, tries = 0; tries < TRIES_MAX && !this.#isTight; ++tries) {
-      await round(() => gatherer.fold(this.#top));
+      await round(() => relocator.fold(this.#top));
       if (this.#isTight || extents.end > best * GAIN_LEAST) break;
       best = extents.end;
       // What does not fit in many short holes will fit in a long one.
-      if (!(await round(() => gatherer.clear(this.#top)))) break;
+      if (!(await round(() => relocator.clear(this.#top)))) break;
     }
     return rounds;
   }

@@ -47,9 +47,9 @@ export class PrivateTree {
     this.#trees.put(this.open(), key, value);
   }
 
-  bury(key: Uint8Array): void {
+  writeTombstone(key: Uint8Array): void {
     this.#trees.beforePrivate(key.length, true);
-    this.#trees.bury(this.open(), key);
+    this.#trees.writeTombstone(this.open(), key);
   }
 
   /** Puts a key back to what a held epoch of private pages sees: its value, its deletion, or nothing. */

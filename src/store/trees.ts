@@ -299,7 +299,7 @@ export class Trees {
   }
 
   /** Puts a tombstone under the key, in a private tree. */
-  bury(root: number, key: Uint8Array): void {
+  writeTombstone(root: number, key: Uint8Array): void {
     const { x, u8 } = this.pager.core;
     u8.set(key, KEY_AREA);
     this.pager.run(() => x.treeBury(root, key.length));
@@ -329,7 +329,7 @@ export class Trees {
     if (status === NOT_FOUND) {
       this.delete(root, key);
     } else if (flags & VALUE_TOMBSTONE) {
-      this.bury(root, key);
+      this.writeTombstone(root, key);
     } else if (flags & VALUE_CHAINED) {
       this.chains.copy(root, key, at, epoch, length);
       this.chains.freeDropped();

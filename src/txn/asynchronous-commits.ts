@@ -9,7 +9,7 @@ import type { BackendHost } from '../backend/backend.ts';
 import type { Log } from '../wal/log.ts';
 import type { Commit } from './queue.ts';
 
-/** What the relaxed commits need. */
+/** What asynchronous commits need. */
 export interface AsynchronousCommitsParts {
   readonly log: Log | undefined;
   readonly host: BackendHost;

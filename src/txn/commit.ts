@@ -62,7 +62,7 @@ export class CommitPipeline {
   #failure: AegisError | undefined;
   #unreadable: AegisError | undefined;
   readonly #sleepers: (() => void)[] = [];
-  readonly #relaxed: AsynchronousCommits;
+  readonly #asynchronous: AsynchronousCommits;
   /** Commits answered, groups written and syncs asked for, since the store was opened. */
   readonly counters = { commits: 0, groups: 0, syncs: 0 };
 
@@ -71,7 +71,7 @@ export class CommitPipeline {
     this.#queue = new CommitQueue(parts.coming);
     this.#sequence = parts.sequence;
     this.#applied = parts.sequence;
-    this.#relaxed = new AsynchronousCommits(
+    this.#asynchronous = new AsynchronousCommits(
       parts,
       () => ++this.counters.syncs,
       (cause) => this.fail(cause),
@@ -90,7 +90,7 @@ export class CommitPipeline {
 
   /** Last commit that was answered and that the log may lose; 0: none. */
   get unsaved(): number {
-    return this.#relaxed.unsaved;
+    return this.#asynchronous.unsaved;
   }
 
   /** Why reads are refused, once they are. */
@@ -269,7 +269,7 @@ export class CommitPipeline {
       }
       this.#applied = commit.sequence;
       this.#queue.shift();
-      if (!commit.sync) this.#relaxed.answered(commit);
+      if (!commit.sync) this.#asynchronous.answered(commit);
       ++this.counters.commits;
       commit.done(undefined);
     }
@@ -295,7 +295,7 @@ export class CommitPipeline {
 
   /** No timer is left. */
   stop(): void {
-    this.#relaxed.stop();
+    this.#asynchronous.stop();
   }
 
   /** Resolves when something was applied, refused or synced. */

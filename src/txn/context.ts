@@ -34,7 +34,7 @@ export interface TransactionParts {
   readonly admission: Admission;
   readonly writer: Writer;
   readonly conflicts: Conflicts;
-  readonly leases: SnapshotHandles;
+  readonly handles: SnapshotHandles;
   readonly syncOnCommit: boolean;
   /** Lets other work run when that is due. */
   readonly rest: () => Promise<void>;
@@ -92,7 +92,7 @@ class Holdings {
 export class TransactionContext {
   readonly parts: TransactionParts;
   readonly holdings: Holdings;
-  readonly lease: SnapshotHandle;
+  readonly handle: SnapshotHandle;
   state: TransactionState = 'active';
   /** What ended it against its user's will, if anything did. */
   failure: unknown;
@@ -103,10 +103,10 @@ export class TransactionContext {
     this.parts = parts;
     const holdings = new Holdings(parts, isolation, readOnly);
     this.holdings = holdings;
-    this.lease = parts.leases.take(() => holdings.release());
-    this.#view = parts.catalog.view(this.lease.epoch);
+    this.handle = parts.handles.take(() => holdings.release());
+    this.#view = parts.catalog.view(this.handle.epoch);
     this.#targets.set(MAIN_NAME, parts.catalog.find(MAIN_NAME) as TreeTarget);
-    parts.leases.watch(this, this.lease);
+    parts.handles.watch(this, this.handle);
   }
 
   /** Throws when nothing can be read. */
@@ -114,7 +114,7 @@ export class TransactionContext {
     if (this.state !== 'active')
       throw new AegisError('TRANSACTION_FINISHED', `the transaction is ${this.state}`);
     this.parts.checkReadable();
-    if (!this.lease.isOpen) throw new AegisError('TRANSACTION_FINISHED', 'the transaction is aborted');
+    if (!this.handle.isOpen) throw new AegisError('TRANSACTION_FINISHED', 'the transaction is aborted');
   }
 
   /** Throws when nothing can be written. */
@@ -129,7 +129,7 @@ export class TransactionContext {
     if (this.state === 'committed' || this.state === 'committing') {
       throw new AegisError('TRANSACTION_FINISHED', `the transaction is ${this.state}`);
     }
-    this.lease.close();
+    this.handle.close();
     this.state = 'aborted';
   }
 

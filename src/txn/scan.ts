@@ -28,7 +28,7 @@ export interface ScanSource {
   readonly ownRoot: number;
   /** Where own deletions leave nothing to see; with own writes only. */
   readonly gaps?: Gaps | undefined;
-  readonly lease: SnapshotHandle;
+  readonly handle: SnapshotHandle;
   readonly range: Range;
   /** Hears how far a serializable transaction has read: up to this key, or (undefined) to the end of the range. */
   readonly onRead?: ((last: Uint8Array | undefined) => void) | undefined;
@@ -64,7 +64,7 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
   /** Scans come from `scan()` of an engine, a snapshot or a transaction. @internal */
   constructor(source: ScanSource) {
     this.#source = source;
-    const { trees, root, ownRoot, lease, range, gaps } = source;
+    const { trees, root, ownRoot, handle, range, gaps } = source;
     this.#left = range.limit;
     this.#writes = gaps?.writes;
     this.#puts = gaps?.puts;
@@ -72,8 +72,8 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
     this.#runFrom = near;
     const start = gaps?.past(near, range.reverse) ?? near;
     const from = start === near ? range : startingAt(range, start);
-    this.#base = new RangeReader(trees, root, lease.epoch, from);
-    this.#own = ownRoot === 0 ? undefined : new RangeReader(trees, ownRoot, lease.privateEpoch, from);
+    this.#base = new RangeReader(trees, root, handle.epoch, from);
+    this.#own = ownRoot === 0 ? undefined : new RangeReader(trees, ownRoot, handle.privateEpoch, from);
     if (start !== near && !this.#isBefore(start, far)) this.#stop();
     if (range.limit === 0) this.close();
   }
@@ -157,7 +157,7 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
 
   /** Ends the scan and lets its snapshot go; idempotent. */
   close(): void {
-    this.#source.lease.letGo();
+    this.#source.handle.letGo();
     this.#finished = true;
     this.#failure = undefined;
   }
@@ -198,7 +198,7 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
     if (this.#failure) throw this.#failure.error;
     if (this.#finished) return undefined;
     this.#source.check();
-    if (!this.#source.lease.isOpen) throw new AegisError('CLOSED', 'what this scan reads from was closed');
+    if (!this.#source.handle.isOpen) throw new AegisError('CLOSED', 'what this scan reads from was closed');
     if (this.#left <= 0) return this.#end();
     const wanted = this.#left === Number.POSITIVE_INFINITY ? 0xffffffff : this.#left;
     const reader = this.#own ? this.#merge(this.#own, wanted, keysOnly) : this.#single(wanted, keysOnly);

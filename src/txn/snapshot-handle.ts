@@ -1,5 +1,5 @@
 /**
- * Leases on snapshots: what a scan, a snapshot or a transaction holds while it reads, and gives back exactly once,
+ * Snapshot handles: what a scan, a snapshot or a transaction holds while it reads, and gives back exactly once,
  * when it is closed, when the engine closes, or when the collector finds that nobody can close it any more.
  */
 import type { Pager } from '../store/pager.ts';
@@ -59,13 +59,13 @@ export class SnapshotHandle {
   }
 }
 
-/** All leases of an engine. */
+/** All handles of an engine. */
 export class SnapshotHandles {
   readonly #pager: Pager;
   readonly #applied: () => number;
   readonly #open = new Set<SnapshotHandle>();
   readonly #registry: FinalizationRegistry<SnapshotHandle> | undefined;
-  /** Throws when no lease can be closed now. */
+  /** Throws when no handle can be closed now. */
   readonly check: () => void;
 
   /** `applied` answers the last commit that readers see. */
@@ -76,7 +76,7 @@ export class SnapshotHandles {
     this.#registry =
       typeof FinalizationRegistry === 'undefined'
         ? undefined
-        : new FinalizationRegistry((lease) => lease.letGo());
+        : new FinalizationRegistry((handle) => handle.letGo());
   }
 
   /** Leases that are open. */
@@ -84,7 +84,7 @@ export class SnapshotHandles {
     return this.#open.size;
   }
 
-  /** Commits since the oldest open lease was taken; 0 without one. */
+  /** Commits since the oldest open handle was taken; 0 without one. */
   get oldestAge(): number {
     const applied = this.#applied();
     let oldest = applied;
@@ -99,33 +99,33 @@ export class SnapshotHandles {
     );
   }
 
-  /** Takes the epoch of an open lease once more and, if asked, the present one of private pages. */
-  share(lease: SnapshotHandle, withPrivate: boolean): SnapshotHandle {
-    const { node, sequence } = lease;
+  /** Takes the epoch of an open handle once more and, if asked, the present one of private pages. */
+  share(handle: SnapshotHandle, withPrivate: boolean): SnapshotHandle {
+    const { node, sequence } = handle;
     this.#pager.versions.share(node);
     return this.#add(
       new SnapshotHandle(this, node, sequence, withPrivate ? this.#pager.takePrivateSnapshot() : undefined),
     );
   }
 
-  /** Closes the lease when nobody can reach the holder any more. */
-  watch(holder: object, lease: SnapshotHandle): void {
-    this.#registry?.register(holder, lease);
+  /** Closes the handle when nobody can reach the holder any more. */
+  watch(holder: object, handle: SnapshotHandle): void {
+    this.#registry?.register(holder, handle);
   }
 
   /** Closes all. */
   closeAll(): void {
-    for (const lease of [...this.#open]) lease.close();
+    for (const handle of [...this.#open]) handle.close();
   }
 
   /** After a trap giving back may throw: then memory is not to be trusted. */
   forget(
-    lease: SnapshotHandle,
+    handle: SnapshotHandle,
     node: SnapshotNode,
     privateNode: SnapshotNode | undefined,
     onClose: (() => void) | undefined,
   ): void {
-    this.#open.delete(lease);
+    this.#open.delete(handle);
     try {
       this.#pager.releaseSnapshot(node);
       if (privateNode) this.#pager.releasePrivateSnapshot(privateNode);
@@ -135,8 +135,8 @@ export class SnapshotHandles {
     }
   }
 
-  #add(lease: SnapshotHandle): SnapshotHandle {
-    this.#open.add(lease);
-    return lease;
+  #add(handle: SnapshotHandle): SnapshotHandle {
+    this.#open.add(handle);
+    return handle;
   }
 }

@@ -39,7 +39,7 @@ export abstract class TransactionSpace {
     const length = trees.setKey(key);
     const own = this.#own?.get(length);
     if (own !== undefined) return own === TOMBSTONE ? undefined : own;
-    const value = root === 0 ? undefined : trees.get(root, this.#context.lease.epoch, length);
+    const value = root === 0 ? undefined : trees.get(root, this.#context.handle.epoch, length);
     this.#readKey(key);
     return value as Uint8Array | undefined;
   }
@@ -65,7 +65,7 @@ export abstract class TransactionSpace {
     const length = trees.setKey(key);
     const own = this.#own?.has(length);
     if (own) return own === true;
-    const found = root !== 0 && trees.has(root, this.#context.lease.epoch, length);
+    const found = root !== 0 && trees.has(root, this.#context.handle.epoch, length);
     this.#readKey(key);
     return found === true;
   }
@@ -81,7 +81,7 @@ export abstract class TransactionSpace {
   count(options?: RangeOptions): number {
     const range = this.#range(options);
     this.#context.checkActive();
-    const { holdings, lease, parts } = this.#context;
+    const { holdings, handle, parts } = this.#context;
     if (range.limit !== Number.POSITIVE_INFINITY && (this.#own || holdings.reads)) {
       let count = 0;
       for (const _ of this.#scan(range).keys()) ++count;
@@ -89,7 +89,7 @@ export abstract class TransactionSpace {
     }
     const { id, root } = this.#target;
     if (id !== NO_TREE) holdings.reads?.addRange(id, range.lower, range.upper);
-    return parts.trees.countRange(root, lease.epoch, range) + ownSurplus(this.#merged, range);
+    return parts.trees.countRange(root, handle.epoch, range) + ownSurplus(this.#merged, range);
   }
 
   /** Looking at options may run code of the caller's, which may end the transaction: checks come afterwards. */
@@ -99,14 +99,14 @@ export abstract class TransactionSpace {
   }
 
   #scan(range: Range): Scan {
-    const { trees, leases, checkReadable: check, rest } = this.#context.parts;
+    const { trees, handles, checkReadable: check, rest } = this.#context.parts;
     const { id, root } = this.#target;
     const ownRoot = this.#own?.root ?? 0;
-    const lease = leases.share(this.#context.lease, ownRoot !== 0);
+    const handle = handles.share(this.#context.handle, ownRoot !== 0);
     const onRead = id === NO_TREE ? undefined : this.#rangeNoter(id, range);
     const gaps = ownRoot === 0 ? undefined : this.#context.holdings.writes.gaps(this.#name);
-    const scan = new Scan({ trees, root, ownRoot, gaps, lease, range, check, rest, onRead });
-    leases.watch(scan, lease);
+    const scan = new Scan({ trees, root, ownRoot, gaps, handle, range, check, rest, onRead });
+    handles.watch(scan, handle);
     return scan;
   }
 
@@ -124,8 +124,8 @@ export abstract class TransactionSpace {
   }
 
   get #merged(): MergedTree {
-    const { lease, parts } = this.#context;
-    return { trees: parts.trees, root: this.#target.root, epoch: lease.epoch, own: this.#own };
+    const { handle, parts } = this.#context;
+    return { trees: parts.trees, root: this.#target.root, epoch: handle.epoch, own: this.#own };
   }
 
   get #target(): ReturnType<TransactionContext['target']> {

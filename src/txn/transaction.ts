@@ -52,8 +52,8 @@ export class Transaction extends TransactionSpace implements Disposable {
 
   /** Where it is in its life. */
   get state(): TransactionState {
-    const { state, lease } = this.#context;
-    return state === 'active' && !lease.isOpen ? 'aborted' : state;
+    const { state, handle } = this.#context;
+    return state === 'active' && !handle.isOpen ? 'aborted' : state;
   }
 
   /**
@@ -139,7 +139,7 @@ export class Transaction extends TransactionSpace implements Disposable {
   async #end(): Promise<void> {
     const context = this.#context;
     if (context.state === 'active') {
-      if (!context.lease.isOpen) throw new AegisError('CLOSED', 'the engine was closed before the commit');
+      if (!context.handle.isOpen) throw new AegisError('CLOSED', 'the engine was closed before the commit');
       await this.commit();
     }
     await this.#committing;
@@ -158,11 +158,11 @@ export class Transaction extends TransactionSpace implements Disposable {
     context.checkActive();
     if (holdings.writes.isEmpty) return undefined;
     const proposal = writer.propose(holdings.writes, sync, () => {
-      if (!context.lease.isOpen) throw new AegisError('CLOSED', 'the engine was closed before the commit');
+      if (!context.handle.isOpen) throw new AegisError('CLOSED', 'the engine was closed before the commit');
       this.#validate();
       // From here on the snapshot serves nobody; holding it would set aside every page the commit changes.
       holdings.handedOver = true;
-      context.lease.close();
+      context.handle.close();
     });
     context.state = 'committing';
     return proposal;
@@ -186,7 +186,7 @@ export class Transaction extends TransactionSpace implements Disposable {
 
   #nothingToDo(): CommitResult {
     this.#context.state = 'committed';
-    this.#context.lease.close();
+    this.#context.handle.close();
     return { lsn: 0, sequence: this.#context.holdings.sequence };
   }
 
@@ -201,7 +201,7 @@ export class Transaction extends TransactionSpace implements Disposable {
     this.#context.failure = error;
     if (error instanceof AegisError && error.retryable) this.#context.parts.conflicted();
     if (this.#context.holdings.handedOver) this.#context.holdings.writes.drop();
-    this.#context.lease.close();
+    this.#context.handle.close();
     return error;
   }
 }

@@ -170,7 +170,7 @@ export class WriteSet {
     this.beforeWrite?.(name, key);
     const own = this.#of(name);
     own.gaps.deleted();
-    own.keys.bury(key);
+    own.keys.writeTombstone(key);
     this.#count(key.length, 0, 0);
   }
 

@@ -75,7 +75,7 @@ export class SegmentLog implements Log {
   readonly #core: LogCore;
   readonly #storeId: Word;
   readonly #health = new LogHealth();
-  readonly #supply: SegmentRecycler;
+  readonly #recycler: SegmentRecycler;
   readonly #live: Segment[];
   /** Bytes of a new segment that hold groups, and of the largest group. */
   readonly #usable: number;
@@ -109,7 +109,7 @@ export class SegmentLog implements Log {
     this.maxPayload = this.#largest - GROUP_HEADER_SIZE;
     this.#live = [...new Set(scan.runs.map(({ segment }) => segment))];
     if (this.#live.length === 0 && scan.current !== undefined) this.#live.push(scan.current);
-    this.#supply = new SegmentRecycler(backend, this.#health, segmentSize, scan.segments, this.#live);
+    this.#recycler = new SegmentRecycler(backend, this.#health, segmentSize, scan.segments, this.#live);
     this.#end = scan.end.lsn;
     this.#commitEnd = scan.end;
     this.#durable = scan.end.lsn;
@@ -130,7 +130,7 @@ export class SegmentLog implements Log {
   }
 
   get diskSize(): number {
-    const files = [...this.#live, ...this.#supply.segments];
+    const files = [...this.#live, ...this.#recycler.segments];
     return files.reduce((sum, { size }) => sum + size, 0);
   }
 
@@ -140,7 +140,7 @@ export class SegmentLog implements Log {
 
   /** Files that are on stable storage with their names. */
   get #ready(): Segment[] {
-    return [...this.#live, ...this.#supply.segments.filter(({ ready }) => ready)];
+    return [...this.#live, ...this.#recycler.segments.filter(({ ready }) => ready)];
   }
 
   get failure(): AegisError | undefined {
@@ -150,7 +150,7 @@ export class SegmentLog implements Log {
   prepare(bytes: number, commits = 1): undefined | Promise<void> {
     this.#health.check();
     const needed = this.#segmentsFor(bytes, commits);
-    if (this.#supply.ready < needed) return this.#supply.make();
+    if (this.#recycler.ready < needed) return this.#recycler.make();
     this.#held = needed;
     return undefined;
   }
@@ -158,7 +158,7 @@ export class SegmentLog implements Log {
   prepareSync(bytes: number, commits = 1): void {
     this.#health.check();
     const needed = this.#segmentsFor(bytes, commits);
-    while (this.#supply.ready < needed) this.#supply.makeSync();
+    while (this.#recycler.ready < needed) this.#recycler.makeSync();
     this.#held = needed;
   }
 
@@ -229,21 +229,21 @@ export class SegmentLog implements Log {
     this.#retired = true;
     this.#held = 0;
     while (this.#syncing !== undefined) await this.#syncing.catch(() => undefined);
-    await this.#supply.rest();
+    await this.#recycler.rest();
   }
 
   release(lsn: number): void {
     this.#health.check();
     invariant(lsn <= this.#commitEnd.lsn, 'a checkpoint starts within the log');
-    for (const segment of this.#live.splice(0, this.#needlessAt(lsn))) this.#supply.give(segment);
+    for (const segment of this.#live.splice(0, this.#needlessAt(lsn))) this.#recycler.give(segment);
     const [last] = this.#live;
     if (last !== undefined && lsn === this.#end && this.#mayLeave(last)) {
-      this.#supply.give(last);
+      this.#recycler.give(last);
       this.#live.length = 0;
     }
     // What was to find room behind the end finds it in one of these: there is one, and what is held counts without that.
     const count = this.#retired ? 0 : Math.max(this.#spare, this.#held);
-    this.#supply.trim(count, this.#planned - filledOf(this.#live));
+    this.#recycler.trim(count, this.#planned - filledOf(this.#live));
   }
 
   /**
@@ -251,7 +251,7 @@ export class SegmentLog implements Log {
    * than none, but not while a sync of it is under way: it could not be taken again at once, and its room may be promised.
    */
   #mayLeave({ firstLsn, syncing }: Segment): boolean {
-    return this.#retired || (this.#supply.isShort && firstLsn !== this.#end && syncing === 0);
+    return this.#retired || (this.#recycler.isShort && firstLsn !== this.#end && syncing === 0);
   }
 
   /** How many of the segments in use a checkpoint that starts there makes needless. */
@@ -275,7 +275,7 @@ export class SegmentLog implements Log {
   close(): Promise<void> {
     this.#health.close();
     closeSegments(this.#live);
-    return this.#supply.close();
+    return this.#recycler.close();
   }
 
   async #syncAll(): Promise<void> {
@@ -310,7 +310,7 @@ export class SegmentLog implements Log {
   /** The segment the next group of this length goes to. */
   #segmentFor(length: number): Segment {
     if (length <= this.#rest) return this.#live.at(-1)!;
-    const next = this.#supply.take();
+    const next = this.#recycler.take();
     invariant(next !== undefined, 'log room is in hand before a group is written');
     const size = this.#usable + SEGMENT_HEADER_SIZE;
     next.begin({ firstLsn: this.#end, size, fence: this.#fence });
@@ -345,7 +345,7 @@ export class SegmentLog implements Log {
    */
   #takeBack(cause: unknown): void {
     const { lsn, link } = this.#commitEnd;
-    while (this.#live.at(-1)!.firstLsn > lsn) this.#supply.give(this.#live.pop()!);
+    while (this.#live.at(-1)!.firstLsn > lsn) this.#recycler.give(this.#live.pop()!);
     this.#end = lsn;
     this.#held = 0;
     this.#core.x.groupConfigure(...this.#storeId, ++this.#fence);

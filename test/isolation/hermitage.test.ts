@@ -100,7 +100,7 @@ const controls: readonly [bug: string, cells: readonly string[]][] = [
 function always(patches: readonly Patch[]): Patch[] {
   return patches.map((patch) => ({
     ...patch,
-    to: patch.to.replace('this.#context.lease.sequence % 8 === 0', 'true'),
+    to: patch.to.replace('this.#context.handle.sequence % 8 === 0', 'true'),
   }));
 }
 

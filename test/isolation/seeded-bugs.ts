@@ -67,8 +67,8 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: SPACE,
-        from: 'const value = root === 0 ? undefined : trees.get(root, this.#context.lease.epoch, length);\n    this.#readKey(key);',
-        to: 'const value = root === 0 ? undefined : trees.get(root, this.#context.lease.epoch, length);\n    if (value !== undefined) this.#readKey(key);',
+        from: 'const value = root === 0 ? undefined : trees.get(root, this.#context.handle.epoch, length);\n    this.#readKey(key);',
+        to: 'const value = root === 0 ? undefined : trees.get(root, this.#context.handle.epoch, length);\n    if (value !== undefined) this.#readKey(key);',
       },
     ],
   },
@@ -110,8 +110,8 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: SPACE,
-        from: 'const found = root !== 0 && trees.has(root, this.#context.lease.epoch, length);\n    this.#readKey(key);',
-        to: 'const found = root !== 0 && trees.has(root, this.#context.lease.epoch, length);',
+        from: 'const found = root !== 0 && trees.has(root, this.#context.handle.epoch, length);\n    this.#readKey(key);',
+        to: 'const found = root !== 0 && trees.has(root, this.#context.handle.epoch, length);',
       },
     ],
   },
@@ -272,7 +272,7 @@ export const seededBugs: readonly SeededBug[] = [
       {
         file: SPACE,
         from: 'this.#context.holdings.writes.put(this.#name, bytes, valueBytes(value));',
-        to: `if (this.#context.lease.sequence % 8 === 0) {
+        to: `if (this.#context.handle.sequence % 8 === 0) {
           this.#context.parts.writer.put(this.#name, bytes, valueBytes(value), false).catch(() => undefined);
         }
         this.#context.holdings.writes.put(this.#name, bytes, valueBytes(value));`,
@@ -285,8 +285,8 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: SPACE,
-        from: 'const value = root === 0 ? undefined : trees.get(root, this.#context.lease.epoch, length);',
-        to: `const epoch = this.#context.lease.sequence % 8 === 0 ? 2 ** 53 : this.#context.lease.epoch;
+        from: 'const value = root === 0 ? undefined : trees.get(root, this.#context.handle.epoch, length);',
+        to: `const epoch = this.#context.handle.sequence % 8 === 0 ? 2 ** 53 : this.#context.handle.epoch;
           const value = root === 0 ? undefined : trees.get(root, epoch, length);`,
       },
     ],

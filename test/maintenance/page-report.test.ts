@@ -15,15 +15,15 @@ type Both = Awaited<ReturnType<typeof openBoth>>;
 
 function look({ engineCore }: Both): { census: PageCensus; pages: PageReport[] } {
   const { pager } = engineCore.store;
-  const lease = engineCore.leases.take();
+  const handle = engineCore.handles.take();
   const pages: PageReport[] = [];
-  const walk = censusOf(pager, lease.epoch);
+  const walk = censusOf(pager, handle.epoch);
   let step = walk.next();
   for (; !step.done; step = walk.next()) {
-    const page = reportPage(pager, step.value, lease.epoch);
+    const page = reportPage(pager, step.value, handle.epoch);
     if (page) pages.push(page);
   }
-  lease.close();
+  handle.close();
   return { census: step.value, pages };
 }
 

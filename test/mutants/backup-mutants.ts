@@ -39,11 +39,11 @@ export const backupMutants: readonly Mutant[] = [
     file: WHOLE,
     edits: [
       [
-        'take: () => leases.take(),',
+        'take: () => handles.take(),',
         `take: () => {
-      const lease = leases.take();
-      lease.close();
-      return lease;
+      const handle = handles.take();
+      handle.close();
+      return handle;
     },`,
       ],
     ],

@@ -99,8 +99,8 @@ export const roomMutants: readonly Mutant[] = [
     file: TRANSACTION,
     edits: [
       [
-        "      if (!context.lease.isOpen) throw new AegisError('CLOSED', 'the engine was closed before the commit');\n      await this.commit();",
-        '      if (context.lease.isOpen) await this.commit();',
+        "      if (!context.handle.isOpen) throw new AegisError('CLOSED', 'the engine was closed before the commit');\n      await this.commit();",
+        '      if (context.handle.isOpen) await this.commit();',
       ],
     ],
     killer: outcome(/closed under its work/),

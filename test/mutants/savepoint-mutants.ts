@@ -11,10 +11,10 @@ const SCAN = 'src/txn/scan.ts';
 function deletesOnly(root: string, ownRoot: string): readonly [string, string] {
   return [
     'for (const key of this.#scan(resolved).keys())',
-    `const { trees, leases, checkReadable: check, rest } = this.#context.parts;
+    `const { trees, handles, checkReadable: check, rest } = this.#context.parts;
       const { root: mainRoot } = this.#target;
-      const lease = leases.share(this.#context.lease, true);
-      const scan = new Scan({ trees, root: ${root}, ownRoot: ${ownRoot}, lease, range: resolved, check, rest });
+      const handle = handles.share(this.#context.handle, true);
+      const scan = new Scan({ trees, root: ${root}, ownRoot: ${ownRoot}, handle, range: resolved, check, rest });
       for (const key of scan.keys())`,
   ];
 }
@@ -55,7 +55,7 @@ export const savepointMutants: readonly Mutant[] = [
     edits: [
       [
         'if (status === NOT_FOUND) {\n      this.delete(root, key);',
-        'if (status === NOT_FOUND) {\n      this.bury(root, key);',
+        'if (status === NOT_FOUND) {\n      this.writeTombstone(root, key);',
       ],
     ],
     killer: savepoints(/for the keys that are still written/),
@@ -152,7 +152,7 @@ export const savepointMutants: readonly Mutant[] = [
   {
     name: 'finalizers: what goes wrong when a snapshot is given back is thrown where nobody can catch it',
     file: 'src/txn/snapshot-handle.ts',
-    edits: [['(lease) => lease.letGo()', '(lease) => lease.close()']],
+    edits: [['(handle) => handle.letGo()', '(handle) => handle.close()']],
     killer: scanErrors(/after a trap/),
   },
   {

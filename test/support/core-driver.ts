@@ -117,7 +117,7 @@ export class CoreDriver extends CoreHost {
     this.must(() => this.x.treePutChain(root, key.length, value.length));
   }
 
-  bury(root: number, key: Uint8Array): void {
+  writeTombstone(root: number, key: Uint8Array): void {
     this.core.u8.set(key, KEY_AREA);
     this.must(() => this.x.treeBury(root, key.length));
     this.settle();

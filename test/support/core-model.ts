@@ -257,7 +257,7 @@ export class Walk {
   delete(): void {
     const key = this.key();
     if (this.buries && this.#random(2) === 0) {
-      this.#driver.bury(this.#root, key);
+      this.#driver.writeTombstone(this.#root, key);
       this.model.set(textOf(key), TOMBSTONE);
       return;
     }

@@ -127,7 +127,7 @@ test('scan: a finalizer that runs after a trap throws nothing, and nothing is be
   const tx = engine.beginTransaction();
   tx.put('key', 'own');
   tx.savepoint();
-  // One of leases, and one of savepoints for each transaction.
+  // One of handles, and one of savepoints for each transaction.
   expect([finalizers.length, held.length]).toEqual([3, 4]);
   // What a core does whose memory is broken.
   engineCore.store.pager.drain = () => {

@@ -219,10 +219,10 @@ describe('files that go', () => {
       const segment = new Segment(index + 1, backend.open(`log-${index + 1}`, { create: true }));
       return Object.assign(segment, { size, limit: size, ready: true });
     });
-    const supply = new SegmentRecycler(backend, new LogHealth(), 2048, segments, []);
-    supply.trim(1, 2048 + 8192);
+    const recycler = new SegmentRecycler(backend, new LogHealth(), 2048, segments, []);
+    recycler.trim(1, 2048 + 8192);
     expect(backend.list()).toEqual(['log-1', 'log-2']);
-    supply.trim(1, 2048);
+    recycler.trim(1, 2048);
     expect(backend.list()).toEqual(['log-1']);
   });
 

@@ -39,11 +39,11 @@ async function page(cli: Cli, { keyEncoding }: EncodingOptions, given: string): 
   }
   const { reportPage } = await import('../../maintenance/page-report.ts');
   const report = await cli.withStore('read', (_, engineCore) => {
-    const lease = engineCore.leases.take();
+    const handle = engineCore.handles.take();
     try {
-      return reportPage(engineCore.store.pager, number, lease.epoch);
+      return reportPage(engineCore.store.pager, number, handle.epoch);
     } finally {
-      lease.close();
+      handle.close();
     }
   });
   if (cli.json)

@@ -41,9 +41,9 @@ async function stat(cli: Cli, { quick }: StatOptions): Promise<undefined> {
     const { censusOf } = await import('../../maintenance/page-report.ts');
     let census: PageCensus | undefined;
     if (!quick) {
-      const lease = engineCore.leases.take();
+      const handle = engineCore.handles.take();
       try {
-        const walk = censusOf(engineCore.store.pager, lease.epoch);
+        const walk = censusOf(engineCore.store.pager, handle.epoch);
         let step = walk.next();
         for (; !step.done; step = walk.next()) {
           if (step.value % SLICE_PAGES === 0) await engineCore.pause();
@@ -51,7 +51,7 @@ async function stat(cli: Cli, { quick }: StatOptions): Promise<undefined> {
         }
         census = step.value;
       } finally {
-        lease.close();
+        handle.close();
       }
     }
     const files = logFilesIn(engine.config.dataDirectory);
