@@ -19,7 +19,7 @@ import { bytes as debug } from '../../build/wasm/debug.js';
 import { randomFrom } from '../support/codec-data.ts';
 import { type Block, CoreDriver } from '../support/core-driver.ts';
 import { Walk } from '../support/core-model.ts';
-import { long, seed, sized } from '../support/seed.ts';
+import { seed, sized } from '../support/seed.ts';
 import { xxh64 } from '../support/xxh64.ts';
 
 const builds = [
@@ -180,7 +180,7 @@ describe.each(rows)('$name, codec $codecName', ({ module, codec, mutations }) =>
     let sound = 0;
     for (const { page, block } of oneOfEach(driver)) {
       const payload = block.bytes.slice(BLOCK_HEADER_SIZE, storedLength(block.bytes));
-      for (let i = 0; i < mutations * (long ? 30 : 1); i++) {
+      for (let i = 0; i < mutations * sized(0.25, 1, 30); i++) {
         const changed = mutate(payload, random);
         driver.core.u8.set(changed, INPUT_AREA);
         const length = driver.x.blockSeal(
@@ -259,7 +259,7 @@ describe.each(builds)('$name', ({ module, mutations }) => {
     const random = randomFrom(seed + 2);
     const { driver: maker, root, walk } = makeStore(module, CODEC_NONE);
     const pages = [...maker.disk.keys()];
-    for (let i = 0; i < (mutations / 10) * (long ? 30 : 1); i++) {
+    for (let i = 0; i < (mutations / 10) * sized(0.25, 1, 30); i++) {
       const page = random(4) === 0 ? root : pages[random(pages.length)]!;
       const driver = new CoreDriver({ ...module, pageSize: 4096, frames: 400 });
       driver.adopt(maker);

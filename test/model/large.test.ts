@@ -269,7 +269,7 @@ describe('long readers', () => {
     test(`engine: a snapshot reads its old state through all overwrites, and its space is used again: log ${walEnabled ? 'on' : 'off'}`, {
       timeout: HOUR,
     }, async () => {
-      const overwrites = sized(20_000, 50_000, 1_000_000);
+      const overwrites = sized(8000, 50_000, 1_000_000);
       const records = 4000;
       const db = await StorageEngine.open(
         smallest({ bufferPoolSize: 32 * 4096, walEnabled, compression: 'none' }),

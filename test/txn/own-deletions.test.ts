@@ -42,7 +42,7 @@ test.each(['snapshot', 'serializable'] as const)(
   'own deletions: scans show what a model shows, %s',
   async (isolation) => {
     const below = randomFrom(seed);
-    for (let round = 0; round < sized(3, 12, 200); ++round) {
+    for (let round = 0; round < sized(2, 12, 200); ++round) {
       const engine = await filled(KEYS);
       const tx = engine.beginTransaction({ isolation });
       let model = new Set(Array.from({ length: KEYS }, (_, n) => key(n)));

@@ -89,7 +89,7 @@ test('log: every flipped bit is harmless, cuts what no mark vouches for, or is C
   const counts = { harmless: 0, cut: 0, found: 0 };
   for (const file of backend.list()) {
     const bytes = contentOf(backend, file);
-    for (let bit = (seed * 5) % 7; bit < bytes.length * 8; bit += sized(49, 7, 1)) {
+    for (let bit = (seed * 5) % 7; bit < bytes.length * 8; bit += sized(97, 7, 1)) {
       const at = bit >> 3;
       overwrite(backend, file, at, Uint8Array.of(bytes[at]! ^ (1 << (bit & 7))));
       const hit = groups.find(
@@ -119,7 +119,7 @@ test('log: every flipped bit is harmless, cuts what no mark vouches for, or is C
       overwrite(backend, file, at, bytes.subarray(at, at + 1));
     }
   }
-  expect(Math.min(counts.harmless, counts.cut, counts.found)).toBeGreaterThan(sized(100, 500, 500));
+  expect(Math.min(counts.harmless, counts.cut, counts.found)).toBeGreaterThan(sized(40, 500, 500));
 });
 
 /** Numbers that break arithmetic. */
