@@ -1,7 +1,7 @@
 /* Simulated power cuts of some profiles as tests, and the figures of all of them together as one row. */
 import { afterAll, expect, test } from 'vitest';
 import { report } from '../support/report.ts';
-import { long, seed } from '../support/seed.ts';
+import { seed, sized } from '../support/seed.ts';
 import { newTally, type Tally } from './crashes.ts';
 import type { ProfileName } from './profile.ts';
 import { simulate } from './simulate.ts';
@@ -9,29 +9,19 @@ import { simulate } from './simulate.ts';
 /** Different crash states for each profile. */
 type States = Readonly<Partial<Record<ProfileName, number>>>;
 
-/** More than 20,000 together, and more than a million in the long size. */
-const STATES: States = long
-  ? {
-      mixed: 500_000,
-      blocking: 200_000,
-      modes: 150_000,
-      'failed-sync': 150_000,
-      large: 20_000,
-      zstd: 100_000,
-      compaction: 150_000,
-    }
-  : {
-      mixed: 9200,
-      blocking: 4500,
-      modes: 3000,
-      'failed-sync': 3000,
-      large: 500,
-      zstd: 400,
-      compaction: 900,
-    };
+/** In the full size more than 20,000 together, and more than a million in the long one. */
+const STATES: States = {
+  mixed: sized(1200, 9200, 500_000),
+  blocking: sized(600, 4500, 200_000),
+  modes: sized(400, 3000, 150_000),
+  'failed-sync': sized(400, 3000, 150_000),
+  large: sized(100, 500, 20_000),
+  zstd: sized(100, 400, 100_000),
+  compaction: sized(200, 900, 150_000),
+};
 
 /** Milliseconds in which even a slow machine is done. */
-const TIMEOUT = long ? 12 * 3_600_000 : 900_000;
+const TIMEOUT = sized(1, 1, 48) * 900_000;
 
 /** One test for each profile, named by what no power cut does, and one row of figures. */
 export function cutProfiles(
