@@ -3,6 +3,12 @@
  * of their coming, whatever the program does meanwhile.
  */
 import { expect, onTestFinished, test } from 'vitest';
+import {
+  GROUP_HEADER_SIZE,
+  LOG_HALF_SIZE,
+  PART_HEADER_SIZE,
+  RECORD_HEADER_SIZE,
+} from '../../assembly/layout.ts';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
 import type { StorageConfig } from '../../src/config/config.ts';
 import { type BatchOperation, MemoryBackend, StorageEngine } from '../../src/index.ts';
@@ -48,6 +54,28 @@ test('large batches: they are put in order in more turns than one', async () => 
   expect(db.count()).toBe(COUNT);
   await db.close();
 });
+
+test.each([true, false])(
+  'large batches: one that fits the log buffer but for the name of the tree it makes is whole, blocking %s',
+  async (isBlocking) => {
+    const db = await open(undefined, { checkpointWalSize: '64MB', bufferPoolSize: '16MB' });
+    const fits = LOG_HALF_SIZE - GROUP_HEADER_SIZE - PART_HEADER_SIZE;
+    // The limit is a little below half the log buffer; the name of a tree takes 212 bytes.
+    for (let beyond = -1200; beyond <= 0; beyond += 100) {
+      const tree = `${beyond}`.padEnd(200, '-');
+      const value = new Uint8Array(fits + beyond - 2 * (RECORD_HEADER_SIZE + 4)).fill(7);
+      const operations: BatchOperation[] = [
+        { type: 'delete', key: 'gone', tree },
+        { type: 'put', key: 'long', value, tree },
+      ];
+      if (isBlocking) db.batchSync(operations);
+      else await db.batch(operations);
+      expect(Buffer.compare(db.tree(tree).get('long')!, value)).toBe(0);
+      expect(db.tree(tree).count()).toBe(1);
+    }
+    expect(db.trees()).toHaveLength(13);
+  },
+);
 
 test('large batches: nothing of the memory they came in is kept', async () => {
   const db = await open();
