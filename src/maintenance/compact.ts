@@ -2,8 +2,8 @@
  * Compaction: makes the data file as small as what is in it, while readers and writers go on.
  *
  *   1. a checkpoint, so that what has been deleted is free
- *   2. the trees are tightened (tighten.ts); blocks of another codec are written anew (relocator.ts)
- *   3. in rounds: what lies high is gathered below, a checkpoint sets free where it lay, the file is cut
+ *   2. the trees are repacked (repacker.ts); blocks of another codec are written anew (relocator.ts)
+ *   3. in rounds: what lies high is relocated below, a checkpoint sets free where it lay, the file is cut
  *
  * It changes no record, and every block is written by the rules of any other change: to free space, named by the next
  * checkpoint, its old place free only after that one is durable. So it can die at any moment.
@@ -97,19 +97,19 @@ export class Compactor {
     const { pager } = this.#parts;
     const { file, extents } = pager.blocks;
     const bytesBefore = file.size();
-    const turns = new TimeSlices(this.#parts);
+    const slices = new TimeSlices(this.#parts);
     let pagesFreed = 0;
     let rounds = 0;
     extents.packBelow(Number.POSITIVE_INFINITY);
     try {
       await this.#settle();
-      pagesFreed = await this.#repack(turns);
-      const recoded = await new Relocator(turns).recode(this.#parts.checkpointer.superblock.codecs);
-      if (pagesFreed + recoded > 0 || turns.moved > 0) {
+      pagesFreed = await this.#repack(slices);
+      const recoded = await new Relocator(slices).recode(this.#parts.checkpointer.superblock.codecs);
+      if (pagesFreed + recoded > 0 || slices.moved > 0) {
         ++rounds;
         await this.#settle();
       }
-      rounds += await this.#gather(turns);
+      rounds += await this.#relocate(slices);
       this.#cut();
     } catch (error) {
       // What has been gained until the space ran out is given back.
@@ -118,25 +118,25 @@ export class Compactor {
     } finally {
       extents.packBelow(undefined);
     }
-    turns.finish();
+    slices.finish();
     return {
       bytesBefore,
       bytesAfter: file.size(),
-      pagesMoved: turns.moved,
+      pagesMoved: slices.moved,
       pagesFreed,
       rounds,
-      bytesHeld: (pager.versions.heldUnits + turns.heldMost) * UNIT_SIZE,
-      pagesDamaged: turns.unreadable,
+      bytesHeld: (pager.versions.heldUnits + slices.heldMost) * UNIT_SIZE,
+      pagesDamaged: slices.unreadable,
     };
   }
 
-  async #repack(turns: TimeSlices): Promise<number> {
+  async #repack(slices: TimeSlices): Promise<number> {
     let freed = 0;
-    await turns.begin(0);
-    for (const root of turns.roots) {
+    await slices.begin(0);
+    for (const root of slices.roots) {
       // A tree that was dropped meanwhile has no root any more.
-      if (!turns.hasRoot(root)) continue;
-      const repacker = new Repacker(turns, root);
+      if (!slices.hasRoot(root)) continue;
+      const repacker = new Repacker(slices, root);
       await repacker.run();
       freed += repacker.merged;
     }
@@ -144,12 +144,12 @@ export class Compactor {
   }
 
   /** Gathers what lies high until the file is tight, or nothing helps; answers the rounds it took. */
-  async #gather(turns: TimeSlices): Promise<number> {
+  async #relocate(slices: TimeSlices): Promise<number> {
     const { extents } = this.#parts.pager.blocks;
-    const relocator = new Relocator(turns);
+    const relocator = new Relocator(slices);
     let rounds = 0;
     const round = async (work: () => Promise<number>): Promise<boolean> => {
-      turns.beginRound();
+      slices.beginRound();
       if ((await work()) === 0) return false;
       ++rounds;
       await this.#settle();
@@ -157,11 +157,11 @@ export class Compactor {
       return true;
     };
     for (let best = Number.POSITIVE_INFINITY, tries = 0; tries < TRIES_MAX && !this.#isTight; ++tries) {
-      await round(() => relocator.fold(this.#top));
+      await round(() => relocator.relocate(this.#top));
       if (this.#isTight || extents.end > best * GAIN_LEAST) break;
       best = extents.end;
       // What does not fit in many short holes will fit in a long one.
-      if (!(await round(() => relocator.clear(this.#top)))) break;
+      if (!(await round(() => relocator.evacuate(this.#top)))) break;
     }
     return rounds;
   }

@@ -1,11 +1,11 @@
 /**
- * Gathering of blocks: pages that lie high in the file, or whose blocks have another codec than the configured one,
+ * Relocation of blocks: pages that lie high in the file, or whose blocks have another codec than the configured one,
  * are made dirty as if they had been changed and written anew at once, to the lowest hole that takes them. Where they
  * lay is free when the next checkpoint is durable, as after any other change: no block is ever moved.
  *
- *   fold    what lies above a unit goes to holes below it, as far as they are long enough
- *   clear   a stretch of the file is emptied, its pages set behind the end, so that the next fold finds one long hole
- *           where there were many short ones
+ *   relocate   what lies above a unit goes to holes below it, as far as they are long enough
+ *   evacuate   a stretch of the file is emptied, its pages set behind the end, so that the next round finds one long
+ *              hole where there were many short ones
  */
 import { CODEC_NONE } from '../../assembly/layout.ts';
 import { AegisError } from '../base/errors.ts';
@@ -18,17 +18,17 @@ import { SLICE_PAGES } from './time-slices.ts';
 const FRAMES_WANTED = 8;
 
 export class Relocator {
-  readonly #turns: TimeSlices;
+  readonly #slices: TimeSlices;
   /** Pages that have to be written anew and could not be. */
   #left = 0;
 
-  constructor(turns: TimeSlices) {
-    this.#turns = turns;
+  constructor(slices: TimeSlices) {
+    this.#slices = slices;
   }
 
   /** Writes everything anew whose block has another codec; answers how many blocks. `known`: codecs the store may hold. */
   async recode(known: number): Promise<number> {
-    const { blocks } = this.#turns.pager;
+    const { blocks } = this.#slices.pager;
     const { page, core } = blocks.codecs;
     const [other, otherChunk] = [known & ~(1 << page), known & ~(1 << core)];
     if ((other | otherChunk) === 0) return 0;
@@ -39,7 +39,7 @@ export class Relocator {
         const codec = blocks.codecAt(start);
         return codec !== undefined && ((codecs >>> codec) & 1) === 1;
       } catch (error) {
-        this.#turns.passOver(error);
+        this.#slices.passOver(error);
         return false;
       }
     };
@@ -48,14 +48,14 @@ export class Relocator {
       (place) => isOther(place.start, other),
     );
     moved += this.#renewChunks((place) => isOther(place.start, otherChunk));
-    if (this.#left === before && this.#turns.unreadable === 0)
+    if (this.#left === before && this.#slices.unreadable === 0)
       blocks.retiredCodecs |= other & otherChunk & (1 << CODEC_NONE);
     return moved;
   }
 
   /** Moves what lies above a unit to holes below it; answers how many blocks. */
-  async fold(top: number): Promise<number> {
-    const { extents } = this.#turns.pager.blocks;
+  async relocate(top: number): Promise<number> {
+    const { extents } = this.#slices.pager.blocks;
     const fits = (units: number): boolean => {
       const hole = extents.lowestHole(units);
       return hole !== undefined && hole + units <= top;
@@ -66,22 +66,22 @@ export class Relocator {
   }
 
   /** Empties the lowest stretch below `top` that has room for all that lies above it; answers how many blocks. */
-  async clear(top: number): Promise<number> {
-    const { extents, pageUnits } = this.#turns.pager.blocks;
+  async evacuate(top: number): Promise<number> {
+    const { extents, pageUnits } = this.#slices.pager.blocks;
     const above = this.#pages((start, units) => start + units > top);
     if (above.length === 0) return 0;
     let units = pageUnits;
-    for (const page of above) units += this.#turns.pager.directory.place(page).units;
+    for (const page of above) units += this.#slices.pager.directory.place(page).units;
     const from = extents.windowBelow(top, units);
     const inside = this.#pages((start, length) => start + length > from && start + length <= top);
-    const before = this.#turns.moved;
+    const before = this.#slices.moved;
     extents.packBelow(from);
     try {
       const moved = await this.#rewrite(inside, ({ start }) => start >= from && start < top);
       return moved + this.#renewChunks(({ start }) => start >= from && start < top);
     } catch (error) {
       // There is no room to set more aside: the hole is as long as it gets.
-      if (error instanceof AegisError && error.code === 'OUT_OF_SPACE') return this.#turns.moved - before;
+      if (error instanceof AegisError && error.code === 'OUT_OF_SPACE') return this.#slices.moved - before;
       throw error;
     } finally {
       extents.packBelow(Number.POSITIVE_INFINITY);
@@ -91,14 +91,14 @@ export class Relocator {
   /** Pages whose extents are chosen, in the order in which they lie in the file. */
   #pages(choose: (start: number, units: number) => boolean): number[] {
     const found: { page: number; start: number }[] = [];
-    this.#turns.pager.directory.eachPlaced((page, start, units) => {
+    this.#slices.pager.directory.eachPlaced((page, start, units) => {
       if (choose(start, units)) found.push({ page, start });
     });
     return found.sort((a, b) => a.start - b.start).map(({ page }) => page);
   }
 
   #renewChunks(choose: (place: Place) => boolean): number {
-    const { directory } = this.#turns.pager;
+    const { directory } = this.#slices.pager;
     let renewed = 0;
     directory.eachChunkPlace((place, level, index) => {
       if (!choose(place)) return;
@@ -112,16 +112,16 @@ export class Relocator {
   async #rewrite(pages: readonly number[], choose: (place: Place) => boolean): Promise<number> {
     let moved = 0;
     for (let at = 0; at < pages.length; at += SLICE_PAGES) {
-      await this.#turns.begin(SLICE_PAGES);
+      await this.#slices.begin(SLICE_PAGES);
       const written = this.#rewriteSlice(pages.slice(at, at + SLICE_PAGES), choose);
-      this.#turns.moved += written;
+      this.#slices.moved += written;
       moved += written;
     }
     return moved;
   }
 
   #rewriteSlice(pages: readonly number[], choose: (place: Place) => boolean): number {
-    const { pager } = this.#turns;
+    const { pager } = this.#slices;
     const { x } = pager.core;
     const renewed: number[] = [];
     const borrowed: number[] = [];
@@ -129,9 +129,9 @@ export class Relocator {
       pager.drain();
       const place = pager.directory.place(page);
       if (place.units === 0 || !choose(place)) continue;
-      const held = this.#turns.heldEpoch;
+      const held = this.#slices.heldEpoch;
       if (held > 0 && pager.directory.from(page) <= held) {
-        this.#turns.heldUnits += place.units;
+        this.#slices.heldUnits += place.units;
         ++this.#left;
         continue;
       }
@@ -140,7 +140,7 @@ export class Relocator {
       renewed.push(page);
       if (!resident) borrowed.push(page);
     }
-    this.#turns.writeBack(renewed);
+    this.#slices.writeBack(renewed);
     // Nobody asked for these. And whoever does will hold them against what their parents say, which nobody has yet.
     for (const page of borrowed) {
       const frame = x.frameNewest(page);
@@ -151,7 +151,7 @@ export class Relocator {
 
   /** Makes a page dirty as it is; false when it cannot be read. */
   #renew(page: number): boolean {
-    const { pager } = this.#turns;
+    const { pager } = this.#slices;
     const { x } = pager.core;
     try {
       if (x.frameNewest(page) === 0) {
@@ -161,7 +161,7 @@ export class Relocator {
       pager.run(() => x.pageRenew(page));
       return true;
     } catch (error) {
-      this.#turns.passOver(error);
+      this.#slices.passOver(error);
       ++this.#left;
       return false;
     } finally {

@@ -44,7 +44,7 @@ interface LevelSum {
 }
 
 export class Repacker {
-  readonly #turns: TimeSlices;
+  readonly #slices: TimeSlices;
   readonly #root: number;
   /** Pages that are as full as they get, waiting to be written. */
   #finished: number[] = [];
@@ -52,8 +52,8 @@ export class Repacker {
   /** Pages given back. */
   merged = 0;
 
-  constructor(turns: TimeSlices, root: number) {
-    this.#turns = turns;
+  constructor(slices: TimeSlices, root: number) {
+    this.#slices = slices;
     this.#root = root;
   }
 
@@ -95,13 +95,13 @@ export class Repacker {
   }
 
   #pays({ pages, used }: Stretch): boolean {
-    const needed = Math.ceil(used / (this.#turns.pager.core.x.peerCapacity() * FILL_SURE));
+    const needed = Math.ceil(used / (this.#slices.pager.core.x.peerCapacity() * FILL_SURE));
     return pages - needed >= Math.max(1, pages / 10);
   }
 
   /** Adds up the pages of a level from a key on that have the same parent. */
   async #measure(level: number, from: Uint8Array, counting: boolean): Promise<Stretch> {
-    const { x } = this.#turns.pager.core;
+    const { x } = this.#slices.pager.core;
     let parent = 0;
     let pages = 0;
     let read = 0;
@@ -120,7 +120,7 @@ export class Repacker {
         used += x.peerCapacity();
       }
       ++pages;
-      if (counting) this.#turns.visited(1);
+      if (counting) this.#slices.visited(1);
       key = this.#next(at);
       await this.#step(0);
     }
@@ -129,13 +129,13 @@ export class Repacker {
 
   /** Fills the pages of a level that begin in a range of keys. */
   async #fill(level: number, from: Uint8Array, end: Uint8Array | undefined): Promise<void> {
-    const { x } = this.#turns.pager.core;
+    const { x } = this.#slices.pager.core;
     let changed = 0;
     await this.#begin(STEP_PAGES);
     for (let key: Uint8Array | undefined = from; key && !this.#gone; ) {
       const at: Uint8Array = key;
       if (end && compareKeys(at, end) >= 0) break;
-      const held = this.#turns.heldEpoch;
+      const held = this.#slices.heldEpoch;
       const status = this.#call(at, () => x.treeTighten(this.#root, at.length, level, held));
       if (status === OK) changed = x.peerPage();
       if (status === OK && x.peerMerged()) {
@@ -152,19 +152,19 @@ export class Repacker {
   }
 
   #call(key: Uint8Array, operation: () => number): number {
-    const { pager } = this.#turns;
+    const { pager } = this.#slices;
     pager.core.u8.set(key, KEY_AREA);
     try {
       return pager.run(operation);
     } catch (error) {
-      this.#turns.passOver(error);
+      this.#slices.passOver(error);
       return DAMAGED;
     }
   }
 
   /** The key that the core left; undefined at the end, or where hostile pages lead backwards. */
   #next(after: Uint8Array): Uint8Array | undefined {
-    const { x, u8 } = this.#turns.pager.core;
+    const { x, u8 } = this.#slices.pager.core;
     const length = x.peerNext();
     if (length < 0) return undefined;
     const next = u8.slice(OUT_AREA, OUT_AREA + length);
@@ -172,22 +172,22 @@ export class Repacker {
   }
 
   async #step(pages: number): Promise<void> {
-    if (this.#turns.step()) await this.#begin(pages);
+    if (this.#slices.step()) await this.#begin(pages);
   }
 
   async #begin(pages: number): Promise<void> {
     this.#write();
-    await this.#turns.begin(pages);
-    this.#gone = !this.#turns.hasRoot(this.#root);
+    await this.#slices.begin(pages);
+    this.#gone = !this.#slices.hasRoot(this.#root);
   }
 
   #held(page: number): void {
-    this.#turns.heldUnits += this.#turns.pager.directory.place(page).units;
+    this.#slices.heldUnits += this.#slices.pager.directory.place(page).units;
   }
 
   #write(): void {
     const finished = this.#finished;
     this.#finished = [];
-    this.#turns.moved += this.#turns.writeBack(finished);
+    this.#slices.moved += this.#slices.writeBack(finished);
   }
 }

@@ -69,7 +69,7 @@ export const compactMutants: readonly Mutant[] = [
   {
     name: 'compact: what no hole takes is left behind the end',
     file: COMPACT,
-    edits: [['      if (!(await round(() => relocator.clear(this.#top)))) break;', '      break;']],
+    edits: [['      if (!(await round(() => relocator.evacuate(this.#top)))) break;', '      break;']],
     killer: compaction(/a long hole/),
   },
   {
