@@ -10,7 +10,7 @@
  * Invariants
  *   1. A page that a snapshot up to `held` sees stays as it is: its old bytes would only take space beside the new.
  *   2. Neighbours have one parent; the separator between them is replaced in the same step that moves their cells.
- *   3. Only the store's own trees are tightened; a transaction's private tree is gone soon enough.
+ *   3. Only the store's own trees are repacked; a transaction's private tree is gone soon enough.
  */
 import { areasUse } from '../memory/areas';
 import {
@@ -136,7 +136,7 @@ export function treePeer(root: u32, keyBytes: u32, level: u32): i32 {
  * up to `held` sees one of them. Also MISS, ROOM, DAMAGED.
  */
 export function treeTighten(root: u32, keyBytes: u32, level: u32, held: f64): i32 {
-  assert((root & PRIVATE_PAGE) == 0, 'private trees are not tightened');
+  assert((root & PRIVATE_PAGE) == 0, 'private trees are not repacked');
   begin();
   if (!stepReady(false)) return ROOM;
   const status = treePeer(root, keyBytes, level);

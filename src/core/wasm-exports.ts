@@ -111,7 +111,7 @@ export interface CoreExports {
   partSequence(at: number): number;
   partRecords(at: number): number;
 
-  // tightening
+  // repacking
   treePeer(root: number, keyBytes: number, level: number): number;
   treeTighten(root: number, keyBytes: number, level: number, held: number): number;
   pageRenew(page: number): number;

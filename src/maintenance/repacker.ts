@@ -5,7 +5,7 @@
  *
  * Invariants
  *   1. A run of pages with one parent is touched only if it would need at least a tenth fewer pages: what is tight
- *      already is not rewritten, and what was tightened a moment ago is tight.
+ *      already is not rewritten, and what was repacked a moment ago is full.
  *   2. A page that has been filled is written at once: neighbours in key order become neighbours in the file.
  */
 import { DAMAGED, KEY_AREA, NOT_FOUND, OK, OUT_AREA } from '../../assembly/layout.ts';
