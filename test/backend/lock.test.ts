@@ -32,7 +32,7 @@ import {
   Program,
   type RuntimeName,
 } from '../support/programs.ts';
-import { long } from '../support/seed.ts';
+import { sized } from '../support/seed.ts';
 import type { LockOutcome } from './locker.ts';
 
 const programs = mkdtempSync(join(realpathSync(tmpdir()), 'aegis-programs-'));
@@ -272,7 +272,7 @@ test('lock: it waits a moment for a holder that is just leaving', async () => {
 
 test('lock: killed holders never leave anything to remove', { timeout: 120_000 }, async () => {
   const folder = temporaryFolder();
-  const rounds = long ? 300 : 20;
+  const rounds = sized(8, 20, 300);
   for (let round = 0; round < rounds; round++) {
     const holder = new Program(locker);
     expect(await take(holder, folder, round % 3 === 0 ? 'shared' : 'exclusive')).toMatchObject(
@@ -297,7 +297,7 @@ for (const [needed, kinds] of racing) {
       const folder = join(temporaryFolder(), 'store');
       const start = (place: number) => new Program(locker, kinds[place % kinds.length]);
       const racers = Array.from({ length: 8 }, (_, place) => start(place));
-      for (let round = 0; round < (long ? 5000 : 30); round++) {
+      for (let round = 0; round < sized(12, 30, 5000); round++) {
         await Promise.all(racers.map((racer) => racer.ask('runtime')));
         const begin = Date.now() + 10;
         const outcomes = await Promise.all(racers.map((racer) => take(racer, folder, 'exclusive', begin)));

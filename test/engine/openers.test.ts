@@ -215,7 +215,7 @@ for (const opener of OPENERS) {
     async (afterKill) => {
       const path = await programPath();
       for (const [at, [way, lead]] of Object.entries(WAYS).entries()) {
-        if (opener !== 'a second process' && (at + seed) % sized(3, 1, 1) !== 0) continue;
+        if ((at + seed) % sized(opener === 'a second process' ? 2 : 3, 1, 1) !== 0) continue;
         const store = join(temporaryFolder(), 'store');
         if (afterKill) {
           const killed = new Program(path);

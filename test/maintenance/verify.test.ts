@@ -158,7 +158,7 @@ class Life {
 
 describe('verify', () => {
   test.each([
-    { name: 'release', module: false, stores: sized(12, 60, 25_000) },
+    { name: 'release', module: false, stores: sized(6, 60, 25_000) },
     { name: 'debug', module: true, stores: sized(3, 12, 400) },
   ])('verify: random stores in memory are sound, $name build', { timeout: 3_600_000 }, async (row) => {
     for (let i = 0; i < row.stores; i++) {
@@ -361,7 +361,7 @@ describe('verify', () => {
   });
 
   test('verify: the figures of sound stores', () => {
-    expect(verified).toBeGreaterThan(sized(100, 300, 300));
+    expect(verified).toBeGreaterThan(sized(60, 300, 300));
     const figures = { 'states of sound stores': verified, 'false alarms': 0 };
     report('verify', figures, 'npx vitest run test/maintenance/verify.test.ts');
   });

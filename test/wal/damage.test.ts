@@ -188,7 +188,7 @@ test('log: whatever the files hold, the answer is what was written, or CORRUPTIO
   const rest = () => [core.u8.slice(0, STATE_AREA + 0x800), core.u8.slice(STATE_AREA + 0xc00, LOG_AREA)];
   const before = rest();
   let slowest = 0;
-  const rounds = Number(process.env['FUZZ'] ?? sized(500, 6000, 300_000));
+  const rounds = Number(process.env['FUZZ'] ?? sized(250, 6000, 300_000));
   for (let round = 0; round < rounds; round++) {
     const files = new Map(sample.backend.list().map((file) => [file, contentOf(sample.backend, file)]));
     for (let count = 1 + random.below(3); count > 0; count--) {
