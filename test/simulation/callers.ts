@@ -161,7 +161,11 @@ export class Callers {
     const entry = this.#world.begin('dropTree');
     entry.drops = TREES[1 + random.below(TREES.length - 1)]!;
     ledger.enter(entry, new Map());
-    await this.#promise('dropTree', entry, async () => db.dropTree(entry.drops!));
+    await this.#promise('dropTree', entry, async () => {
+      const existed = await db.dropTree(entry.drops!);
+      // Where there was none nothing is committed, so nothing becomes durable by it.
+      if (!existed) entry.durable = false;
+    });
   }
 
   async #writeBlock(): Promise<void> {

@@ -51,8 +51,8 @@ export class Entry {
   answered = Number.POSITIVE_INFINITY;
   fate: Fate = 'open';
   sequence: number | undefined;
-  /** A power cut cannot take it once it is acknowledged. */
-  readonly durable: boolean;
+  /** A power cut cannot take it once it is acknowledged, nor what was acknowledged before it was asked for. */
+  durable: boolean;
   /** The place of its mark. */
   mark: Place | undefined;
 
