@@ -50,6 +50,8 @@ export class Entry {
   asked: number;
   answered = Number.POSITIVE_INFINITY;
   fate: Fate = 'open';
+  /** Bytes that its transaction has written so far, before it is known what it writes. */
+  drafted = 0;
   sequence: number | undefined;
   /** A power cut cannot take it once it is acknowledged, nor what was acknowledged before it was asked for. */
   durable: boolean;
@@ -140,6 +142,12 @@ export class Ledger {
     return value;
   }
 
+  /** A transaction writes some bytes: they may be in the file long before it commits, and without its committing. */
+  draft(entry: Entry, bytes: number): void {
+    entry.drafted += bytes;
+    this.bytes += bytes;
+  }
+
   /** Says what a commit writes; again when a transaction is tried again. */
   enter(entry: Entry, writes: ReadonlyMap<Place, Buffer | null>): void {
     let bytes = 0;
@@ -151,7 +159,8 @@ export class Ledger {
       else if (writers.at(-1) !== entry) writers.push(entry);
     }
     if (entry.drops !== undefined && !this.#drops.includes(entry)) this.#drops.push(entry);
-    this.bytes += bytes;
+    this.bytes += Math.max(0, bytes - entry.drafted);
+    entry.drafted = 0;
     this.largest = Math.max(this.largest, bytes);
   }
 

@@ -155,6 +155,7 @@ class Work {
   #write(place: Place, size: number): void {
     const { ledger } = this.#world;
     const value = ledger.valueOf(this.#entry, size);
+    ledger.draft(this.#entry, value.length);
     if (!this.#writes.has(place)) this.#entry.read.set(place, ledger.authorOf(this.#read(place)));
     try {
       this.#ask('put', () => this.#space(place).put(partsOf(place).key, value));
