@@ -65,6 +65,9 @@ const DROPPED = [0xff, 0x00] as const;
 const VALUE_SIZE = 8;
 const ID_MAX = 0xfffffffe;
 
+/** Frames that the end of a dropped tree needs: the ways to its root and to its record, each page with the version before. */
+const FRAMES_WANTED = 12;
+
 export class Catalog {
   /** Ids of users' blocks, which live in a tree of the engine's own. */
   readonly blockIds: BlockIds;
@@ -125,9 +128,7 @@ export class Catalog {
 
   /** Users' trees there are. */
   get size(): number {
-    let size = 0;
-    for (const name of this.#byName.keys()) size += Number(isUserName(name));
-    return size;
+    return [...this.#byName.keys()].filter(isUserName).length;
   }
 
   /** Names of users' trees, in the order of their bytes. */
@@ -286,6 +287,9 @@ export class Catalog {
   forget({ id, root }: DroppedTree): void {
     const { pager } = this.#trees;
     const key = droppedKey(id);
+    // What can fail comes before the record goes: nothing is evicted or read from here on, so the page is not lost.
+    pager.freeFrames(FRAMES_WANTED);
+    this.#trees.has(root, LATEST, this.#trees.setKey(key));
     this.#delete(key);
     try {
       const status = pager.run(() => pager.core.x.treeEnd(root));
