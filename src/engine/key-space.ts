@@ -9,7 +9,7 @@
 
 import type { Bytes } from '../base/bytes-in.ts';
 import { LATEST } from '../core/wasm.ts';
-import type { BatchOperation } from '../txn/writer.ts';
+import type { BatchOperation } from '../txn/batch-list.ts';
 import type { EngineCore } from './engine-core.ts';
 import { KeyReader, type View } from './key-reader.ts';
 

@@ -2,9 +2,7 @@
  * What a verification has found wrong: a list with a limit, so that a store in ruins costs no more than one with a
  * few faults; the count goes on behind the limit.
  */
-
-import { AegisError } from '../base/errors.ts';
-import { READ_TRIES } from '../store/beside-damage.ts';
+import { isDamage, readAgain } from '../store/beside-damage.ts';
 
 /** Something that is not as it must be. */
 export interface VerifyProblem {
@@ -38,8 +36,7 @@ export class Findings {
 
   /** Takes in what a read or check has thrown; what is neither damage nor an unreadable file is thrown on. */
   addError(error: unknown): void {
-    if (!(error instanceof AegisError) || (error.code !== 'CORRUPTION' && error.code !== 'IO_ERROR'))
-      throw error;
+    if (!isDamage(error)) throw error;
     const { page, file, offset, errno } = error;
     this.add(error.message, {
       ...(page === undefined ? {} : { page }),
@@ -61,14 +58,11 @@ export class Findings {
 
 /** Does work that reads, again when it meets damage; answers what is wrong in the end, if something is. */
 export function attempt(work: () => void): VerifyProblem | undefined {
-  for (let tries = 1; ; ++tries) {
-    try {
-      work();
-      return undefined;
-    } catch (error) {
-      const problem = problemOf(error);
-      if (tries === READ_TRIES) return problem;
-    }
+  try {
+    readAgain(work);
+    return undefined;
+  } catch (error) {
+    return problemOf(error);
   }
 }
 

@@ -6,7 +6,7 @@
 import { UNIT_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
 import { AegisError } from '../base/errors.ts';
-import { isDamage, READ_TRIES } from '../store/beside-damage.ts';
+import { isDamage, READ_TRIES, readAgain } from '../store/beside-damage.ts';
 
 /** Hears of a sector, or a file, that cannot be read. */
 type GapHeard = (error: AegisError) => void;
@@ -52,15 +52,12 @@ export class GapFile implements BackendFile {
   }
 
   size(): number {
-    for (let tries = 1; ; ++tries) {
-      try {
-        return this.#file?.size() ?? 0;
-      } catch (error) {
-        if (!isDamage(error)) throw error;
-        if (tries < READ_TRIES) continue;
-        this.#heard(error);
-        return 0;
-      }
+    try {
+      return readAgain(() => this.#file?.size() ?? 0);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      this.#heard(error);
+      return 0;
     }
   }
 

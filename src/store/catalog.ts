@@ -19,7 +19,7 @@
 import { NAME_SIZE_MAX, OK } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../base/errors.ts';
 import { LATEST } from '../core/wasm.ts';
-import { besideDamage, isDamage, READ_TRIES } from './beside-damage.ts';
+import { besideDamage, isDamage, readAgain } from './beside-damage.ts';
 import { BlockIds } from './block-id.ts';
 import { ComingTrees } from './coming-trees.ts';
 import type { StuckOverflow } from './overflow-pages.ts';
@@ -94,18 +94,15 @@ export class Catalog {
 
   /** Reads the catalog of a store just opened. Damage is kept for those who need it, if a second read finds it too. */
   load(): void {
-    for (let tries = 0; tries < READ_TRIES; ++tries) {
-      try {
-        for (const { name, id, root } of this.#records(this.view(LATEST))) {
-          if (name === undefined) this.#dropped.set(id, root);
-          else this.#add({ name, id, root });
-        }
-        this.#damage = undefined;
-        return;
-      } catch (error) {
-        if (!isDamage(error)) throw error;
-        this.#damage = error;
+    try {
+      for (const { name, id, root } of readAgain(() => this.#records(this.view(LATEST)))) {
+        if (name === undefined) this.#dropped.set(id, root);
+        else this.#add({ name, id, root });
       }
+      this.#damage = undefined;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      this.#damage = error;
     }
   }
 

@@ -1,7 +1,7 @@
 /**
- * Lists of operations: whether going through one can run code of the caller's, which may fill the same memory again for
- * the next operation. Then each is copied when it is taken (bytes-in.ts, invariant 3); a plain list costs no copies, until
- * it turns out to be too large for the log buffer.
+ * Batches as they are given: their operations, and how they are taken. Going through a list of them can run code of the
+ * caller's, which may fill the same memory again for the next operation. Then each is copied when it is taken (bytes-in.ts,
+ * invariant 3); a plain list costs no copies, until it turns out to be too large for the log buffer.
  */
 import type { Bytes } from '../base/bytes-in.ts';
 import { ownBytes, valueBytes } from '../base/bytes-in.ts';

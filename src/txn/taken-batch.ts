@@ -56,13 +56,14 @@ export class TakenBatch implements Proposal {
       this.#write(tree, key, value);
       return;
     }
-    const { bytes, view, end } = this.#room(needed);
+    const chunk = this.#room(needed);
+    const { bytes, view, end } = chunk;
     view.setUint32(end, this.#placeOf(tree));
     view.setUint32(end + 4, key.length);
     view.setUint32(end + 8, value ? value.length : NO_VALUE);
     bytes.set(key, end + HEADER);
     if (value) bytes.set(value, end + HEADER + key.length);
-    (this.#chunks.at(-1) as Chunk).end = end + needed;
+    chunk.end += needed;
   }
 
   /** Puts all in order, turn by turn; `done` hears when that is over, or has failed. */

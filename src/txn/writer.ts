@@ -22,8 +22,6 @@ import { ResolvedNames } from './resolved-names.ts';
 import { TakenBatch } from './taken-batch.ts';
 import { packTree, pagesFilled, pagesOfTree, recordBytes, WriteSet } from './write-set.ts';
 
-export type { BatchDelete, BatchOperation, BatchPut } from './batch-list.ts';
-
 /** How much a list of operations may be. */
 interface OperationsSize extends CommitSize {
   /** Names of the trees beside the default one, and whether anything is put to each; undefined: there are none. */

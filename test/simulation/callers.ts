@@ -3,7 +3,7 @@
  * Many of them at once do not know of each other, so that everything meets everything.
  */
 import { Block } from '../../src/index.ts';
-import type { BatchOperation } from '../../src/txn/writer.ts';
+import type { BatchOperation } from '../../src/txn/batch-list.ts';
 import { type Entry, type Place, partsOf, placeOf, TREES } from './ledger.ts';
 import { Transactions } from './transactions.ts';
 import { judgeCopy, memoryWith, shownBy, type World } from './world.ts';

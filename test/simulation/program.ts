@@ -8,7 +8,7 @@
  */
 import type { SimulatedRandom } from '../../src/backend/simulated-clock.ts';
 import { Block, type Snapshot, type StorageEngine, type Transaction, type Tree } from '../../src/index.ts';
-import type { BatchOperation } from '../../src/txn/writer.ts';
+import type { BatchOperation } from '../../src/txn/batch-list.ts';
 import { blockKey, type History, keyIn, NAMES, placeOf, treeKey, type Write } from './history.ts';
 import type { Profile } from './profile.ts';
 import { FLUSH_INTERVAL, SLACK } from './profile.ts';

@@ -8,8 +8,8 @@
  */
 import { expect } from 'vitest';
 import type { Snapshot } from '../../src/index.ts';
+import type { BatchOperation } from '../../src/txn/batch-list.ts';
 import type { IsolationLevel } from '../../src/txn/transaction.ts';
-import type { BatchOperation } from '../../src/txn/writer.ts';
 import { type Random, randomFrom } from './codec-data.ts';
 import type { ModelPlace } from './model-place.ts';
 import { failsWith, type ModelConfig, ModelStore, type Tally } from './model-store.ts';
