@@ -1,6 +1,7 @@
 /**
- * What cannot be read: how often it is tried again, and how to delete beside it. A delete may look for a neighbour to merge its leaf with; one that cannot be read must not
- * stop a change that is durable, nor its replay: then the leaf stays as it is.
+ * What cannot be read: how often it is tried again, and how to delete beside it. A delete may look for a neighbour to
+ * merge its leaf with; one that cannot be read must not stop a change that is durable, nor its replay: then the leaf stays
+ * as it is.
  */
 import { AegisError } from '../base/errors.ts';
 import type { Core } from '../core/wasm.ts';
