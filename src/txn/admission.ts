@@ -98,7 +98,7 @@ export class Admission {
     const noted = conflicts.needed;
     this.#ensure(size, noted);
     if (noted) this.#noteNext((note) => note(from, to));
-    const commit = this.#commit(half, { ...how, from, to, load: size, done, noted });
+    const commit = this.#commit(half, how, { from, to, load: size, done, noted, writes: undefined });
     half.at = x.partSeal(half.at, to, PART_FIRST | PART_LAST, commit.sequence, x.recordsCount(from, to));
     queue.push(commit);
     return commit;
@@ -119,7 +119,7 @@ export class Admission {
     if (noted) {
       this.#noteNext((note) => packPieces(writes, half, pipeline.maxPayload, (from, end) => note(from, end)));
     }
-    const commit = this.#commit(half, { ...how, from: 0, to: 0, load, done, noted, writes });
+    const commit = this.#commit(half, how, { from: 0, to: 0, load, done, noted, writes });
     pipeline.writeLarge(commit, (write) => {
       let flags = PART_FIRST;
       packPieces(writes, half, pipeline.maxPayload, (from, end, records, last) => {
@@ -139,28 +139,28 @@ export class Admission {
     room.ensure(noted ? pages + room.pagesFor(load) : pages, load.pages === 0);
   }
 
+  /** Field by field: an object that is spread costs more than all else of a small commit. */
   #commit(
     half: Half,
-    given: CommitWay & {
-      from: number;
-      to: number;
-      load: Load;
-      done: Done;
-      noted: boolean;
-      writes?: WriteSet;
-    },
+    how: CommitWay,
+    { from, to, load, done, noted, writes }: Pick<Commit, 'from' | 'to' | 'load' | 'done' | 'noted' | 'writes'>,
   ): Commit {
+    const { log, pipeline } = this.#parts;
     return {
-      writes: undefined,
-      alone: false,
-      makes: undefined,
-      ...given,
-      sync: given.sync && this.#parts.log !== undefined,
-      sequence: this.#parts.pipeline.takeSequence(),
+      sync: how.sync && log !== undefined,
+      sequence: pipeline.takeSequence(),
       half,
+      from,
+      to,
+      writes,
+      load,
+      makes: how.makes,
+      alone: how.alone === true,
       end: 0,
       written: false,
+      noted,
       deleted: 0,
+      done,
     };
   }
 
