@@ -48,6 +48,9 @@ export interface CommitWay {
   readonly makes?: NewTrees | undefined;
 }
 
+/** What of a commit is there before its sequence. */
+type Drafted = Pick<Commit, 'from' | 'to' | 'load' | 'done' | 'noted' | 'writes'>;
+
 /** Bytes that each piece of a long commit adds: its part, and a value that goes on in it. */
 const PIECE_BYTES = PART_HEADER_SIZE + 8 + RECORD_HEADER_SIZE + 4;
 
@@ -140,11 +143,7 @@ export class Admission {
   }
 
   /** Field by field: an object that is spread costs more than all else of a small commit. */
-  #commit(
-    half: Half,
-    how: CommitWay,
-    { from, to, load, done, noted, writes }: Pick<Commit, 'from' | 'to' | 'load' | 'done' | 'noted' | 'writes'>,
-  ): Commit {
+  #commit(half: Half, how: CommitWay, { from, to, load, done, noted, writes }: Drafted): Commit {
     const { log, pipeline } = this.#parts;
     return {
       sync: how.sync && log !== undefined,

@@ -199,8 +199,8 @@ export const commitMutants: readonly Mutant[] = [
     file: ADMISSION,
     edits: [
       [
-        'if (noted) this.#noteNext((note) => note(from, to));\n    const commit = this.#commit(half, { ...how, from, to, load: size, done, noted });',
-        `const commit = this.#commit(half, { ...how, from, to, load: size, noted: true, done: (error) => {
+        'if (noted) this.#noteNext((note) => note(from, to));\n    const commit = this.#commit(half, how, { from, to, load: size, done, noted, writes: undefined });',
+        `const commit = this.#commit(half, how, { from, to, load: size, writes: undefined, noted: true, done: (error) => {
           if (noted) this.#note(commit);
           done(error);
         } });`,
