@@ -132,7 +132,7 @@ export const commitMutants: readonly Mutant[] = [
   {
     name: 'M41 commits are answered before the log is synced',
     file: ADMISSION,
-    edits: [['sync: given.sync && this.#parts.log !== undefined,', 'sync: false,']],
+    edits: [['sync: how.sync && log !== undefined,', 'sync: false,']],
     killer: model('power cuts'),
   },
   {
