@@ -203,19 +203,17 @@ export class Extents {
     let run = 0;
     let unit = from;
     while (unit < to) {
-      const word = words[unit >>> 5] as number;
-      if (word === 0xffffffff) {
+      // Run by run within a word: a commit on a full disk looks through all of them.
+      const bits = (words[unit >>> 5] as number) >>> (unit & 31);
+      const left = Math.min(32 - (unit & 31), to - unit);
+      if ((bits & 1) === 1) {
         run = 0;
-        unit = ((unit >>> 5) + 1) * 32;
+        unit += Math.min(zerosBelow(~bits), left);
         continue;
       }
-      if (word === 0 && unit % 32 === 0 && unit + 32 <= to) {
-        run += 32;
-        unit += 32;
-      } else {
-        run = (word >>> (unit & 31)) & 1 ? 0 : run + 1;
-        ++unit;
-      }
+      const free = Math.min(zerosBelow(bits), left);
+      run += free;
+      unit += free;
       if (run > longest) longest = run;
       if (run >= units) return { start: unit - run, longest };
     }
@@ -253,6 +251,11 @@ export class Extents {
     this.#words = words;
     while (this.#longest.length < wanted) this.#longest.push(PIECE_UNITS);
   }
+}
+
+/** Zero bits below the lowest one that is set; 32: none is. */
+function zerosBelow(bits: number): number {
+  return bits === 0 ? 32 : 31 - Math.clz32(bits & -bits);
 }
 
 function pieceOf(unit: number): number {
