@@ -50,6 +50,11 @@ test('config: a memory backend handed over counts as memory, any other as a plac
   expect(resolveConfig({ backend: other })).toMatchObject({ compression: 'lz4', walEnabled: true });
 });
 
+test('config: a backend may do more than is asked of it', () => {
+  const backend = Object.assign(new MemoryBackend(), { rename: () => undefined, writeAsync: 1 });
+  expect(resolveConfig({ backend })).toMatchObject({ backend });
+});
+
 test('config: what is given goes before the defaults, and undefined is no gift', () => {
   const onProgress = () => undefined;
   const lz4 = { compress: () => 0, decompress: () => 0 };
@@ -107,7 +112,7 @@ const oddHost = Object.assign(new MemoryBackend(), { host: { now: () => 0 } });
 test.each([
   ['backend', 'disk', "'memory', 'local' or an object"],
   ['backend', null, "'memory', 'local' or an object"],
-  ['backend', {}, 'lacks open, list, remove, rename, syncDirectory, lock, name'],
+  ['backend', {}, 'lacks open, list, remove, syncDirectory, lock, name'],
   ['backend', broken, 'lacks lock'],
   ['backend', () => undefined, "'memory', 'local' or an object"],
   ['backend', oddHost, 'now, random and later'],

@@ -94,10 +94,6 @@ class ArrayFile implements BackendFile {
     }
   }
 
-  async writeAsync(parts: readonly Uint8Array[], position: number): Promise<void> {
-    this.write(parts, position);
-  }
-
   async sync(): Promise<void> {
     this.syncSync();
   }
@@ -141,13 +137,6 @@ class ArrayBackend implements StorageBackend {
 
   remove(file: string): void {
     this.#files.delete(this.#named(file));
-  }
-
-  rename(from: string, to: string): void {
-    const [content, name] = [this.#files.get(this.#named(from)), this.#named(to)];
-    if (content === undefined) throw new AegisError('NOT_FOUND', `there is no ${from}`);
-    this.#files.delete(from);
-    this.#files.set(name, content);
   }
 
   syncDirectory(): void {}

@@ -5,7 +5,7 @@
  * 1. Reads are synchronous: that is what makes `get` a plain function. So are writes; only syncs may be waited for,
  *    and each has a blocking twin.
  * 2. What a write put into a file is seen at once by every handle of that file. Only a sync makes it outlive the
- *    machine; creations, removals and renames need `syncDirectory`.
+ *    machine; creations and removals need `syncDirectory`.
  * 3. A file reads as zeros wherever nothing was written below its end.
  * 4. Failures are thrown as `AegisError`: `INVALID_ARGUMENT` (a name or position that cannot be), `NOT_FOUND`,
  *    `READ_ONLY`, `CLOSED` (used after `close`), `LOCKED`, `OUT_OF_SPACE` (ENOSPC, EDQUOT, EFBIG, of a call that takes
@@ -40,8 +40,6 @@ export interface BackendOpenOptions {
   create: boolean;
   /** Open for reading only: `write` and `truncate` answer `READ_ONLY`. */
   readOnly?: boolean;
-  /** Every write is on stable storage when it returns. */
-  durableWrites?: boolean;
 }
 
 /** One random-access file. Positions and sizes are whole numbers of bytes, exact up to 2^53 - 1. */
@@ -52,9 +50,7 @@ export interface BackendFile {
   read(target: Uint8Array, position: number): number;
   /** Writes all parts one after the other, or throws; after an error any part of them may be in the file. */
   write(parts: readonly Uint8Array[], position: number): void;
-  /** As `write`; the parts must not change until the promise settles. A `close` in between waits for it. */
-  writeAsync(parts: readonly Uint8Array[], position: number): Promise<void>;
-  /** Resolves when everything written before the call is on stable storage. After one failure it never does. */
+  /** Resolves when everything written before the call is on stable storage. After one failure it never does. A `close` in between waits for it. */
   sync(): Promise<void>;
   /** As `sync`, blocking, through a descriptor of its own where the system has descriptors. */
   syncSync(): void;
@@ -76,9 +72,7 @@ export interface StorageBackend {
   list(): string[] | Promise<string[]>;
   /** Removes a file; an absent one is no error. */
   remove(file: string): void | Promise<void>;
-  /** Gives a file another name, replacing what had it; `NOT_FOUND` when there is no such file. */
-  rename(from: string, to: string): void | Promise<void>;
-  /** Makes creations, removals and renames durable. */
+  /** Makes creations and removals durable. */
   syncDirectory(): void | Promise<void>;
   /**
    * Takes the store for one writer or for readers; `LOCKED` with the holder's `pid` when that cannot be. An exclusive

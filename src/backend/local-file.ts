@@ -20,9 +20,7 @@ import {
   fstatSync,
   ftruncateSync,
   readSync,
-  write,
   writeSync,
-  writev,
   writevSync,
 } from 'node:fs';
 import { AegisError } from '../base/errors.ts';
@@ -41,8 +39,6 @@ export interface LocalDescriptors {
   readonly syncer?: number;
   /** Every write is on stable storage when it returns: there is nothing to sync, and nobody is asked to. */
   readonly isDurable?: boolean;
-  /** Each write has to be followed by a sync, because the descriptor itself does not see to it. */
-  readonly syncEachWrite: boolean;
   /** Throws when the place the file lies in is gone; asked after each sync. */
   readonly mustBeThere?: (descriptor: number) => void;
 }
@@ -52,7 +48,8 @@ export class LocalFile implements BackendFile {
   readonly #name: string;
   readonly #descriptors: LocalDescriptors;
   #closed = false;
-  #pending = 0;
+  /** Asynchronous syncs under way. */
+  #syncing = 0;
   #syncs: Promise<void> = Promise.resolve();
   #syncFailure: AegisError | undefined;
 
@@ -85,7 +82,7 @@ export class LocalFile implements BackendFile {
   write(parts: readonly Uint8Array[], position: number): void {
     this.#mustBeWritable();
     checkPosition(position);
-    const { main, syncEachWrite } = this.#descriptors;
+    const { main } = this.#descriptors;
     let rest = unwritten(parts, 0);
     for (let at = position; rest.length > 0; ) {
       const [first] = rest;
@@ -94,29 +91,25 @@ export class LocalFile implements BackendFile {
           ? writeSync(main, first!, 0, Math.min(first!.length, TRANSFER_SIZE_MAX), at)
           : writevSync(main, rest, at),
       );
-      at += this.#progress(count);
+      if (count === 0) {
+        const message = `write of ${this.#name} failed: the system took no bytes and gave no reason`;
+        throw new AegisError('IO_ERROR', message, { file: this.#name, operation: 'write' });
+      }
+      at += count;
       rest = unwritten(rest, count);
     }
-    if (syncEachWrite) this.syncSync();
-  }
-
-  async writeAsync(parts: readonly Uint8Array[], position: number): Promise<void> {
-    this.#mustBeWritable();
-    checkPosition(position);
-    await this.#inFlight(async () => {
-      let rest = unwritten(parts, 0);
-      for (let at = position; rest.length > 0; ) {
-        const count = await this.#writeOnce(rest, at);
-        at += this.#progress(count);
-        rest = unwritten(rest, count);
-      }
-      if (this.#descriptors.syncEachWrite) await this.#syncInTurn();
-    });
   }
 
   async sync(): Promise<void> {
     this.#mustBeOpen();
-    if (this.#descriptors.syncer !== undefined) await this.#inFlight(() => this.#syncInTurn());
+    if (this.#descriptors.syncer === undefined) return;
+    this.#syncing++;
+    try {
+      await this.#syncInTurn();
+    } finally {
+      this.#syncing--;
+      if (this.#closed && this.#syncing === 0) this.#closeDescriptors();
+    }
   }
 
   syncSync(): void {
@@ -141,20 +134,7 @@ export class LocalFile implements BackendFile {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#pending === 0) this.#closeDescriptors();
-  }
-
-  #writeOnce(parts: readonly Uint8Array[], position: number): Promise<number> {
-    return new Promise((resolve, reject) => {
-      const settle = (cause: Error | null, count: number) => {
-        if (cause === null) resolve(count);
-        else reject(systemError(cause, 'write', this.#name));
-      };
-      const [first] = parts;
-      const { main } = this.#descriptors;
-      if (parts.length > 1) writev(main, parts, position, settle);
-      else write(main, first!, 0, Math.min(first!.length, TRANSFER_SIZE_MAX), position, settle);
-    });
+    if (this.#syncing === 0) this.#closeDescriptors();
   }
 
   /** Syncs the main descriptor when the syncs asked for before have ended. */
@@ -184,23 +164,6 @@ export class LocalFile implements BackendFile {
   #syncFailed(cause: unknown): AegisError {
     this.#syncFailure ??= systemError(cause, 'sync', this.#name);
     return this.#syncFailure;
-  }
-
-  /** Keeps the descriptors open until the work has ended. */
-  async #inFlight(work: () => Promise<void>): Promise<void> {
-    this.#pending++;
-    try {
-      await work();
-    } finally {
-      this.#pending--;
-      if (this.#closed && this.#pending === 0) this.#closeDescriptors();
-    }
-  }
-
-  #progress(count: number): number {
-    if (count > 0) return count;
-    const message = `write of ${this.#name} failed: the system took no bytes and gave no reason`;
-    throw new AegisError('IO_ERROR', message, { file: this.#name, operation: 'write' });
   }
 
   #closeDescriptors(): void {

@@ -9,7 +9,7 @@
  *    Otherwise a store whose folder was moved would go on writing into a new folder of the old name. Nor does a sync
  *    count after that, or when the file itself was removed: nobody would find the bytes again.
  */
-import { closeSync, constants, existsSync, fstatSync, readdirSync, renameSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, existsSync, fstatSync, readdirSync, unlinkSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import process from 'node:process';
 import { AegisError } from '../base/errors.ts';
@@ -61,30 +61,24 @@ export class LocalBackend implements StorageBackend {
    */
   open(file: string, options: BackendOpenOptions): BackendFile {
     const path = this.#path(file);
-    const durableWrites = options.durableWrites ?? false;
-    // Elsewhere O_DSYNC is absent or stops at the drive's own cache, which a sync does not.
-    const syncEachWrite = durableWrites && process.platform !== 'linux';
-    const durably = constants.O_RDWR | constants.O_DSYNC;
-    const access = durableWrites && !syncEachWrite ? durably : constants.O_RDWR;
     return ask('open', file, () => {
       if (options.create) makeFolder(this.directory);
       if (options.readOnly) {
-        return new LocalFile(file, {
-          main: openPrivate(path, constants.O_RDONLY, options.create),
-          syncEachWrite,
-        });
+        return new LocalFile(file, { main: openPrivate(path, constants.O_RDONLY, options.create) });
       }
-      let main = openPrivate(path, access, options.create);
+      let main = openPrivate(path, constants.O_RDWR, options.create);
       try {
         const isDurable = syncIsRefused(main);
         if (isDurable) {
+          // Elsewhere O_DSYNC is absent or stops at the drive's own cache, which a sync does not.
           if (process.platform !== 'linux') throw unsynced(file);
+          const durable = openPrivate(path, constants.O_RDWR | constants.O_DSYNC, false);
           closeSync(main);
-          main = openPrivate(path, durably, false);
+          main = durable;
         }
         const syncer = openPrivate(path, constants.O_RDWR, false);
         const mustBeThere = (descriptor: number) => this.#mustBeThere(file, descriptor);
-        return new LocalFile(file, { main, syncer, syncEachWrite, isDurable, mustBeThere });
+        return new LocalFile(file, { main, syncer, isDurable, mustBeThere });
       } catch (cause) {
         closeSync(main);
         throw cause;
@@ -113,13 +107,7 @@ export class LocalBackend implements StorageBackend {
     }
   }
 
-  /** Gives a file another name, replacing what had it; `NOT_FOUND` when there is no such file. */
-  rename(from: string, to: string): void {
-    const [source, target] = [this.#path(from), this.#path(to)];
-    ask('rename', from, () => renameSync(source, target));
-  }
-
-  /** Makes creations, removals and renames durable. */
+  /** Makes creations and removals durable. */
   syncDirectory(): void {
     this.#mustBeTheSame('sync');
     syncFolder(this.directory);

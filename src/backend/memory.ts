@@ -6,7 +6,7 @@
  *    what is written, never a copy of what was there, and a hole costs nothing.
  * 2. Bytes at or beyond the size are zero in every chunk, so extending a file never shows what a cut took away.
  * 3. A write takes all its chunks before it changes a byte: it happens whole or not at all.
- * 4. A removed or replaced file lives on for the handles that have it open, as on a disk.
+ * 4. A removed file lives on for the handles that have it open, as on a disk.
  */
 import { AegisError } from '../base/errors.ts';
 import type { BackendFile, BackendOpenOptions, Lock, LockMode, StorageBackend } from './backend.ts';
@@ -107,10 +107,6 @@ class MemoryFile implements BackendFile {
     }
   }
 
-  async writeAsync(parts: readonly Uint8Array[], position: number): Promise<void> {
-    this.write(parts, position);
-  }
-
   async sync(): Promise<void> {
     this.#mustBeOpen();
   }
@@ -182,16 +178,6 @@ export class MemoryBackend implements StorageBackend {
   remove(file: string): void {
     checkFileName(file);
     this.#files.delete(file);
-  }
-
-  /** Gives a file another name, replacing what had it. */
-  rename(from: string, to: string): void {
-    checkFileName(from);
-    checkFileName(to);
-    const content = this.#files.get(from);
-    if (content === undefined) throw new AegisError('NOT_FOUND', `there is no file ${from}`, { file: from });
-    this.#files.delete(from);
-    this.#files.set(to, content);
   }
 
   /** Does nothing: there is no stable storage to reach. */

@@ -41,8 +41,8 @@ export class PowerCut {
     const begins = this.#begins;
     for (const change of disk.entries) {
       begins.push(units.length);
-      const file = change.names.map(([name]) => name).join(' > ');
-      units.push({ kind: 'entry', file, order: change.order, position: 0, holder: undefined, change });
+      const { name, order } = change;
+      units.push({ kind: 'entry', file: name, order, position: 0, holder: undefined, change });
     }
     for (const holder of filesOf(disk)) {
       const file = holder.name;
@@ -69,7 +69,7 @@ export class PowerCut {
     const names = new Map(this.#disk.deviceNames);
     let at = 0;
     for (; units[at]?.kind === 'entry'; at++) {
-      if (landed[at] !== 0) apply((units[at]!.change as EntryChange).names, names);
+      if (landed[at] !== 0) apply(units[at]!.change as EntryChange, names);
     }
     const states = new Map<DiskFile, ReturnType<typeof stateOf>>();
     while (at < units.length) {
@@ -144,7 +144,7 @@ export class PowerCut {
 /** Files that any name leads to, or may after the cut. */
 function filesOf(disk: SimulatedDisk): Set<DiskFile> {
   const files = new Set([...disk.deviceNames.values(), ...disk.names.values()]);
-  for (const { names } of disk.entries) for (const [, file] of names) if (file) files.add(file);
+  for (const { file } of disk.entries) if (file) files.add(file);
   return files;
 }
 

@@ -28,7 +28,9 @@ export type FileChange =
 /** A change of the directory that is not on the device for certain. */
 export interface EntryChange {
   readonly order: number;
-  readonly names: readonly (readonly [name: string, file: DiskFile | undefined])[];
+  readonly name: string;
+  /** The file it leads to from now on; undefined: to none. */
+  readonly file: DiskFile | undefined;
 }
 
 /** A file, whatever names lead to it. */
@@ -124,30 +126,22 @@ export class SimulatedDisk {
 
   create(name: string): DiskFile {
     const file = new DiskFile(name);
-    this.#enter([[name, file]]);
+    this.#enter(name, file);
     return file;
   }
 
   remove(name: string): void {
-    if (this.names.has(name)) this.#enter([[name, undefined]]);
+    if (this.names.has(name)) this.#enter(name, undefined);
   }
 
-  rename(from: string, to: string): void {
-    const file = this.names.get(from);
-    if (file === undefined || from === to) return;
-    this.#enter([
-      [from, undefined],
-      [to, file],
-    ]);
-  }
-
-  #enter(names: EntryChange['names']): void {
-    apply(names, this.names);
-    this.entries.push({ order: this.order++, names });
+  #enter(name: string, file: DiskFile | undefined): void {
+    const change = { order: this.order++, name, file };
+    apply(change, this.names);
+    this.entries.push(change);
   }
 
   syncDirectory(): void {
-    for (const { names } of this.entries) apply(names, this.deviceNames);
+    for (const change of this.entries) apply(change, this.deviceNames);
     this.entries = [];
   }
 
@@ -155,7 +149,7 @@ export class SimulatedDisk {
   loseDirectory(random: SimulatedRandom): void {
     // In their order, so that no older change of a name can overtake a newer one later on.
     const landed = random.below(this.entries.length + 1);
-    for (const { names } of this.entries.splice(0, landed)) apply(names, this.deviceNames);
+    for (const change of this.entries.splice(0, landed)) apply(change, this.deviceNames);
   }
 
   write(file: DiskFile, bytes: Uint8Array, position: number): void {
@@ -210,10 +204,7 @@ export class SimulatedDisk {
     };
     for (const [name, file] of this.names) copy.names.set(name, copyOf(file));
     for (const [name, file] of this.deviceNames) copy.deviceNames.set(name, copyOf(file));
-    copy.entries = this.entries.map(({ order, names }) => ({
-      order,
-      names: names.map(([name, file]) => [name, file && copyOf(file)] as const),
-    }));
+    copy.entries = this.entries.map(({ order, name, file }) => ({ order, name, file: file && copyOf(file) }));
     copy.capacity = this.capacity;
     copy.order = this.order;
     return copy;
@@ -227,12 +218,10 @@ export class SimulatedDisk {
   }
 }
 
-/** Gives names to files, or takes them away. */
-export function apply(changes: EntryChange['names'], names: Map<string, DiskFile>): void {
-  for (const [name, file] of changes) {
-    if (file === undefined) names.delete(name);
-    else names.set(name, file);
-  }
+/** Gives a name to a file, or takes it away. */
+export function apply({ name, file }: EntryChange, names: Map<string, DiskFile>): void {
+  if (file === undefined) names.delete(name);
+  else names.set(name, file);
 }
 
 /** Whether a write changes nothing that a power cut could leave: no choice, then. */

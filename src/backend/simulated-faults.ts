@@ -13,13 +13,11 @@ export type SimulatedOperation =
   | 'open'
   | 'list'
   | 'remove'
-  | 'rename'
   | 'syncDirectory'
   | 'lock'
   | 'size'
   | 'read'
   | 'write'
-  | 'writeAsync'
   | 'sync'
   | 'syncSync'
   | 'truncate'
@@ -74,7 +72,6 @@ export function faultFrom(number: number, fault: SimulatedFault): SimulatedPlan 
 /** Names of operations as the local backend's errors have them. */
 const NAMES: Partial<Record<SimulatedOperation, string>> = {
   size: 'stat',
-  writeAsync: 'write',
   syncSync: 'sync',
   syncDirectory: 'sync',
 };

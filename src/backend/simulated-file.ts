@@ -29,25 +29,19 @@ export interface Decision {
   readonly fault: SimulatedFault | undefined;
 }
 
-/** How a file was opened. */
-export interface FileAccess {
-  readonly readOnly: boolean;
-  readonly durableWrites: boolean;
-}
-
 export class SimulatedFile implements BackendFile {
   readonly #host: FileHost;
   readonly #name: string;
   readonly #file: DiskFile;
-  readonly #access: FileAccess;
+  readonly #readOnly: boolean;
   #isOpen = true;
   #syncFailure: AegisError | undefined;
 
-  constructor(host: FileHost, name: string, file: DiskFile, access: FileAccess) {
+  constructor(host: FileHost, name: string, file: DiskFile, readOnly: boolean) {
     this.#host = host;
     this.#name = name;
     this.#file = file;
-    this.#access = access;
+    this.#readOnly = readOnly;
   }
 
   size(): number {
@@ -68,18 +62,9 @@ export class SimulatedFile implements BackendFile {
     this.#transfer(call, fault, bytes);
   }
 
-  async writeAsync(parts: readonly Uint8Array[], position: number): Promise<void> {
-    this.#mustBeWritable();
-    const bytes = joined(parts, position);
-    const { call, fault } = this.#host.decide('writeAsync', this.#name, position, bytes.length);
-    await this.#host.delay();
-    // Only now: until the promise settles, nobody knows when the bytes were taken.
-    this.#transfer(call, fault, joined(parts, position));
-  }
-
   async sync(): Promise<void> {
     this.#mustBeOpen();
-    if (this.#access.readOnly) return;
+    if (this.#readOnly) return;
     const { call, fault } = this.#host.decide('sync', this.#name, 0, 0);
     const { order } = this.#host.disk;
     await this.#host.delay();
@@ -88,7 +73,7 @@ export class SimulatedFile implements BackendFile {
 
   syncSync(): void {
     this.#mustBeOpen();
-    if (this.#access.readOnly) return;
+    if (this.#readOnly) return;
     const { call, fault } = this.#host.decide('syncSync', this.#name, 0, 0);
     this.#endSync(call, fault, this.#host.disk.order);
   }
@@ -126,7 +111,6 @@ export class SimulatedFile implements BackendFile {
       length = Math.min(room, this.#tornAt(fault.torn ?? 0, bytes.length));
     }
     disk.write(this.#file, bytes.subarray(0, length), position);
-    if (this.#access.durableWrites && errno === undefined) this.#file.settle(disk.order);
     this.#host.ended(call);
     if (errno !== undefined) throw failureOf('write', this.#name, errno);
   }
@@ -154,7 +138,7 @@ export class SimulatedFile implements BackendFile {
 
   #mustBeWritable(): void {
     this.#mustBeOpen();
-    if (!this.#access.readOnly) return;
+    if (!this.#readOnly) return;
     throw new AegisError('READ_ONLY', `file ${this.#name} was opened for reading`, { file: this.#name });
   }
 }

@@ -34,7 +34,7 @@ export interface SimulatedOptions {
   readonly files?: ReadonlyMap<string, Uint8Array>;
   /** Time stands still unless `run` or `clock.step` moves it. Default: it passes whenever the program waits. */
   readonly manual?: boolean;
-  /** The longest that an asynchronous write or sync takes, in simulated milliseconds; default 4. */
+  /** The longest that an asynchronous sync takes, in simulated milliseconds; default 4. */
   readonly delay?: number;
   /** Whether a power cut may leave any number of bytes of a write to a file `log-…`, not sectors; default true. */
   readonly tearsLogs?: boolean;
@@ -120,12 +120,12 @@ export class SimulatedBackend implements StorageBackend {
   open(file: string, options: BackendOpenOptions): BackendFile {
     checkFileName(file);
     return this.#do('open', file, () => {
-      const { create, readOnly = false, durableWrites = false } = options;
+      const { create, readOnly = false } = options;
       const found = this.#disk.names.get(file);
       if (found === undefined && !create)
         throw new AegisError('NOT_FOUND', `there is no file ${file}`, { file });
       const opened = found ?? this.#disk.create(file);
-      return new SimulatedFile(this.#fileHost, file, opened, { readOnly, durableWrites });
+      return new SimulatedFile(this.#fileHost, file, opened, readOnly);
     });
   }
 
@@ -140,18 +140,7 @@ export class SimulatedBackend implements StorageBackend {
     this.#do('remove', file, () => this.#disk.remove(file));
   }
 
-  /** Gives a file another name, replacing what had it. Durable, both names at once, after `syncDirectory`. */
-  rename(from: string, to: string): void {
-    checkFileName(from);
-    checkFileName(to);
-    this.#do('rename', from, () => {
-      if (!this.#disk.names.has(from))
-        throw new AegisError('NOT_FOUND', `there is no file ${from}`, { file: from });
-      this.#disk.rename(from, to);
-    });
-  }
-
-  /** Makes creations, removals and renames durable. */
+  /** Makes creations and removals durable. */
   syncDirectory(): void {
     const { call, fault } = this.#decide('syncDirectory', '', 0, 0);
     if (fault?.errno !== undefined) {

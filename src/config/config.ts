@@ -91,7 +91,7 @@ const WAL_SIZE_MIN = 512 * 1024; // two segments of the smallest size
 const FLUSH_INTERVAL_MAX = 3_600_000; // ms
 const LEVEL_MAX = 22; // zstd's
 const UNITS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30 };
-const BACKEND_METHODS = ['open', 'list', 'remove', 'rename', 'syncDirectory', 'lock'] as const;
+const BACKEND_METHODS = ['open', 'list', 'remove', 'syncDirectory', 'lock'] as const;
 const HOST_METHODS = ['now', 'random', 'later'] as const;
 
 /** Every key there is. */

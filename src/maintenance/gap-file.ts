@@ -36,7 +36,6 @@ export function withGaps(
 /** The file, for reading only. */
 export class GapFile implements BackendFile {
   readonly write = onlyRead;
-  readonly writeAsync = onlyRead;
   readonly sync = onlyRead;
   readonly syncSync = onlyRead;
   readonly truncate = onlyRead;

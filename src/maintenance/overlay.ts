@@ -62,10 +62,6 @@ export class OverlayFile implements BackendFile {
     return bytes;
   }
 
-  async writeAsync(parts: readonly Uint8Array[], position: number): Promise<void> {
-    this.write(parts, position);
-  }
-
   async sync(): Promise<void> {}
 
   syncSync(): void {}

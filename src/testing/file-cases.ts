@@ -63,8 +63,6 @@ export const fileCases: readonly PlaceCase[] = [
       const parts = Array.from({ length: 3000 }, (_, index) => pattern((index % 5) + 1, index));
       file.write(parts, 0);
       expectBytes(contentOf(file), joined(...parts), 'the file');
-      await file.writeAsync(parts, 1);
-      expectBytes(contentOf(file), joined(parts[0]!.subarray(0, 1), ...parts), 'the file written again');
     },
   ],
   [
@@ -85,10 +83,8 @@ export const fileCases: readonly PlaceCase[] = [
       const file = await place.open('data');
       const bytes = pattern(1000, 5);
       file.write([bytes], 0);
-      const later = file.writeAsync([bytes], 1000);
-      await later;
       bytes.fill(0);
-      expectBytes(contentOf(file), joined(pattern(1000, 5), pattern(1000, 5)), 'the file');
+      expectBytes(contentOf(file), pattern(1000, 5), 'the file');
     },
   ],
   [
@@ -141,9 +137,6 @@ export const fileCases: readonly PlaceCase[] = [
       for (const position of [-1, 0.5, Number.NaN, 2 ** 53]) {
         await expectError(['INVALID_ARGUMENT'], `read at ${position}`, () => file.read(bytes, position));
         await expectError(['INVALID_ARGUMENT'], `write at ${position}`, () => file.write([bytes], position));
-        await expectError(['INVALID_ARGUMENT'], `writeAsync at ${position}`, () =>
-          file.writeAsync([bytes], position),
-        );
         await expectError(['INVALID_ARGUMENT'], `truncate to ${position}`, () => file.truncate(position));
       }
       expect(file.size() === 0, 'the file changed');
@@ -198,7 +191,6 @@ export const fileCases: readonly PlaceCase[] = [
       await place.put('data', pattern(100, 15));
       const file = await place.open('data', { create: false, readOnly: true });
       await expectError(['READ_ONLY'], 'write', () => file.write([pattern(1, 0)], 0));
-      await expectError(['READ_ONLY'], 'writeAsync', () => file.writeAsync([pattern(1, 0)], 0));
       await expectError(['READ_ONLY'], 'truncate', () => file.truncate(0));
       expectBytes(contentOf(file), pattern(100, 15), 'the file');
     },
@@ -206,29 +198,28 @@ export const fileCases: readonly PlaceCase[] = [
   [
     'syncs of all kinds succeed, one by one and at once',
     async (place) => {
-      for (const durableWrites of [false, true]) {
-        const file = await place.open('data', { durableWrites });
-        file.write([pattern(1000, 16)], 0);
-        file.syncSync();
-        await file.sync();
-        const first = file.sync();
-        const written = file.writeAsync([pattern(1000, 17)], 500);
-        file.syncSync();
-        await Promise.all([first, written, file.sync(), file.sync()]);
-        expectBytes(contentOf(file).subarray(500, 1500), pattern(1000, 17), 'the file');
-        await place.backend.syncDirectory();
-      }
+      const file = await place.open('data');
+      file.write([pattern(1000, 16)], 0);
+      file.syncSync();
+      await file.sync();
+      const first = file.sync();
+      file.write([pattern(1000, 17)], 500);
+      file.syncSync();
+      await Promise.all([first, file.sync(), file.sync()]);
+      expectBytes(contentOf(file).subarray(500, 1500), pattern(1000, 17), 'the file');
+      await place.backend.syncDirectory();
     },
   ],
   [
-    'a close during asynchronous work lets it end well',
+    'a close during a sync lets it end well',
     async (place) => {
       const file = await place.open('data');
-      const work = [file.writeAsync([pattern(300_000, 18)], 0), file.sync()];
+      file.write([pattern(300_000, 18)], 0);
+      const syncs = [file.sync(), file.sync()];
       file.close();
       const other = await place.open('other');
       other.write([pattern(10, 19)], 0);
-      await Promise.all(work);
+      await Promise.all(syncs);
       expectBytes(contentOf(await place.open('data')), pattern(300_000, 18), 'the closed file');
       expectBytes(contentOf(other), pattern(10, 19), 'the file opened meanwhile');
     },
@@ -245,7 +236,6 @@ export const fileCases: readonly PlaceCase[] = [
       await expectError(['CLOSED'], 'write', () => file.write([bytes], 0));
       await expectError(['CLOSED'], 'truncate', () => file.truncate(0));
       await expectError(['CLOSED'], 'syncSync', () => file.syncSync());
-      await expectError(['CLOSED'], 'writeAsync', () => promised(() => file.writeAsync([bytes], 0)));
       await expectError(['CLOSED'], 'sync', () => promised(() => file.sync()));
     },
   ],

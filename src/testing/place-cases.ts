@@ -1,4 +1,4 @@
-/** The cases of the backend suite about the place as a whole: names, lists, removals, renames, locks. */
+/** The cases of the backend suite about the place as a whole: names, lists, removals, locks. */
 import { expect, expectBytes, expectError } from './expect.ts';
 import { contentOf, type PlaceCase, pattern } from './place.ts';
 
@@ -60,20 +60,6 @@ export const placeCases: readonly PlaceCase[] = [
     },
   ],
   [
-    'rename gives another name and replaces what had it',
-    async (place) => {
-      await place.put('a', pattern(10, 22));
-      await place.put('b', pattern(20, 23));
-      await place.backend.rename('a', 'b');
-      await place.backend.rename('b', 'b');
-      await place.backend.syncDirectory();
-      expect((await place.list()).join() === 'b', 'the wrong names are left');
-      expectBytes(contentOf(await place.open('b', { create: false })), pattern(10, 22), 'the file');
-      await expectError(['NOT_FOUND'], 'rename of an absent file', () => place.backend.rename('a', 'c'));
-      expect((await place.list()).join() === 'b', 'a failed rename changed something');
-    },
-  ],
-  [
     'names that lead elsewhere, are reserved or too long are refused everywhere',
     async (place) => {
       await place.put('a', pattern(10, 24));
@@ -82,8 +68,6 @@ export const placeCases: readonly PlaceCase[] = [
         const codes = ['INVALID_ARGUMENT'];
         await expectError(codes, `open ${shown}`, () => place.backend.open(name, { create: true }));
         await expectError(codes, `remove ${shown}`, () => place.backend.remove(name));
-        await expectError(codes, `rename from ${shown}`, () => place.backend.rename(name, 'b'));
-        await expectError(codes, `rename to ${shown}`, () => place.backend.rename('a', name));
       }
       expect((await place.list()).join() === 'a', 'something happened all the same');
     },

@@ -259,9 +259,6 @@ class Slow implements StorageBackend {
   async remove(file: string): Promise<void> {
     this.below.remove(file);
   }
-  async rename(from: string, to: string): Promise<void> {
-    this.below.rename(from, to);
-  }
   async syncDirectory(): Promise<void> {
     this.below.syncDirectory();
   }

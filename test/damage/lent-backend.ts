@@ -110,11 +110,6 @@ export class LentBackend implements StorageBackend {
     this.#files.delete(name);
   }
 
-  rename(from: string): void {
-    this.touch(from);
-    throw new Error('the store renames nothing');
-  }
-
   syncDirectory(): void {
     this.burn(0);
   }
@@ -182,10 +177,6 @@ class LentFile implements BackendFile {
       at += part.length;
     }
     content.size = Math.max(content.size, at);
-  }
-
-  async writeAsync(parts: readonly Uint8Array[], position: number): Promise<void> {
-    this.write(parts, position);
   }
 
   async sync(): Promise<void> {

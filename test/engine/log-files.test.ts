@@ -392,7 +392,6 @@ test('log: close waits until its files are gone, where that takes time', async (
       if (!isLocked) removedLate.push(file);
       memory.remove(file);
     },
-    rename: async () => undefined,
     syncDirectory: async () => undefined,
     lock: async () => {
       isLocked = true;

@@ -46,7 +46,6 @@ function unlocked(place: StorageBackend, view: View = {}): StorageBackend {
     },
     list: () => place.list(),
     remove: (name) => place.remove(name),
-    rename: (from, to) => place.rename(from, to),
     syncDirectory: () => place.syncDirectory(),
     lock: () => ({ release: () => undefined }),
   };
@@ -67,7 +66,6 @@ function viewed(file: BackendFile, view: View): BackendFile {
       if ((SLOT_POSITIONS as readonly number[]).includes(position)) written.set(position, parts[0]!.slice());
       file.write(parts, position);
     },
-    writeAsync: (parts, position) => file.writeAsync(parts, position),
     sync: async () => {
       await file.sync();
       if (view.beforeSync) await view.beforeSync(++syncs);

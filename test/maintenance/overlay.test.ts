@@ -23,7 +23,7 @@ test('overlay: it reads as a file that was written to, whatever is written and c
       const size = Math.max(start.length, position);
       for (const file of [overlay, model]) file.truncate(size);
     } else if (random.below(2) === 0) {
-      await overlay.writeAsync([bytes.subarray(0, 10), bytes.subarray(10)], position);
+      overlay.write([bytes.subarray(0, 10), bytes.subarray(10)], position);
       model.write([bytes], position);
     }
     const wanted = [new Uint8Array(bytes.length), new Uint8Array(bytes.length)] as const;

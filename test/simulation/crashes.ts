@@ -65,7 +65,6 @@ const CHANGES: ReadonlySet<string> = new Set([
   'syncSync',
   'truncate',
   'remove',
-  'rename',
   'syncDirectory',
 ]);
 

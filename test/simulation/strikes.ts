@@ -22,7 +22,7 @@ interface Kind {
 
 const KINDS: readonly Kind[] = [
   {
-    operations: ['write', 'writeAsync'],
+    operations: ['write'],
     errnos: ['EIO', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EROFS'],
     within: 60,
     weight: 10,
@@ -33,7 +33,7 @@ const KINDS: readonly Kind[] = [
   { operations: ['truncate'], errnos: ['EIO', 'ENOSPC'], within: 2, weight: 1 },
   { operations: ['syncDirectory'], errnos: ['EIO', 'ENOSPC'], within: 3, weight: 1 },
   { operations: ['list', 'size'], errnos: ['EIO', 'EACCES'], within: 4, weight: 1 },
-  { operations: ['remove', 'rename'], errnos: ['EIO', 'EROFS'], within: 2, weight: 1 },
+  { operations: ['remove'], errnos: ['EIO', 'EROFS'], within: 2, weight: 1 },
 ];
 const KINDS_BY_WEIGHT = KINDS.flatMap((kind) => Array<Kind>(kind.weight).fill(kind));
 const SPACE: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);

@@ -93,10 +93,6 @@ export class FaultyBackend implements StorageBackend {
     this.#below.remove(file);
   }
 
-  rename(): void {
-    throw new Error('the store renames nothing');
-  }
-
   syncDirectory(): void {
     this.decide('syncDirectory', '');
   }
@@ -169,10 +165,6 @@ class FaultyFile implements BackendFile {
       throw failure('ENOSPC', 'write', this.#name);
     }
     this.#below.write([bytes], position);
-  }
-
-  async writeAsync(parts: readonly Uint8Array[], position: number): Promise<void> {
-    this.write(parts, position);
   }
 
   async sync(): Promise<void> {

@@ -166,10 +166,6 @@ export class SteeredBackend extends MemoryBackend {
     this.#tracks.delete(file);
   }
 
-  override rename(): void {
-    throw new Error('the store renames nothing');
-  }
-
   /** What the disk holds for sure. */
   durableFile(file: string): BackendFile {
     return this.#durable.open(file, { create: false });
@@ -228,10 +224,6 @@ class SteeredFile implements BackendFile {
     const bytes = new Uint8Array(Buffer.concat(parts));
     this.#track?.note(position, bytes);
     onWrite?.(this.#name, position, bytes);
-  }
-
-  async writeAsync(parts: readonly Uint8Array[], position: number): Promise<void> {
-    this.write(parts, position);
   }
 
   async sync(): Promise<void> {

@@ -254,13 +254,9 @@ interface Backend {
     random(target: Uint8Array): void;
     later(ms: number, run: () => void): () => void;
   };
-  open(
-    file: string,
-    options: { create: boolean; readOnly?: boolean; durableWrites?: boolean },
-  ): File | Promise<File>;
+  open(file: string, options: { create: boolean; readOnly?: boolean }): File | Promise<File>;
   list(): string[] | Promise<string[]>;
   remove(file: string): void | Promise<void>;
-  rename(from: string, to: string): void | Promise<void>;
   syncDirectory(): void | Promise<void>;
   lock(mode: 'exclusive' | 'shared'): main.Lock | Promise<main.Lock>;
 }
@@ -269,7 +265,6 @@ interface File {
   size(): number;
   read(target: Uint8Array, position: number): number;
   write(parts: readonly Uint8Array[], position: number): void;
-  writeAsync(parts: readonly Uint8Array[], position: number): Promise<void>;
   sync(): Promise<void>;
   syncSync(): void;
   truncate(size: number): void;

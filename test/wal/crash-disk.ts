@@ -189,9 +189,6 @@ export class CrashDisk implements StorageBackend {
           errno: 'ENOSPC',
         });
       },
-      writeAsync: async () => {
-        throw new Error('the log writes synchronously');
-      },
       sync: () => {
         this.events.push({ operation: 'sync', file: name });
         const finish = file.beginSync();
@@ -234,10 +231,6 @@ export class CrashDisk implements StorageBackend {
     const file = this.files.get(name);
     if (file?.inDirectory) this.#removed.set(name, file);
     this.files.delete(name);
-  }
-
-  rename(): void {
-    throw new Error('the log renames nothing');
   }
 
   syncDirectory(): void {

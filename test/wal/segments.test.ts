@@ -703,7 +703,6 @@ describe('room', () => {
       open: async (file, options): Promise<BackendFile> => memory.open(file, options),
       list: async () => memory.list(),
       remove: async (file) => memory.remove(file),
-      rename: async () => undefined,
       syncDirectory: async () => undefined,
       lock: async () => memory.lock('exclusive'),
     };
