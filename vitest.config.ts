@@ -17,6 +17,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     exclude: ['test/runtimes/**', '**/node_modules/**'],
     globalSetup: ['test/support/global-setup.ts'],
+    setupFiles: ['test/support/bytes-equal.ts'],
     env: { SEED: String(seed) },
     testTimeout: 60_000,
     hookTimeout: 60_000,

@@ -19,7 +19,7 @@ export async function forge(file: string, mutant: Mutant | undefined, outfile: s
   await build({
     absWorkingDir: root,
     stdin: {
-      contents: `import { begin } from 'vitest';\nimport './test/${file}';\nawait begin();\n`,
+      contents: `import { begin } from 'vitest';\nimport './test/support/bytes-equal.ts';\nimport './test/${file}';\nawait begin();\n`,
       resolveDir: root,
     },
     outfile,

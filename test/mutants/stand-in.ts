@@ -4,6 +4,7 @@
  */
 import {
   ASYMMETRIC_MATCHERS_OBJECT,
+  addCustomEqualityTesters,
   chai,
   GLOBAL_EXPECT,
   JestAsymmetricMatchers,
@@ -33,7 +34,7 @@ export const expect = Object.assign(
   (value: unknown, message?: string) => chai.expect(value, message),
   chai.expect,
   asymmetric,
-  { poll: unsupported, soft: unsupported },
+  { addEqualityTesters: addCustomEqualityTesters, poll: unsupported, soft: unsupported },
 );
 Object.defineProperty(globalThis, GLOBAL_EXPECT, { value: expect, configurable: true });
 setState({ assertionCalls: 0, isExpectingAssertions: false } as never, expect as never);
