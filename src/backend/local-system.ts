@@ -77,6 +77,8 @@ export function openPrivate(path: string, access: number, create: boolean): numb
     try {
       return regular(openSync(path, flags), path);
     } catch (cause) {
+      // A system lets a folder be opened for reading, and for writing not.
+      if (errnoOf(cause) === 'EISDIR') throw irregular(path);
       if (!create || errnoOf(cause) !== 'ENOENT') throw cause;
     }
     try {
@@ -94,7 +96,11 @@ export function openPrivate(path: string, access: number, create: boolean): numb
 function regular(descriptor: number, path: string): number {
   if (fstatSync(descriptor).isFile()) return descriptor;
   closeSync(descriptor);
-  throw new AegisError('NOT_A_STORE', `${path} is not a regular file`, {
+  throw irregular(path);
+}
+
+function irregular(path: string): AegisError {
+  return new AegisError('NOT_A_STORE', `${path} is not a regular file`, {
     operation: 'open',
     file: basename(path),
   });

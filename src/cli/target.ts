@@ -11,6 +11,8 @@
 import { accessSync, constants, realpathSync, rmSync, type Stats, statSync, type WriteStream } from 'node:fs';
 import { open, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { DATA_FILE } from '../store/blocks.ts';
+import { logNamesOf } from '../wal/segment.ts';
 import type { Cli } from './cli.ts';
 import { CommandFailure, EXIT_INTERRUPTED, UsageError } from './exit.ts';
 import { endOfLinks, failureOfFile, isOpenAs } from './files.ts';
@@ -18,8 +20,6 @@ import { Output } from './output.ts';
 
 /** Bits of a mode that say who may do what. */
 const PERMISSIONS = 0o777;
-/** Files of a store. */
-const OWN = /^(data|lock.*|log-\d+)$/;
 const STDOUT = 1;
 const STDERR = 2;
 
@@ -37,7 +37,7 @@ export async function writeTarget<T>(cli: Cli, file: string, store: string, writ
     const stat = statSync(file, { throwIfNoEntry: false });
     if (stat === undefined || stat.isFile()) {
       const target = endOfLinks(file);
-      const isOwn = dirname(target) === realpathSync(store) && OWN.test(basename(target));
+      const isOwn = dirname(target) === realpathSync(store) && isOwnName(basename(target));
       if (isOwn) throw new UsageError(`${file} belongs to the store`);
       return await replace(cli, file, target, stat, write);
     }
@@ -92,4 +92,9 @@ async function intoStream<T>(stream: WriteStream, file: string, write: Write<T>)
     stream.destroy();
     throw error;
   }
+}
+
+/** Whether a name in its folder is a file of a store. */
+function isOwnName(name: string): boolean {
+  return name === DATA_FILE || name.startsWith('lock') || logNamesOf([name]).length > 0;
 }

@@ -19,6 +19,7 @@ import { READ_TRIES } from '../store/beside-damage.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { SlotContent, Superblock } from '../store/superblock.ts';
 import { decodeSuperblock, SLOT_POSITIONS, slotBytes, strangeness } from '../store/superblock.ts';
+import { logNamesOf } from '../wal/segment.ts';
 
 /** The superblock to start from. */
 export interface FoundStore {
@@ -30,13 +31,6 @@ export interface FoundStore {
 
 /** Checks slots before the page size is known: any core can, and nothing of one check is left for the next. */
 let probe: Core | undefined;
-
-const LOG_NAME = /^log-\d+$/;
-
-/** The log files among names. */
-export function logNamesOf(names: readonly string[]): string[] {
-  return names.filter((name) => LOG_NAME.test(name));
-}
 
 /** Before the lock: throws for a place that is not ours to touch, and where nothing is but a store was expected. */
 export async function refuseForeignPlace(
@@ -99,12 +93,13 @@ function isNewer(one: Superblock, other: Superblock): boolean {
 
 /** Throws unless a store may be made where these files are. */
 function refuseToCreate(names: readonly string[], config: ResolvedConfig): void {
-  const stranger = names.find((name) => name !== DATA_FILE && !LOG_NAME.test(name));
+  const logNames = logNamesOf(names);
+  const stranger = names.find((name) => name !== DATA_FILE && !logNames.includes(name));
   if (stranger !== undefined) {
     const message = `no store is there, but another file is: ${stranger}`;
     throw new AegisError('NOT_A_STORE', message, { file: stranger });
   }
-  if (logNamesOf(names).length > 0) throw damagedStore('a log but no data');
+  if (logNames.length > 0) throw damagedStore('a log but no data');
   if (!config.readOnly && config.createIfMissing) return;
   const where = config.backend === 'local' ? ` in ${config.dataDirectory}` : '';
   throw new AegisError('NOT_FOUND', `there is no store${where}`);

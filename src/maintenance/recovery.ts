@@ -42,11 +42,12 @@ import type { SnapshotNode } from '../store/versions.ts';
 import type { Log, LogPosition } from '../wal/log.ts';
 import type { LogScan } from '../wal/scan.ts';
 import { scanLog } from '../wal/scan.ts';
+import { logNamesOf } from '../wal/segment.ts';
 import { FENCE_STEP, SegmentLog, segmentSizeFor } from '../wal/segments.ts';
 import { beginCreation } from './creation.ts';
 import { loadDirectory } from './directory-load.ts';
 import type { FoundStore } from './find-store.ts';
-import { findStore, logNamesOf } from './find-store.ts';
+import { findStore } from './find-store.ts';
 import { OverlayFile } from './overlay.ts';
 import { tellNow } from './progress.ts';
 

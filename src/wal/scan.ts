@@ -30,7 +30,7 @@ import type { StorageBackend } from '../backend/backend.ts';
 import { AegisError, invariant } from '../base/errors.ts';
 import { type LogCore, type LogPosition, type LogStart, linkOf, type Word } from './log.ts';
 import { LogReader, type Mark, noteMark, type Run, type Unvouched } from './log-reader.ts';
-import { closeSegments, EMPTY_UNIT, headerAt, openSegments, type Segment } from './segment.ts';
+import { closeSegments, EMPTY_UNIT, headerAt, logNameOf, openSegments, type Segment } from './segment.ts';
 import { LogView } from './view.ts';
 
 /** What `scanLog` needs. */
@@ -354,7 +354,7 @@ function missingOf(segments: readonly Segment[], size: number, end: number): Aeg
   if (found >= size) return undefined;
   const message = `log files are missing or cut short: they have ${found} bytes, and had ${size}`;
   const gap = own.findIndex(({ number }, index) => number !== index + 1);
-  const file = `log-${gap < 0 ? own.length + 1 : gap + 1}`;
+  const file = logNameOf(gap < 0 ? own.length + 1 : gap + 1);
   return new AegisError('CORRUPTION', message, { file, offset: 0 });
 }
 

@@ -12,7 +12,7 @@ import { UNIT_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
 import { AegisError } from '../base/errors.ts';
 import type { LogHealth } from './health.ts';
-import { BLANK_UNIT, Segment } from './segment.ts';
+import { BLANK_UNIT, logNameOf, Segment } from './segment.ts';
 
 const ZEROS = new Uint8Array(262_144); // never written to
 
@@ -112,7 +112,7 @@ export class SegmentRecycler {
     let segment = this.#pick(isUnready);
     if (segment === undefined) {
       const number = this.#nextNumber();
-      segment = new Segment(number, await this.#backend.open(`log-${number}`, { create: true }));
+      segment = new Segment(number, await this.#backend.open(logNameOf(number), { create: true }));
     }
     this.#fill(segment);
     try {
@@ -209,7 +209,7 @@ export class SegmentRecycler {
   }
 
   #fileNow(number: number): BackendFile {
-    const name = `log-${number}`;
+    const name = logNameOf(number);
     const file = this.#backend.open(name, { create: true });
     if (!isPromise(file)) return file;
     const undo = async (): Promise<void> => {

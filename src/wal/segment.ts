@@ -56,7 +56,7 @@ export class Segment {
   }
 
   get name(): string {
-    return `log-${this.number}`;
+    return logNameOf(this.number);
   }
 
   /** LSN of the first byte; NaN without header, which equals no LSN. */
@@ -78,7 +78,18 @@ export const EMPTY_UNIT = new Uint8Array(UNIT_SIZE);
 export const BLANK_UNIT = new Uint8Array(UNIT_SIZE);
 BLANK_UNIT.set([0x41, 0x4e, 0x45, 0x57]); // "ANEW"
 
-const NAME = /^log-([1-9][0-9]{0,8})$/;
+const NAME_HEAD = 'log-';
+const NAME = /^log-[1-9][0-9]{0,8}$/;
+
+/** The log files among names: those that a store could have given. */
+export function logNamesOf(names: readonly string[]): string[] {
+  return names.filter((name) => NAME.test(name));
+}
+
+/** The name of the log file with a number. */
+export function logNameOf(number: number): string {
+  return `${NAME_HEAD}${number}`;
+}
 
 /** Opens all log files, in the order of their numbers, and reads their headers. */
 export async function openSegments(
@@ -86,11 +97,11 @@ export async function openSegments(
   backend: Pick<StorageBackend, 'list' | 'open'>,
   readOnly: boolean,
 ): Promise<Segment[]> {
-  const numbers = (await backend.list()).flatMap((name) => NAME.exec(name)?.slice(1).map(Number) ?? []);
+  const numbers = logNamesOf(await backend.list()).map((name) => Number(name.slice(NAME_HEAD.length)));
   const segments: Segment[] = [];
   try {
     for (const number of numbers.sort((a, b) => a - b)) {
-      const file = await backend.open(`log-${number}`, { create: false, readOnly });
+      const file = await backend.open(logNameOf(number), { create: false, readOnly });
       const segment = new Segment(number, file);
       segments.push(segment);
       segment.size = file.size();

@@ -123,7 +123,8 @@ test('local: a folder, a pipe or a socket in the place of a file is refused at o
   const backend = new LocalBackend(folder);
   for (const name of ['wal-1', 'data']) {
     for (const options of [writable, { create: false, readOnly: true }]) {
-      expect(() => backend.open(name, options)).toThrow(error('NOT_A_STORE'));
+      const message = `${join(folder, name)} is not a regular file`;
+      expect(() => backend.open(name, options)).toThrow(error('NOT_A_STORE', { file: name, message }));
     }
   }
   await expect(backend.lock('exclusive')).rejects.toEqual(error('NOT_A_STORE'));

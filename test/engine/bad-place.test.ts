@@ -2,13 +2,23 @@
  * Places that cannot be opened as asked: what holds no store, another store, a newer one, somebody else's lock. Each is
  * refused with its documented code, and not a byte, mode or time of what lies there changes.
  */
-import { chmodSync, cpSync, existsSync, mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  rmdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import type { AegisErrorCode } from '../../src/base/errors.ts';
 import type { StorageConfig } from '../../src/config/config.ts';
 import { StorageEngine } from '../../src/engine/engine.ts';
+import { salvage } from '../../src/engine/salvage.ts';
 import { backendOf, filesOf, folderState, sameFiles } from '../support/files.ts';
 import { temporaryFolder } from '../support/place.ts';
 import { bundleProgram, Program } from '../support/programs.ts';
@@ -82,6 +92,7 @@ const STRANGE: [what: string, make: (folder: string) => void, code: AegisErrorCo
     },
     'NOT_A_STORE',
   ],
+  ['has a file of a name that no log gives', (at) => writeFileSync(join(at, 'log-007'), TEXT), 'NOT_A_STORE'],
   ['has log files and no data', (at) => writeFileSync(join(at, 'log-1'), TEXT), 'CORRUPTION'],
 ];
 
@@ -105,6 +116,23 @@ describe.each(STRANGE)('a folder that %s', (what, make, code) => {
     await makeStore(folder);
     await expectWhole(folder);
   });
+});
+
+test('bad place: a folder in the place of a log file is the same finding for an open and for a salvage', async () => {
+  const folder = temporaryFolder();
+  await makeStore(folder);
+  mkdirSync(join(folder, 'log-1'));
+  const wanted = { message: `${join(folder, 'log-1')} is not a regular file`, file: 'log-1' };
+  const config = { backend: 'local', dataDirectory: folder } as const;
+  for (const work of [
+    () => openFolder(folder),
+    () => openFolder(folder, { readOnly: true }),
+    () => salvage(config, new MemoryBackend()),
+  ]) {
+    expect(await refused(['NOT_A_STORE'], work)).toMatchObject(wanted);
+  }
+  rmdirSync(join(folder, 'log-1'));
+  await expectWhole(folder);
 });
 
 test('bad place: a path that leads through a file is no store', async () => {

@@ -8,6 +8,7 @@ import { AegisError } from '../../base/errors.ts';
 import type { EngineCore } from '../../engine/engine-core.ts';
 import type { StorageEngine, StorageStats } from '../../index.ts';
 import type { PageCensus } from '../../maintenance/page-report.ts';
+import { logNamesOf } from '../../wal/segment.ts';
 import { countBlocks } from '../blocks.ts';
 import type { Cli } from '../cli.ts';
 import { bytes, count as digits, percent } from '../units.ts';
@@ -17,7 +18,6 @@ interface StatOptions {
 }
 
 const BAR_WIDTH = 40;
-const LOG_FILE = /^log-\d+$/;
 /** Pages looked at in one go. */
 const SLICE_PAGES = 256;
 
@@ -68,7 +68,7 @@ type Stats = StorageStats & { readonly log: { readonly files: number } };
 
 /** The log as it lies in the folder: whoever opens a store for reading has none, and its files take what they take. */
 function logFilesIn(folder: string): { files: number; diskSize: number } {
-  const names = readdirSync(folder).filter((name) => LOG_FILE.test(name));
+  const names = logNamesOf(readdirSync(folder));
   const sizes = names.map((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.size ?? 0);
   return { files: names.length, diskSize: sizes.reduce((sum, size) => sum + size, 0) };
 }
