@@ -1,7 +1,7 @@
 /*
  * What a user installs: the files that package.json names, built. `npm run build` must have run before.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -30,6 +30,18 @@ test('package: every built file that package.json names is there', () => {
 test('package: the declarations name no file outside the package', () => {
   const text = readFileSync(new URL('build/types/src/index.d.ts', root), 'utf8');
   expect(text).not.toMatch(/build\/wasm|node_modules/);
+});
+
+test('package: the declarations say nothing that TypeScript 5.0 cannot read', () => {
+  const types = new URL('build/types/', root);
+  const files = readdirSync(types, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.d.ts'),
+  );
+  const code = (name: string) =>
+    readFileSync(new URL(name, types), 'utf8').replaceAll(/\/\*[\s\S]*?\*\//g, '');
+  const generic = /\b(Uint8Array|DataView|\w+Array)<ArrayBuffer|\bArrayBufferView<|reference lib=/;
+  expect(files.length).toBeGreaterThan(100);
+  expect(files.filter((name) => generic.test(code(name)))).toEqual([]);
 });
 
 test('package: every entry throws the same AegisError', async () => {

@@ -7,6 +7,7 @@
  * 2. A crash state is a backend of its own: nothing done to it is seen by the one it came from.
  */
 import { AegisError } from '../base/errors.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import type {
   BackendFile,
   BackendHost,
@@ -263,8 +264,8 @@ export class SimulatedBackend implements StorageBackend {
   }
 
   /** Copies of all files as programs see them. */
-  files(): Map<string, Uint8Array> {
-    const files = new Map<string, Uint8Array>();
+  files(): Map<string, OwnBytes> {
+    const files = new Map<string, OwnBytes>();
     for (const [name, { seen }] of this.#disk.names) {
       const bytes = new Uint8Array(seen.size);
       seen.read(bytes, 0);

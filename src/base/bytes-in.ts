@@ -13,6 +13,7 @@
  */
 import { VALUE_SIZE_MAX } from '../../assembly/layout.ts';
 import { AegisError, shown } from './errors.ts';
+import type { OwnBytes } from './lib-types.ts';
 
 /** What a key or value may be: a string stands for its UTF-8 bytes. */
 export type Bytes = string | Uint8Array;
@@ -59,7 +60,7 @@ function checkThere(what: string, bytes: Uint8Array): void {
 }
 
 /** A copy of bytes, in memory of its own. Throws TOO_LARGE. */
-export function ownBytes(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+export function ownBytes(bytes: Uint8Array): OwnBytes {
   try {
     return new Uint8Array(bytes);
   } catch (cause) {

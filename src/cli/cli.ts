@@ -130,7 +130,7 @@ export class Cli {
   }
 
   /** How a command opens the store: the configuration file, and what the command line says over it. */
-  storeConfig(access: Access): Partial<StorageConfig> {
+  storeConfig(access: Access): StorageConfig {
     const { createIfMissing, errorIfExists, ...config } = this.fileConfig();
     const { onProgress } = this;
     return {
@@ -145,7 +145,7 @@ export class Cli {
   }
 
   /** What the configuration file says. @throws UsageError when it is not there or makes no sense */
-  fileConfig(): Partial<StorageConfig> {
+  fileConfig(): StorageConfig {
     const { config: path } = this.options;
     if (path === undefined) return {};
     const config = readConfig(path);
@@ -155,7 +155,7 @@ export class Cli {
 }
 
 /** Opens a store as `StorageEngine.open` does, and keeps what is behind it within reach. */
-async function openStore(given: Partial<StorageConfig>): Promise<Pick<Shell, 'engine' | 'engineCore'>> {
+async function openStore(given: StorageConfig): Promise<Pick<Shell, 'engine' | 'engineCore'>> {
   const [{ StorageEngine: Engine }, { openEngineCore }, { resolveConfig }] = await Promise.all([
     import('../index.ts'),
     import('../engine/open.ts'),
@@ -165,7 +165,7 @@ async function openStore(given: Partial<StorageConfig>): Promise<Pick<Shell, 'en
   return { engine: new Engine(engineCore), engineCore };
 }
 
-function readConfig(path: string): Partial<StorageConfig> {
+function readConfig(path: string): StorageConfig {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(path));

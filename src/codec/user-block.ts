@@ -24,6 +24,7 @@ import {
   USER_RUN_SIZE,
 } from '../../assembly/layout.ts';
 import { AegisError } from '../base/errors.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import type { Core } from '../core/wasm.ts';
 import type { Codec, CompressionType } from './codec.ts';
 import { apart, tryCompress, tryDecompress } from './codec.ts';
@@ -106,7 +107,7 @@ function codecFor(number: number, given: GivenCodecs): { codec: Codec; isGiven: 
 // --- encoding ---------------------------------------------------------------------------------------------------
 
 /** The serialised form of a block. @throws AegisError `UNSUPPORTED` */
-export function encodeBlock(block: BlockContent, given: GivenCodecs = {}): Uint8Array {
+export function encodeBlock(block: BlockContent, given: GivenCodecs = {}): OwnBytes {
   const { data, type, compression } = block;
   const wanted = CODEC_NUMBERS[compression];
   let codec = wanted;
@@ -137,11 +138,7 @@ function addPayload({ x, u8 }: Core, bytes: Uint8Array): void {
 }
 
 /** Room for the header and the pieces behind it; undefined when they are not smaller than the data. */
-function compressed(
-  { data, level }: BlockContent,
-  number: number,
-  given: GivenCodecs,
-): Uint8Array | undefined {
+function compressed({ data, level }: BlockContent, number: number, given: GivenCodecs): OwnBytes | undefined {
   const { codec, isGiven } = codecFor(number, given);
   const pieceSize = pieceSizeOf(number);
   const bytes = new Uint8Array(USER_HEADER_SIZE + data.length);
@@ -206,7 +203,7 @@ export function headerOf(bytes: Uint8Array): BlockHeader {
 }
 
 /** The data of a serialised block that was checked. @throws AegisError `CORRUPTION`, `UNSUPPORTED` */
-export function decodeBlock(bytes: Uint8Array, header: BlockHeader, given: GivenCodecs = {}): Uint8Array {
+export function decodeBlock(bytes: Uint8Array, header: BlockHeader, given: GivenCodecs = {}): OwnBytes {
   if (header.codec === 'none') return bytes.slice(USER_HEADER_SIZE);
   const number = CODEC_NUMBERS[header.codec];
   const pieceSize = pieceSizeOf(number);

@@ -27,17 +27,17 @@ const KEYS: ReadonlyMap<string, keyof StorageConfig> = new Map(
  * @throws AegisError `INVALID_ARGUMENT` (no TOML, with line and column; an unknown key, or a value that cannot be, by
  *   name), `TOO_LARGE` (a pool of 4 GiB or more), `UNSUPPORTED` (a compression this version cannot do)
  */
-export function loadConfig(tomlText: string): Partial<StorageConfig> {
+export function loadConfig(tomlText: string): StorageConfig {
   if (typeof tomlText !== 'string') throw invalid('loadConfig', tomlText, 'the text of a TOML file');
   const section = sectionOf(tomlText);
   const config: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(section)) config[keyOf(name)] = value;
   try {
-    resolveConfig(config as Partial<StorageConfig>);
+    resolveConfig(config as StorageConfig);
   } catch (error) {
     throw error instanceof AegisError ? new AegisError(error.code, inFileTerms(error.message)) : error;
   }
-  return config as Partial<StorageConfig>;
+  return config as StorageConfig;
 }
 
 function sectionOf(text: string): object {

@@ -31,52 +31,68 @@ export interface CodecChoice {
   readonly zstd?: Codec | undefined;
 }
 
-/** What `StorageEngine.open` takes, all of it optional. Sizes are bytes, or text such as `'64MB'` (powers of 1024). */
+/**
+ * What `StorageEngine.open` takes. Nothing has to be there, and undefined is the same as left out. Sizes are bytes, or
+ * text such as `'64MB'` (powers of 1024).
+ *
+ * @example
+ * const config: StorageConfig = { dataDirectory: './data', bufferPoolSize: '1GB' };
+ * const engine = await StorageEngine.open(config);
+ */
 export interface StorageConfig {
   /**
    * Where the store is kept: in memory, in a folder, or in a place of your own. Default `'memory'`; `'local'` when
    * `dataDirectory` is given.
    */
-  readonly backend: 'memory' | 'local' | StorageBackend;
+  backend?: 'memory' | 'local' | StorageBackend | undefined;
   /** Folder of a local store. Default `'./data'`. */
-  readonly dataDirectory: string;
+  dataDirectory?: string | undefined;
   /** Codec of page blocks. Default `'lz4'`; `'none'` in memory. */
-  readonly compression: CompressionType;
+  compression?: CompressionType | undefined;
   /** How hard the codec tries, 1 to 22. Default: the codec's own. */
-  readonly compressionLevel?: number | undefined;
+  compressionLevel?: number | undefined;
   /** Other implementations of the same formats. Default: the built-in ones. */
-  readonly codecs?: CodecChoice | undefined;
+  codecs?: CodecChoice | undefined;
   /**
    * Bytes in a page: 4096, 8192, 16384, 32768 or 65536; fixed when a store is created: one that is there keeps its own,
    * and `engine.config.pageSize` says which that is. Default 8192; 32768 with zstd.
    */
-  readonly pageSize: number;
+  pageSize?: number | undefined;
   /** Memory for pages: at least 16 of them, below 4 GiB. Default `'64MB'`. */
-  readonly bufferPoolSize: number | string;
+  bufferPoolSize?: number | string | undefined;
   /** Whether commits go through the log; without it they are durable at checkpoints only. Default true; false in memory. */
-  readonly walEnabled: boolean;
+  walEnabled?: boolean | undefined;
   /** Whether a commit resolves only when it is on stable storage. Default true. */
-  readonly syncOnCommit: boolean;
+  syncOnCommit?: boolean | undefined;
   /** With `syncOnCommit: false`, the most that a power cut may take, in milliseconds. Default 50. */
-  readonly walFlushInterval: number;
+  walFlushInterval?: number | undefined;
   /** How much the log grows between checkpoints, at least `'512KB'`. Default `'64MB'`. */
-  readonly checkpointWalSize: number | string;
+  checkpointWalSize?: number | string | undefined;
   /** Open for reading only; never creates. Default false. */
-  readonly readOnly: boolean;
+  readOnly?: boolean | undefined;
   /** Make the store when there is none. Default true. */
-  readonly createIfMissing: boolean;
+  createIfMissing?: boolean | undefined;
   /** Answer `EXISTS` when there is a store already. Default false. */
-  readonly errorIfExists: boolean;
+  errorIfExists?: boolean | undefined;
   /**
    * Called now and then during recovery, checkpoint, backup, verification and compaction, outside of their steps: it may
    * use the store, or close it. What it throws is ignored.
    */
-  readonly onProgress?: ((progress: Progress) => void) | undefined;
+  onProgress?: ((progress: Progress) => void) | undefined;
 }
 
-/** A configuration with every default filled in and every size in bytes. */
-export interface ResolvedConfig extends StorageConfig {
+/** Settings that stay open when nobody gives them. */
+type Undefaulted = 'compressionLevel' | 'codecs' | 'onProgress';
+
+type Defaulted = {
+  readonly [Name in keyof StorageConfig as Exclude<Name, Undefaulted>]-?: NonNullable<StorageConfig[Name]>;
+};
+
+/** The configuration of an open store (`engine.config`): every default is filled in, every size is in bytes. */
+export interface ResolvedConfig extends Defaulted, Readonly<Pick<StorageConfig, Undefaulted>> {
+  /** Memory for pages, in bytes. */
   readonly bufferPoolSize: number;
+  /** How much the log grows between checkpoints, in bytes. */
   readonly checkpointWalSize: number;
 }
 
@@ -118,7 +134,7 @@ export const KNOWN_KEYS: readonly Key[] = [
  *
  * @throws {AegisError} `INVALID_ARGUMENT` naming the key, `TOO_LARGE` for a pool of 4 GiB or more.
  */
-export function resolveConfig(given: Partial<StorageConfig> = {}): ResolvedConfig {
+export function resolveConfig(given: StorageConfig = {}): ResolvedConfig {
   const values = knownValues(given);
   const backend = backendOf(values.backend, values.dataDirectory === undefined ? 'memory' : 'local');
   const inMemory = backend === 'memory' || (typeof backend === 'object' && backend.name === 'memory');
@@ -182,7 +198,7 @@ function optional<T>(given: unknown, check: (given: unknown) => T): T | undefine
   return given === undefined ? undefined : check(given);
 }
 
-function backendOf(given: unknown, otherwise: 'memory' | 'local'): StorageConfig['backend'] {
+function backendOf(given: unknown, otherwise: 'memory' | 'local'): ResolvedConfig['backend'] {
   if (given === undefined) return otherwise;
   const allowed = "'memory', 'local' or an object that implements StorageBackend";
   if (given === 'memory' || given === 'local') return given;

@@ -12,6 +12,7 @@
 import * as layout from '../../assembly/layout.ts';
 import { bytes as release } from '../../build/wasm/release.js';
 import { AegisError } from '../base/errors.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import type { CoreExports } from './wasm-exports.ts';
 
 export type { CoreExports } from './wasm-exports.ts';
@@ -37,7 +38,7 @@ export interface CoreOptions {
   /** Identity that every block and log group carries: two random 32-bit words. */
   storeId: readonly [low: number, high: number];
   /** The module to use; tests run the debug build, which checks more. */
-  module?: Uint8Array<ArrayBuffer>;
+  module?: OwnBytes;
 }
 
 /** Epoch of a reader of the latest state. */
@@ -77,7 +78,7 @@ const compiled = new WeakMap<Uint8Array, WebAssembly.Module>();
 /** Those whose constants have been compared with ours: every instance of a module has the same. */
 const compared = new WeakSet<WebAssembly.Module>();
 
-function compile(bytes: Uint8Array<ArrayBuffer>): WebAssembly.Module {
+function compile(bytes: OwnBytes): WebAssembly.Module {
   let module = compiled.get(bytes);
   if (module === undefined) {
     try {

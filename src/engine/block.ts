@@ -7,6 +7,7 @@
 import { VALUE_SIZE_MAX } from '../../assembly/layout.ts';
 import { checkBytes, ownBytes } from '../base/bytes-in.ts';
 import { AegisError, checkOptions, invalid } from '../base/errors.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import type { CompressionType } from '../codec/codec.ts';
 import type { BlockHeader, BlockType, GivenCodecs } from '../codec/user-block.ts';
 import { BLOCK_TYPES, checkBlock, decodeBlock, encodeBlock, headerOf } from '../codec/user-block.ts';
@@ -27,20 +28,20 @@ interface BlockState {
   readonly type: BlockType;
   readonly compression: CompressionType;
   readonly level: number | undefined;
-  readonly serialized: Uint8Array | undefined;
+  readonly serialized: OwnBytes | undefined;
 }
 
 /** A block of bytes. It needs no open store: what `serialize` gives can be kept and read anywhere. */
 export class Block {
   /** A view of the block's data, up to 1 GiB - 1 bytes; do not change it. */
-  readonly data: Uint8Array;
+  readonly data: OwnBytes;
   /** What the block is for. */
   readonly type: BlockType;
   /** Codec that was asked for; `header.codec` says whether it saves anything. */
   readonly compression: CompressionType;
   /** Level that was asked for; undefined: the codec's own, and of a block that was read. */
   readonly level: number | undefined;
-  #serialized: Uint8Array | undefined;
+  #serialized: OwnBytes | undefined;
 
   /**
    * Makes an uncompressed block of a copy of the data. @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`
@@ -48,7 +49,7 @@ export class Block {
   constructor(data: Uint8Array, options?: BlockOptions);
   constructor(data: Uint8Array, options: BlockOptions = {}, state?: BlockState) {
     if (state !== undefined) {
-      this.data = data;
+      this.data = data as OwnBytes;
       this.type = state.type;
       this.compression = state.compression;
       this.level = state.level;
@@ -93,7 +94,7 @@ export class Block {
    * stored as it is.
    * @throws AegisError `UNSUPPORTED` (zstd in a browser before `await loadCodec('zstd')`), `STORE_FAILED` (a defect)
    */
-  serialize(): Uint8Array {
+  serialize(): OwnBytes {
     return ownBytes(this.#bytes());
   }
 
@@ -105,7 +106,7 @@ export class Block {
     return readBlock(bytes, {});
   }
 
-  #bytes(): Uint8Array {
+  #bytes(): OwnBytes {
     if (this.#serialized === undefined) {
       checkBytes('the data of a block', this.data);
       this.#serialized = encodeBlock(this);
@@ -114,7 +115,7 @@ export class Block {
   }
 }
 
-function blockOf(data: Uint8Array, state: BlockState): Block {
+function blockOf(data: OwnBytes, state: BlockState): Block {
   const Inner = Block as new (data: Uint8Array, options: BlockOptions, state: BlockState) => Block;
   return new Inner(data, {}, state);
 }

@@ -7,6 +7,7 @@
  */
 import type { StorageBackend } from '../backend/backend.ts';
 import { checkOptions, invalid } from '../base/errors.ts';
+import type { OwnBytes, Signal } from '../base/lib-types.ts';
 import type { ResolvedConfig, StorageConfig } from '../config/config.ts';
 import { resolveConfig } from '../config/config.ts';
 import type { BackupReport } from '../maintenance/backup.ts';
@@ -43,7 +44,7 @@ export interface RetryOptions {
   /** How often a conflict is tried again; default 10. */
   maxRetries?: number;
   /** Stops before the next try. */
-  signal?: AbortSignal;
+  signal?: Signal;
 }
 
 /** Tries of a transaction that conflicts, before the conflict is the caller's. */
@@ -61,7 +62,7 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `UNSUPPORTED`, `NOT_FOUND`, `EXISTS`, `NOT_A_STORE`,
    *   `UNSUPPORTED_VERSION`, `LOCKED`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED` (a defect of ours)
    */
-  static async open(config?: Partial<StorageConfig>): Promise<StorageEngine> {
+  static async open(config?: StorageConfig): Promise<StorageEngine> {
     return openEngine(resolveConfig(config));
   }
 
@@ -271,7 +272,7 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
 /** Opens an engine; tests give the debug build of the core, and log files smaller than any configuration makes. */
 export async function openEngine(
   config: ResolvedConfig,
-  module?: Uint8Array<ArrayBuffer>,
+  module?: OwnBytes,
   segmentSize?: number,
 ): Promise<StorageEngine> {
   return new StorageEngine(await openEngineCore(config, module, segmentSize));

@@ -3,6 +3,7 @@
  * each is written and described once. What is read, and as of when, is the source's affair.
  */
 import type { Bytes } from '../base/bytes-in.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import type { RangeOptions } from '../store/range.ts';
 import { resolveRange } from '../store/range.ts';
 import type { TOMBSTONE, Trees } from '../store/trees.ts';
@@ -47,7 +48,7 @@ export abstract class KeyReader {
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
    *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device)
    */
-  get(key: Bytes): Uint8Array | undefined {
+  get(key: Bytes): OwnBytes | undefined {
     const { trees, root, epoch } = this.#source.view();
     const length = trees.setKey(key);
     if (root === 0) return undefined;
@@ -72,7 +73,7 @@ export abstract class KeyReader {
   }
 
   /** Reads many keys in one go, faster than one by one; absent ones are undefined. @throws AegisError as `get` */
-  getMany(keys: readonly Bytes[]): (Uint8Array | undefined)[] {
+  getMany(keys: readonly Bytes[]): (OwnBytes | undefined)[] {
     const list = takeKeyList(keys);
     const { trees, root, epoch } = this.#source.view();
     if (root === 0) {
@@ -129,6 +130,6 @@ export abstract class KeyReader {
 }
 
 /** Deletions are marked in transactions' own trees only. */
-function plain(value: Uint8Array | typeof TOMBSTONE | undefined): Uint8Array | undefined {
+function plain(value: OwnBytes | typeof TOMBSTONE | undefined): OwnBytes | undefined {
   return value instanceof Uint8Array ? value : undefined;
 }

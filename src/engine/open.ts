@@ -7,6 +7,7 @@ import { hostOf } from '../backend/host.ts';
 import { MemoryBackend } from '../backend/memory.ts';
 import { Outside } from '../backend/outside.ts';
 import { AegisError } from '../base/errors.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import type { GivenCodecs } from '../codec/user-block.ts';
 import type { ResolvedConfig } from '../config/config.ts';
 import { guardTrap } from '../core/wasm.ts';
@@ -17,7 +18,7 @@ import { EngineCore } from './engine-core.ts';
 /** Opens a store; tests give the debug build of the core, and log files smaller than any configuration makes. */
 export async function openEngineCore(
   config: ResolvedConfig,
-  module?: Uint8Array<ArrayBuffer>,
+  module?: OwnBytes,
   segmentSize?: number,
 ): Promise<EngineCore> {
   const outside = new Outside();

@@ -40,7 +40,7 @@ import { placeOf } from './whole-store.ts';
  *   `OUT_OF_SPACE`, `IO_ERROR` (of the target), `UNSUPPORTED`
  */
 export async function salvage(
-  config: Partial<StorageConfig>,
+  config: StorageConfig,
   target: string | StorageBackend,
 ): Promise<SalvageReport> {
   const settings: ResolvedConfig = { ...resolveConfig(config), readOnly: true, createIfMissing: false };

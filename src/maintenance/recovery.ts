@@ -23,6 +23,7 @@ import { PART_FIRST, PART_HEADER_SIZE, UNIT_SIZE } from '../../assembly/layout.t
 import type { BackendFile, BackendHost, StorageBackend } from '../backend/backend.ts';
 import { breathOf } from '../backend/breath.ts';
 import { AegisError, invariant } from '../base/errors.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import type { StoreCodecs } from '../codec/store-codecs.ts';
 import { openCodecs } from '../codec/store-codecs.ts';
 import type { ResolvedConfig } from '../config/config.ts';
@@ -90,7 +91,7 @@ export interface OpenOptions {
   readonly host: BackendHost;
   readonly config: ResolvedConfig;
   /** Module bytes of the core; tests choose the debug build. */
-  readonly module?: Uint8Array<ArrayBuffer> | undefined;
+  readonly module?: OwnBytes | undefined;
   /** Bytes of a new log file; tests choose small ones. Default: what the configuration asks for. */
   readonly segmentSize?: number | undefined;
 }

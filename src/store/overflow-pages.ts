@@ -5,6 +5,7 @@
  * `freeDropped` afterwards.
  */
 import { INPUT_AREA, KEY_AREA, PRIVATE_PAGE } from '../../assembly/layout.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import { isDamage } from './beside-damage.ts';
 import type { Pager } from './pager.ts';
 import { newBytes } from './slabs.ts';
@@ -28,7 +29,7 @@ export class OverflowPages {
   }
 
   /** Reads a whole overflow chain. */
-  read(first: number, epoch: number, length: number): Uint8Array {
+  read(first: number, epoch: number, length: number): OwnBytes {
     const value = newBytes(length);
     let filled = 0;
     this.walk(first, epoch, length, (address, bytes) => {

@@ -9,6 +9,7 @@
  */
 import { AREA_OUT, OUT_AREA } from '../../assembly/layout.ts';
 import { AegisError } from '../base/errors.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import { holding, LATEST } from '../core/wasm.ts';
 import { RANGE_START_INCLUSIVE } from './range.ts';
 import type { TOMBSTONE, Trees } from './trees.ts';
@@ -61,7 +62,7 @@ export class PrivateTree {
   }
 
   /** Looks up the key in KEY_AREA. */
-  get(keyLength: number): Uint8Array | typeof TOMBSTONE | undefined {
+  get(keyLength: number): OwnBytes | typeof TOMBSTONE | undefined {
     return this.#root === 0 ? undefined : this.#trees.get(this.#root, LATEST, keyLength);
   }
 

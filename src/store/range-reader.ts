@@ -10,6 +10,7 @@
 import { OUT_AREA } from '../../assembly/layout.ts';
 import { ownBytes } from '../base/bytes-in.ts';
 import { AegisError, invariant } from '../base/errors.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import { META_CHAINED, META_TOMBSTONE, storedBytes, valueLengthOf } from './private-tree.ts';
 import type { Bound, Range } from './range.ts';
 import {
@@ -134,12 +135,12 @@ export class RangeReader {
   }
 
   /** Key of the present record. */
-  key(): Uint8Array {
+  key(): OwnBytes {
     return this.#cut(8, this.#notes[2 * this.#index] as number);
   }
 
   /** Bytes of the present record. */
-  #cut(from: number, length: number): Uint8Array {
+  #cut(from: number, length: number): OwnBytes {
     const at = this.#at - this.#begin + from;
     const isShared = canShare && this.#pieceEnd - this.#begin <= SLAB_BYTES;
     try {
@@ -157,7 +158,7 @@ export class RangeReader {
   }
 
   /** Value of the present record. */
-  value(): Uint8Array {
+  value(): OwnBytes {
     // The caller asked for keys when the chunk was read, and changed its mind.
     if (this.#keysOnly) return this.#lookUp();
     const meta = this.#notes[2 * this.#index + 1] as number;
@@ -166,7 +167,7 @@ export class RangeReader {
     return this.#trees.chains.read(page, this.#epoch, valueLengthOf(meta));
   }
 
-  #lookUp(): Uint8Array {
+  #lookUp(): OwnBytes {
     const value = this.#trees.get(this.#root, this.#epoch, this.#trees.setKey(this.key()));
     if (!(value instanceof Uint8Array))
       throw new AegisError('CORRUPTION', 'a key that a scan met is not found');

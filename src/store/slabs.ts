@@ -11,6 +11,7 @@
  */
 import { runtimePin } from '../backend/host-memory.ts';
 import { AegisError } from '../base/errors.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import type { Core } from '../core/wasm.ts';
 
 /** Most bytes of memory that several results share. */
@@ -22,7 +23,7 @@ const pin = runtimePin();
 export const canShare = pin !== undefined;
 
 /** New memory for a result. Throws TOO_LARGE. */
-export function newBytes(length: number): Uint8Array<ArrayBuffer> {
+export function newBytes(length: number): OwnBytes {
   try {
     return new Uint8Array(length);
   } catch (cause) {
@@ -48,7 +49,7 @@ export class Slabs {
   }
 
   /** A copy of bytes in linear memory (4-aligned, at most SLAB_BYTES). */
-  cut(address: number, length: number): Uint8Array {
+  cut(address: number, length: number): OwnBytes {
     const { i32, u8 } = this.#core;
     if (!canShare) return u8.slice(address, address + length);
     const words = (length + 3) >> 2;

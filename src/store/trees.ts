@@ -22,6 +22,7 @@ import {
 import type { Bytes } from '../base/bytes-in.ts';
 import { checkBytes, checkWellFormed, encodeString } from '../base/bytes-in.ts';
 import { AegisError, invalid } from '../base/errors.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import { NO_BOUND } from '../core/wasm.ts';
 import { OverflowPages } from './overflow-pages.ts';
 import type { Pager } from './pager.ts';
@@ -111,7 +112,7 @@ export class Trees {
   }
 
   /** Looks up the key in KEY_AREA: its value, TOMBSTONE, or undefined. */
-  get(root: number, epoch: number, keyLength: number): Uint8Array | typeof TOMBSTONE | undefined {
+  get(root: number, epoch: number, keyLength: number): OwnBytes | typeof TOMBSTONE | undefined {
     const length = this.#find(root, epoch, keyLength);
     if (length >= 0) return this.#slabs.cut(OUT_AREA, length);
     return length === GET_ABSENT ? undefined : this.#elsewhere(epoch);
@@ -162,7 +163,7 @@ export class Trees {
   }
 
   /** The value just found that was not copied out: long, chained, or a tombstone. */
-  #elsewhere(epoch: number): Uint8Array | typeof TOMBSTONE {
+  #elsewhere(epoch: number): OwnBytes | typeof TOMBSTONE {
     const { x, u8 } = this.pager.core;
     const flags = x.valueFlags();
     if (flags & VALUE_TOMBSTONE) return TOMBSTONE;
@@ -175,12 +176,8 @@ export class Trees {
   }
 
   /** Looks up many keys, GROUP_SIZE at a time. */
-  getMany(
-    root: number,
-    epoch: number,
-    keys: readonly Bytes[],
-  ): (Uint8Array | typeof TOMBSTONE | undefined)[] {
-    const values: (Uint8Array | typeof TOMBSTONE | undefined)[] = [];
+  getMany(root: number, epoch: number, keys: readonly Bytes[]): (OwnBytes | typeof TOMBSTONE | undefined)[] {
+    const values: (OwnBytes | typeof TOMBSTONE | undefined)[] = [];
     const { u8, u32 } = this.pager.core;
     const most = Math.max(1, Math.min(GROUP_SIZE, Math.floor(INPUT_AREA_SIZE / (this.keyMax + 8))));
     for (let first = 0; first < keys.length; first += most) {
@@ -203,7 +200,7 @@ export class Trees {
     keys: readonly Bytes[],
     first: number,
     count: number,
-    values: (Uint8Array | typeof TOMBSTONE | undefined)[],
+    values: (OwnBytes | typeof TOMBSTONE | undefined)[],
   ): void {
     const { x, i32, u32 } = this.pager.core;
     this.pager.run(() => x.treeGetGroup(root, epoch, count));

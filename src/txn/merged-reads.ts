@@ -4,6 +4,7 @@
  * `own` is the private tree of its writes to that tree, if there is one; `root` (0: there is no such tree) and `epoch` are of the snapshot.
  */
 import type { Bytes } from '../base/bytes-in.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import { LATEST } from '../core/wasm.ts';
 import type { PrivateTree } from '../store/private-tree.ts';
 import type { Range } from '../store/range.ts';
@@ -24,7 +25,7 @@ export function getManyMerged(
   { trees, root, epoch, own }: MergedTree,
   keys: readonly Bytes[],
   onRead: (key: Bytes) => void,
-): (Uint8Array | undefined)[] {
+): (OwnBytes | undefined)[] {
   const values = own?.root
     ? trees.getMany(own.root, LATEST, keys)
     : new Array<undefined>(keys.length).fill(undefined);

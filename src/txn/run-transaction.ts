@@ -6,6 +6,7 @@
  *      (the engine was closed, a failure inside it that the function kept to itself) is what it rejects with.
  */
 import { AegisError } from '../base/errors.ts';
+import type { Signal } from '../base/lib-types.ts';
 import type { RetryQueue, Turn } from './retry-queue.ts';
 import { endTransaction, type Transaction } from './transaction.ts';
 
@@ -16,7 +17,7 @@ export interface RunParts {
   /** Resolves when what is queued is applied: another try before that would meet the same commit again. */
   readonly caughtUp: () => Promise<void>;
   readonly maxRetries: number;
-  readonly signal: AbortSignal | undefined;
+  readonly signal: Signal | undefined;
 }
 
 /** Runs `work` until it is committed; rejects with what it throws, or with the last conflict. */

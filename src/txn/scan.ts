@@ -9,6 +9,7 @@
  *      read are not lost with it: they come first.
  */
 import { AegisError, invalid } from '../base/errors.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import type { Range } from '../store/range.ts';
 import { compareKeys } from '../store/range.ts';
 import { RangeReader } from '../store/range-reader.ts';
@@ -17,7 +18,7 @@ import { boundOf, type Cut, compare, cutsOf, type Gaps } from './gaps.ts';
 import type { SnapshotHandle } from './snapshot-handle.ts';
 
 /** A key and its value; the caller's own copies (records of one scan may share a buffer). */
-export type Entry = [key: Uint8Array, value: Uint8Array];
+export type Entry = [key: OwnBytes, value: OwnBytes];
 
 /** What a scan reads. */
 export interface ScanSource {
@@ -118,18 +119,18 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
   }
 
   /** The keys only, from here on; values are not read. @throws AegisError as `next` */
-  keys(): IterableIterator<Uint8Array> {
+  keys(): IterableIterator<OwnBytes> {
     return this.#each(0, (reader) => reader.key());
   }
 
   /** The values only, from here on. @throws AegisError as `next` */
-  values(): IterableIterator<Uint8Array> {
+  values(): IterableIterator<OwnBytes> {
     return this.#each(1, (reader) => reader.value());
   }
 
   /** Not a generator: one that has not begun does not hear of `return`. */
-  #each(which: 0 | 1, pick: (reader: RangeReader) => Uint8Array): IterableIterator<Uint8Array> {
-    const next = (): IteratorResult<Uint8Array> => {
+  #each(which: 0 | 1, pick: (reader: RangeReader) => OwnBytes): IterableIterator<OwnBytes> {
+    const next = (): IteratorResult<OwnBytes> => {
       const kept = this.#failure?.kept.shift();
       if (kept) return { done: false, value: kept[which] };
       try {
@@ -142,11 +143,11 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
         throw this.#fail(error, []);
       }
     };
-    const end = (): IteratorResult<Uint8Array> => {
+    const end = (): IteratorResult<OwnBytes> => {
       this.close();
       return { done: true, value: undefined };
     };
-    return Object.assign(Object.create(ITERATOR) as IterableIterator<Uint8Array>, { next, return: end });
+    return Object.assign(Object.create(ITERATOR) as IterableIterator<OwnBytes>, { next, return: end });
   }
 
   /** Ends the scan: the way out of a loop. */

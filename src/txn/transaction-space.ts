@@ -5,6 +5,7 @@
 import type { Bytes } from '../base/bytes-in.ts';
 import { valueBytes } from '../base/bytes-in.ts';
 import { invalid } from '../base/errors.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import type { Range, RangeOptions } from '../store/range.ts';
 import { checkNamedBounds, OPEN_BOUND, resolveRange } from '../store/range.ts';
 import { NO_TREE } from '../store/tree-name.ts';
@@ -32,7 +33,7 @@ export abstract class TransactionSpace {
    * Reads a key. @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`,
    *   `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`
    */
-  get(key: Bytes): Uint8Array | undefined {
+  get(key: Bytes): OwnBytes | undefined {
     this.#context.checkActive();
     const { trees } = this.#context.parts;
     const { root } = this.#target;
@@ -41,7 +42,7 @@ export abstract class TransactionSpace {
     if (own !== undefined) return own === TOMBSTONE ? undefined : own;
     const value = root === 0 ? undefined : trees.get(root, this.#context.handle.epoch, length);
     this.#readKey(key);
-    return value as Uint8Array | undefined;
+    return value as OwnBytes | undefined;
   }
 
   /** As `get`, as text: a byte order mark is kept, invalid UTF-8 shows as U+FFFD. @throws AegisError as `get` */
@@ -51,7 +52,7 @@ export abstract class TransactionSpace {
   }
 
   /** Reads many keys in one go, faster than one by one; absent ones are undefined. @throws AegisError as `get` */
-  getMany(keys: readonly Bytes[]): (Uint8Array | undefined)[] {
+  getMany(keys: readonly Bytes[]): (OwnBytes | undefined)[] {
     const list = takeKeyList(keys);
     this.#context.checkActive();
     return getManyMerged(this.#merged, list, (key) => this.#readKey(key));

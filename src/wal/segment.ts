@@ -72,10 +72,10 @@ export class Segment {
 }
 
 /** What is written over the header of a group that must not count. */
-export const EMPTY_UNIT = new Uint8Array(UNIT_SIZE);
+export const EMPTY_UNIT: Uint8Array = new Uint8Array(UNIT_SIZE);
 
 /** What a file begins with that was filled and never used. */
-export const BLANK_UNIT = new Uint8Array(UNIT_SIZE);
+export const BLANK_UNIT: Uint8Array = new Uint8Array(UNIT_SIZE);
 BLANK_UNIT.set([0x41, 0x4e, 0x45, 0x57]); // "ANEW"
 
 const NAME_HEAD = 'log-';

@@ -233,7 +233,9 @@ export const plainLanguage: Rule = (files) =>
   search(files, (node, file) => {
     if (node.kind === ts.SyntaxKind.AnyKeyword) return 'says any';
     if (ts.isEnumDeclaration(node)) return 'declares an enum';
-    if (ts.isModuleDeclaration(node)) return 'declares a namespace';
+    if (ts.isModuleDeclaration(node) && (node.flags & ts.NodeFlags.GlobalAugmentation) === 0) {
+      return 'declares a namespace';
+    }
     if (!under('src', 'assembly')(file)) return undefined; // tools ask for default exports in their own files
     if (ts.isExportSpecifier(node) && node.name.text === 'default') return 'exports a default';
     if (ts.isExportAssignment(node) || node.kind === ts.SyntaxKind.DefaultKeyword) {

@@ -7,11 +7,11 @@ type BlockType = 'table' | 'timeseries' | 'document' | 'index' | 'log' | 'metada
 
 interface Block {
   withCompression(type: CompressionType, level?: number): main.Block;
-  readonly data: Uint8Array;
+  readonly data: Uint8Array<ArrayBuffer>;
   readonly type: BlockType;
   readonly compression: CompressionType;
   readonly header: main.BlockHeader;
-  serialize(): Uint8Array;
+  serialize(): Uint8Array<ArrayBuffer>;
 }
 
 interface Keeping {

@@ -13,7 +13,9 @@ import type { Alike, Differing, Extra, Fits, Holds, Keeps, Same } from './holds.
 
 type Key = string | Uint8Array;
 type Value = string | Uint8Array;
-type Entry = [key: Uint8Array, value: Uint8Array];
+/** What is handed out is in memory that is not shared: `Blob`, `Response` and `crypto.subtle` take it. */
+type OwnBytes = Uint8Array<ArrayBuffer>;
+type Entry = [key: OwnBytes, value: OwnBytes];
 type IsolationLevel = 'snapshot' | 'serializable';
 type CompressionType = 'none' | 'lz4' | 'zstd';
 
@@ -40,6 +42,7 @@ export type Types = Holds<
   [
     Same<main.Key, Key>,
     Same<main.Value, Value>,
+    Same<main.OwnBytes, OwnBytes>,
     Alike<main.Entry, Entry>,
     Same<main.IsolationLevel, IsolationLevel>,
     Same<main.CompressionType, CompressionType>,
@@ -88,20 +91,25 @@ interface Codec {
 export type Configuration = Holds<
   [
     Same<keyof main.StorageConfig, keyof Config>,
-    // Whatever the contract allows can be given.
-    Fits<Partial<Config>, Partial<main.StorageConfig>>,
+    // Whatever the contract allows can be given, and nothing has to be.
+    Fits<Partial<Config>, main.StorageConfig>,
+    Fits<Record<never, never>, main.StorageConfig>,
+    Fits<Partial<main.StorageConfig>, main.StorageConfig>,
     // And what is allowed is what the contract allows, `undefined` aside.
-    Fits<Required<main.StorageConfig>['backend'], Config['backend']>,
-    Fits<Required<main.StorageConfig>['compression'], CompressionType>,
-    Fits<Required<main.StorageConfig>['bufferPoolSize' | 'checkpointWalSize'], number | string>,
+    Fits<NonNullable<main.StorageConfig['backend']>, Config['backend']>,
+    Fits<NonNullable<main.StorageConfig['compression']>, CompressionType>,
+    Fits<NonNullable<main.StorageConfig['bufferPoolSize' | 'checkpointWalSize']>, number | string>,
     Keeps<main.Codec, Codec>,
     Keeps<main.Progress, Progress>,
-    Same<typeof main.loadConfig, (tomlText: string) => Partial<main.StorageConfig>>,
-    Same<
-      typeof main.StorageEngine.open,
-      (config?: Partial<main.StorageConfig>) => Promise<main.StorageEngine>
+    Same<typeof main.loadConfig, (tomlText: string) => main.StorageConfig>,
+    Same<typeof main.StorageEngine.open, (config?: main.StorageConfig) => Promise<main.StorageEngine>>,
+    // What is in force can be given again, and every default is filled in.
+    Fits<main.StorageEngine['config'], main.StorageConfig>,
+    Fits<
+      main.StorageEngine['config'],
+      Readonly<Omit<Required<Config>, 'compressionLevel' | 'codecs' | 'onProgress'>>
     >,
-    Fits<main.StorageEngine['config'], Readonly<main.StorageConfig>>,
+    Same<main.StorageEngine['config']['pageSize'], number>,
     Same<main.StorageEngine['config']['bufferPoolSize'], number>,
   ]
 >;
@@ -110,9 +118,9 @@ export type Configuration = Holds<
 
 /** What engines, trees, snapshots, transactions and their trees have in common. */
 interface Reads {
-  get(key: Key): Uint8Array | undefined;
+  get(key: Key): OwnBytes | undefined;
   getString(key: Key): string | undefined;
-  getMany(keys: readonly Key[]): (Uint8Array | undefined)[];
+  getMany(keys: readonly Key[]): (OwnBytes | undefined)[];
   has(key: Key): boolean;
   scan(range?: RangeOptions): main.Scan;
   count(range?: RangeOptions): number;
@@ -168,8 +176,8 @@ export type Engine = Holds<
 // --- scans, snapshots, transactions -----------------------------------------------------------------------------
 
 interface ScanCalls {
-  keys(): IterableIterator<Uint8Array>;
-  values(): IterableIterator<Uint8Array>;
+  keys(): IterableIterator<OwnBytes>;
+  values(): IterableIterator<OwnBytes>;
   nextMany(n: number): Entry[];
   close(): void;
 }

@@ -140,7 +140,7 @@ class Bench {
   async #write(
     name: string,
     place: string,
-    config: Partial<StorageConfig>,
+    config: StorageConfig,
     operations: number,
     perSync: number,
     work: (engine: StorageEngine, records: readonly BenchRecord[]) => Promise<void>,
@@ -182,7 +182,7 @@ class Bench {
     this.#rows.push({ name, operations, milliseconds: performance.now() - begin });
   }
 
-  async #open(place: string, config: Partial<StorageConfig>): Promise<StorageEngine> {
+  async #open(place: string, config: StorageConfig): Promise<StorageEngine> {
     const { StorageEngine: Engine } = await import('../../index.ts');
     const dataDirectory = join(this.#folder, place);
     return Engine.open({

@@ -10,7 +10,7 @@ import type { StorageConfig } from '../../index.ts';
 export const POOL_SIZE = '32MB';
 
 /** How the demo and its writer open the store. */
-export function storeConfig(directory: string): Partial<StorageConfig> {
+export function storeConfig(directory: string): StorageConfig {
   return {
     backend: 'local',
     dataDirectory: directory,
