@@ -1,5 +1,7 @@
 /**
  * `aegis-storage`: an embedded, transactional, ordered key-value store for every JavaScript runtime.
+ *
+ * @module aegis-storage
  */
 export type {
   BackendFile,
@@ -13,7 +15,7 @@ export { MemoryBackend } from './backend/memory.ts';
 export type { Bytes as Key, Bytes as Value } from './base/bytes-in.ts';
 export type { AegisErrorCode, AegisErrorDetails } from './base/errors.ts';
 export { AegisError } from './base/errors.ts';
-export type { OwnBytes, Signal } from './base/lib-types.ts';
+export type { OwnBytes, Signal, SignalLike } from './base/lib-types.ts';
 export type { Codec, CompressionType } from './codec/codec.ts';
 export { loadCodec } from './codec/zstd.ts';
 export type { CodecChoice, Progress, ResolvedConfig, StorageConfig } from './config/config.ts';

@@ -12,10 +12,15 @@
  */
 export type OwnBytes = ReturnType<Uint8Array['slice']>;
 
-/** `AbortSignal` where the DOM or @types/node declares it; else what is needed of one. */
-export type Signal = typeof globalThis extends { AbortSignal: { prototype: infer Known } }
-  ? Known
-  : { readonly aborted: boolean; throwIfAborted(): void };
+/** What is needed of a signal where `AbortSignal` is not declared. */
+export interface SignalLike {
+  /** Throws the reason when it was aborted. */
+  throwIfAborted(): void;
+}
+
+/** `AbortSignal`, where the DOM or @types/node declares it. */
+export type Signal =
+  typeof globalThis extends Record<'AbortSignal', Record<'prototype', infer Known>> ? Known : SignalLike;
 
 declare global {
   interface SymbolConstructor {

@@ -8,6 +8,8 @@
  * 1. It is only given blocks that were walked before: every length and offset lies inside, and they make as many bytes
  *    as the target has. The size before a block is written here.
  * 2. An instance that trapped is thrown away.
+ *
+ * @module aegis-storage/lz4-wasm
  */
 import { AegisError, reasonOf } from '../base/errors.ts';
 import type { Lz4Instance } from '../core/wasm-lz4.ts';

@@ -1,4 +1,8 @@
-/** The entry point `aegis-storage/testing`: what helps to test the engine and backends of your own. */
+/**
+ * The entry point `aegis-storage/testing`: what helps to test the engine and backends of your own.
+ *
+ * @module aegis-storage/testing
+ */
 export { SimulatedBackend, type SimulatedOptions } from '../backend/simulated.ts';
 export type { SimulatedClock } from '../backend/simulated-clock.ts';
 export type { CrashChoice, CrashUnit } from '../backend/simulated-cut.ts';
