@@ -243,8 +243,8 @@ export const commitMutants: readonly Mutant[] = [
     file: SPACE,
     edits: [
       [
-        '    this.#readKey(key);\n    return value as Uint8Array | undefined;',
-        '    if (value) this.#readKey(key);\n    return value as Uint8Array | undefined;',
+        '    this.#readKey(key);\n    return value as OwnBytes | undefined;',
+        '    if (value) this.#readKey(key);\n    return value as OwnBytes | undefined;',
       ],
     ],
     killer: conflicts(/notes a key that is not there/),

@@ -10,13 +10,13 @@ export const doorMutants: readonly Mutant[] = [
   {
     name: 'door: what is kept is not copied',
     file: 'src/base/bytes-in.ts',
-    edits: [['return new Uint8Array(bytes);', 'return bytes as Uint8Array<ArrayBuffer>;']],
+    edits: [['return new Uint8Array(bytes);', 'return bytes as OwnBytes;']],
     killer: crashes,
   },
   {
     name: "door: what is kept is copied as the caller's class copies",
     file: 'src/base/bytes-in.ts',
-    edits: [['return new Uint8Array(bytes);', 'return bytes.slice() as Uint8Array<ArrayBuffer>;']],
+    edits: [['return new Uint8Array(bytes);', 'return bytes.slice() as OwnBytes;']],
     killer: crashes,
   },
   {
