@@ -38,8 +38,8 @@ export const GROUP_SIZE = 16;
 const GET_ABSENT = -1;
 const GET_MISS = -2;
 const GET_ELSEWHERE = -3;
-/** Longest string written character by character: the encoder's call costs more below. */
-const SHORT_STRING = 24;
+/** Longest key written piece by piece: the call that writes it at once costs more below. */
+const SHORT_KEY = 24;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
@@ -78,14 +78,17 @@ export class Trees {
   setKey(key: Bytes): number {
     if (typeof key === 'string') return this.#setStringKey(key);
     const bytes = checkBytes('key', key);
-    if (bytes.length > this.keyMax) throw this.#keyTooLarge(bytes.length);
-    this.pager.core.u8.set(bytes, KEY_AREA);
-    return bytes.length;
+    const { length } = bytes;
+    if (length > this.keyMax) throw this.#keyTooLarge(length);
+    const { u8 } = this.pager.core;
+    if (length > SHORT_KEY) u8.set(bytes, KEY_AREA);
+    else for (let i = 0; i < length; ++i) u8[KEY_AREA + i] = bytes[i] as number;
+    return length;
   }
 
   #setStringKey(key: string): number {
     const { u8 } = this.pager.core;
-    if (key.length <= SHORT_STRING && key.length <= this.keyMax) {
+    if (key.length <= SHORT_KEY && key.length <= this.keyMax) {
       let i = 0;
       for (; i < key.length; ++i) {
         const code = key.charCodeAt(i);
