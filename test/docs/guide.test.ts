@@ -73,3 +73,14 @@ test('guide: links lead somewhere', () => {
     else expect(read(`docs/${target}`).length, target).toBeGreaterThan(0);
   }
 });
+
+test('documents: what the list says is decided somewhere is decided there', () => {
+  const [, list = ''] = read('docs/README.md').split('## Where it is decided');
+  const places = [...list.matchAll(/`(#?\w+)`[^`[]*\[[^\]]+\]\(([^)]+)\)/g)];
+  expect(places.length).toBeGreaterThanOrEqual(10);
+  for (const [, name, target] of places) {
+    expect(read(`docs/${target}`), `${name} in ${target}`).toMatch(
+      new RegExp(`^ *(export )?(function )?${name}\\(`, 'm'),
+    );
+  }
+});
