@@ -7,7 +7,7 @@
 
 // --- format -------------------------------------------------------------------------------------------------
 export const FORMAT_VERSION = 1;
-export const UNIT_SIZE = 512; // bytes; extents, log groups and superblocks start and end on units
+export const SECTOR_SIZE = 512; // bytes; extents, log groups and superblocks start and end on sector boundaries
 export const PAGE_SIZE_MIN = 4096; // bytes
 export const PAGE_SIZE_MAX = 65536; // bytes
 export const KEY_SIZE_DIVISOR = 8; // largest key = page size / 8

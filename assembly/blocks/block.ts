@@ -14,7 +14,7 @@
  * Invariants
  *   1. Nothing of a block is believed before magic, sizes and checksum hold, and nothing of its payload before every
  *      record lies inside it: files may be hostile, and a checksum is no defence against that.
- *   2. A payload is stored compressed only when that saves at least one unit.
+ *   2. A payload is stored compressed only when that saves at least one sector.
  *   3. A frame becomes resident only after the page in it is known to be sound.
  *   4. What a codec of the host made or undid is believed as little as what a file says: sizes are the header's, a
  *      page is built from the payload like from any other, and LZ4 that the host made must decode here to the page.
@@ -40,7 +40,7 @@ import {
   FORMAT_VERSION,
   OK,
   PAGE_AREA,
-  UNIT_SIZE,
+  SECTOR_SIZE,
 } from '../layout';
 import { xxh64 } from './checksum';
 import { lz4Compress, lz4Decompress } from './lz4';
@@ -63,8 +63,8 @@ import { pageSpare } from '../page/page';
 import { pageSerialise, pageBuild, pageExpect } from './payload';
 
 const BLOCK_MAGIC: u32 = 0x42474541; // "AEGB"
-function unitsOf(bytes: u32): u32 {
-  return (bytes + UNIT_SIZE - 1) / UNIT_SIZE;
+function sectorsOf(bytes: u32): u32 {
+  return (bytes + SECTOR_SIZE - 1) / SECTOR_SIZE;
 }
 
 /** Seals the payload that lies behind the header's place: header, checksum, padding. Answers the bytes to write. */
@@ -95,7 +95,7 @@ function seal(
   store<u64>(target, sum, 56);
   store<u64>(BLOCK_SUM, sum);
   const length = BLOCK_HEADER_SIZE + stored;
-  const padded = unitsOf(length) * UNIT_SIZE;
+  const padded = sectorsOf(length) * SECTOR_SIZE;
   memory.fill(target + length, 0, padded - length);
   return padded;
 }
@@ -104,19 +104,19 @@ function blockSum(block: usize, stored: u32): u64 {
   return xxh64(block + BLOCK_HEADER_SIZE, stored, xxh64(block, 56, 0));
 }
 
-/** Puts a payload behind the header's place, compressed when that saves a unit; answers stored length | codec << 24. */
+/** Puts a payload behind the header's place, compressed when that saves a sector; answers stored length | codec << 24. */
 function storePayload(payload: usize, raw: u32, codec: u32, target: usize): u32 {
   const body = target + BLOCK_HEADER_SIZE;
-  const units = unitsOf(BLOCK_HEADER_SIZE + raw);
-  if (codec == CODEC_LZ4 && units > 1) {
-    const stored = lz4Compress(payload, raw, body, (units - 1) * UNIT_SIZE - BLOCK_HEADER_SIZE);
+  const sectors = sectorsOf(BLOCK_HEADER_SIZE + raw);
+  if (codec == CODEC_LZ4 && sectors > 1) {
+    const stored = lz4Compress(payload, raw, body, (sectors - 1) * SECTOR_SIZE - BLOCK_HEADER_SIZE);
     if (stored != 0) return stored | (CODEC_LZ4 << 24);
   }
   if (payload != body) memory.copy(body, payload, raw);
   return raw | (CODEC_NONE << 24);
 }
 
-/** Writes the page in a frame as a block; answers the bytes to write (whole units). blockSum*() give its checksum. */
+/** Writes the page in a frame as a block; answers the bytes to write (whole sectors). blockSum*() give its checksum. */
 export function blockSealPage(frame: u32, codec: u32, target: usize): u32 {
   const page = frameAddress(frame);
   areasUse(AREA_STAGING);

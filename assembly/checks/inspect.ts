@@ -28,7 +28,7 @@ import {
   PAGE_LEAF,
   PAGE_OVERFLOW,
   STAGING_AREA,
-  UNIT_SIZE,
+  SECTOR_SIZE,
 } from '../layout';
 import { pageFault } from '../page/audit';
 import { blockVerify, payloadOpen } from '../blocks/block';
@@ -70,10 +70,10 @@ const PAYLOAD: usize = STAGING_AREA + 0x20000;
 const BUILT: usize = STAGING_AREA + 0x40000;
 const SERIALISED: usize = STAGING_AREA + 0x60000;
 
-/** Whether an extent has exactly the units that its block needs, and zeros behind it. */
+/** Whether an extent has exactly the sectors that its block needs, and zeros behind it. */
 export function blockPadded(block: usize, available: u32): bool {
   const length: u32 = BLOCK_HEADER_SIZE + load<u32>(block, 28);
-  if (available < length || available - length >= (UNIT_SIZE as u32)) return false;
+  if (available < length || available - length >= (SECTOR_SIZE as u32)) return false;
   for (let at = length; at < available; ++at) if (load<u8>(block + at) != 0) return false;
   return true;
 }

@@ -52,7 +52,7 @@ import {
   RECORD_VALUE,
   SEGMENT_HEADER_SIZE,
   STATE_AREA,
-  UNIT_SIZE,
+  SECTOR_SIZE,
   VALUE_SIZE_MAX,
 } from '../layout';
 
@@ -103,12 +103,12 @@ function isExact(value: u64): bool {
   return value >> 53 == 0;
 }
 
-function isUnit(value: u64): bool {
-  return value % UNIT_SIZE == 0;
+function isSectorAligned(value: u64): bool {
+  return value % SECTOR_SIZE == 0;
 }
 
 function padded(payloadLength: u32): u32 {
-  return (GROUP_HEADER_SIZE + payloadLength + UNIT_SIZE - 1) & ~(UNIT_SIZE - 1);
+  return (GROUP_HEADER_SIZE + payloadLength + SECTOR_SIZE - 1) & ~(SECTOR_SIZE - 1);
 }
 
 /** Says whose groups these are and the fence new ones carry. */
@@ -136,7 +136,10 @@ export function groupLinkHigh(): u32 {
  */
 export function groupSeal(address: usize, payloadLength: u32, lsn: f64, mark: f64): u32 {
   assert(payloadLength <= PAYLOAD_MAX, 'a group fits one half of the log area');
-  assert(isUnit(address) && isUnit(lsn as u64) && isUnit(mark as u64), 'groups and marks lie on units');
+  assert(
+    isSectorAligned(address) && isSectorAligned(lsn as u64) && isSectorAligned(mark as u64),
+    'groups and marks lie on sector boundaries',
+  );
   assert(mark <= lsn, 'a mark never names what is not written yet');
   const end = address + GROUP_HEADER_SIZE + payloadLength;
   const length = padded(payloadLength);
@@ -162,13 +165,13 @@ export function groupHeaderCheck(address: usize): u32 {
   if (load<u32>(address, AT_LENGTH) > PAYLOAD_MAX) return DAMAGE_SIZE;
   const lsn = load<u64>(address, AT_LSN);
   const mark = load<u64>(address, AT_MARK);
-  if (!isExact(lsn) || !isUnit(lsn) || !isUnit(mark) || mark > lsn) return DAMAGE_ORDER;
+  if (!isExact(lsn) || !isSectorAligned(lsn) || !isSectorAligned(mark) || mark > lsn) return DAMAGE_ORDER;
   return isExact(load<u64>(address, AT_FENCE)) ? DAMAGE_NONE : DAMAGE_ORDER;
 }
 
-/** Offset of the first unit among `length` bytes that starts with a whole group header; `length` if none does. */
+/** Offset of the first sector among `length` bytes that starts with a whole group header; `length` if none does. */
 export function groupFind(address: usize, length: u32): u32 {
-  for (let at: u32 = 0; at < length && length - at >= GROUP_HEADER; at += UNIT_SIZE) {
+  for (let at: u32 = 0; at < length && length - at >= GROUP_HEADER; at += SECTOR_SIZE) {
     if (groupHeaderCheck(address + at) == DAMAGE_NONE) return at;
   }
   return length;
@@ -316,8 +319,8 @@ export function groupLastSequence(): f64 {
 /** Makes the header of a segment whose first byte has this LSN; answers where its 512 bytes lie. */
 export function segmentSeal(firstLsn: f64, size: u32): usize {
   assert(
-    isUnit(firstLsn as u64) && isUnit(size) && (size as i32) > SEGMENT_HEADER_SIZE,
-    'segments are made of units',
+    isSectorAligned(firstLsn as u64) && isSectorAligned(size) && (size as i32) > SEGMENT_HEADER_SIZE,
+    'segments are made of whole sectors',
   );
   memory.fill(SEGMENT, 0, SEGMENT_HEADER_SIZE);
   store<u32>(SEGMENT, SEGMENT_MAGIC);
@@ -337,9 +340,11 @@ export function segmentCheck(address: usize): u32 {
   if (load<u64>(address, AT_STORE_ID) != load<u64>(STORE_ID)) return DAMAGE_IDENTITY;
   if (load<u32>(address, AT_VERSION) != FORMAT_VERSION) return DAMAGE_KIND;
   const size = load<u32>(address, AT_SIZE);
-  if (!isUnit(size) || (size as i32) <= SEGMENT_HEADER_SIZE) return DAMAGE_SIZE;
+  if (!isSectorAligned(size) || (size as i32) <= SEGMENT_HEADER_SIZE) return DAMAGE_SIZE;
   const lsn = load<u64>(address, AT_LSN);
-  return isExact(lsn) && isUnit(lsn) && isExact(load<u64>(address, AT_FENCE)) ? DAMAGE_NONE : DAMAGE_ORDER;
+  return isExact(lsn) && isSectorAligned(lsn) && isExact(load<u64>(address, AT_FENCE))
+    ? DAMAGE_NONE
+    : DAMAGE_ORDER;
 }
 
 // The following read a segment header that segmentCheck found whole.

@@ -6,7 +6,7 @@
  *   1. After a trap or a broken rule nothing is read from memory and nothing is written to the store.
  */
 
-import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import type { BackendHost, Lock, StorageBackend } from '../backend/backend.ts';
 import type { Breath } from '../backend/breath.ts';
 import { breathOf } from '../backend/breath.ts';
@@ -337,8 +337,8 @@ export class EngineCore {
       },
       data: {
         fileSize: file.size(),
-        usedSize: extents.used * UNIT_SIZE,
-        freeSize: extents.holeUnits * UNIT_SIZE,
+        usedSize: extents.used * SECTOR_SIZE,
+        freeSize: extents.holeSectors * SECTOR_SIZE,
         blocksRead: counters.blocksRead,
         blocksWritten: counters.blocksWritten,
         bytesWritten: counters.bytesWritten,

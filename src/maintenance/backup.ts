@@ -19,7 +19,7 @@
  *      backup fails, whatever step it had reached, the target is made that again if it can be written.
  *   3. What the target refuses never harms the source: nothing of the source is changed, and the snapshot ends.
  */
-import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
 import { hostOf } from '../backend/host.ts';
 import { AegisError, causedBy, invariant } from '../base/errors.ts';
@@ -131,7 +131,7 @@ class Backup {
       await this.#guarded(() => this.#finish(copied));
       const { records } = await this.#verify(copied);
       const { moment, pages } = copied;
-      return { sequence: moment.sequence, pages, records, bytes: this.#blocks.extents.end * UNIT_SIZE };
+      return { sequence: moment.sequence, pages, records, bytes: this.#blocks.extents.end * SECTOR_SIZE };
     } catch (error) {
       await takeBackCreation(this.#file, this.#finishing ? this.#unfinished : undefined);
       throw error;
@@ -173,7 +173,7 @@ class Backup {
     const sight = sightOf(pager, page, epoch);
     if (!sight) return undefined;
     const { place, frame } = sight;
-    if (place.units > 0) {
+    if (place.sectors > 0) {
       pager.blocks.readWhole(place, page);
       return this.#aimedSync(() => this.#blocks.writeWhole(place));
     }
@@ -215,7 +215,7 @@ class Backup {
       logSize: 0,
       directory: step.value.root,
       codecs: superblock.codecs | this.#blocks.codecs.used,
-      endUnit: this.#blocks.extents.end,
+      endSector: this.#blocks.extents.end,
     };
     await this.#aimed(() => this.#file.sync());
     for (const slot of [1 - LAST_SLOT, LAST_SLOT]) {

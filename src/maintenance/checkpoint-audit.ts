@@ -8,7 +8,7 @@
  *      may be a generation ahead; in a store open for reading only, one may have been left behind.
  *   2. Each chunk is read and compared between two steps of a checkpoint, never across one.
  */
-import { STAGING_AREA, UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE, STAGING_AREA } from '../../assembly/layout.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { Place } from '../store/directory.ts';
 import {
@@ -90,8 +90,8 @@ export function* auditChunks(
     }
   }
   const root = directory.level(levels() - 1)[0] ?? NOWHERE;
-  const { start, units, sumLow, sumHigh } = durable.superblock.directory;
-  if (root.start === start && root.units === units && root.sumLow === sumLow && root.sumHigh === sumHigh)
+  const { start, sectors, sumLow, sumHigh } = durable.superblock.directory;
+  if (root.start === start && root.sectors === sectors && root.sumLow === sumLow && root.sumHigh === sumHigh)
     return;
   findings.add('the superblock refers to another directory than the one in use', {
     file: DATA_FILE,
@@ -109,11 +109,11 @@ function auditChunk(
   const { core, directory, blocks } = pager;
   const what = `directory chunk ${index} of level ${level}`;
   const place = directory.level(level)[index] ?? NOWHERE;
-  if (place.units === 0) {
+  if (place.sectors === 0) {
     if (expected.some((word) => word !== 0)) findings.add(`${what} was never written`);
     return;
   }
-  const where = { file: DATA_FILE, offset: place.start * UNIT_SIZE };
+  const where = { file: DATA_FILE, offset: place.start * SECTOR_SIZE };
   const words = new Uint32Array(expected.length);
   try {
     blocks.readChunk(level, index, place, words);
@@ -121,7 +121,7 @@ function auditChunk(
     findings.addError(error);
     return;
   }
-  const bytes = place.units * UNIT_SIZE;
+  const bytes = place.sectors * SECTOR_SIZE;
   if (!core.x.blockPadded(STAGING_AREA, bytes))
     findings.add(`${what}: its extent holds more than its block`, where);
   const differs = words.findIndex((word, at) => word !== expected[at]);
@@ -138,7 +138,7 @@ function entriesOf(pager: Pager, index: number, { epoch, nextPage }: Superblock)
   const first = index * fanout;
   for (let page = Math.max(1, first); page < Math.min(first + fanout, nextPage); ++page) {
     const place = sightOf(pager, page, epoch)?.place;
-    if (place && place.units > 0) writePlace(words, (page - first) * ENTRY_WORDS, place, KIND_PAGE);
+    if (place && place.sectors > 0) writePlace(words, (page - first) * ENTRY_WORDS, place, KIND_PAGE);
   }
   return words;
 }
@@ -150,7 +150,7 @@ function chunksBelow(pager: Pager, level: number, index: number): Uint32Array {
   const places = pager.directory.level(level - 1);
   for (let i = 0; i < fanout; ++i) {
     const place = places[index * fanout + i];
-    if (place && place.units > 0) writeChunkPlace(words, i * ENTRY_WORDS, place);
+    if (place && place.sectors > 0) writeChunkPlace(words, i * ENTRY_WORDS, place);
   }
   return words;
 }

@@ -268,8 +268,8 @@ export class Checkpointer {
         changed,
         entries: (index) => entriesAsOf(pager, snapshot.epoch, index, moment.nextPage),
         written: (place, old) => {
-          if (place.units > 0) fresh.push(place);
-          if (old && old.units > 0) retired.push(old);
+          if (place.sectors > 0) fresh.push(place);
+          if (old && old.sectors > 0) retired.push(old);
         },
       });
       const superblock: Superblock = {
@@ -279,7 +279,7 @@ export class Checkpointer {
         mark: log ? log.durable : lsn,
         directory: plan.root,
         codecs: (this.#superblock.codecs & ~blocks.retiredCodecs) | blocks.codecs.used,
-        endUnit: blocks.extents.end,
+        endSector: blocks.extents.end,
         logSize: log?.plan(lsn) ?? 0,
       };
       unsure = true;
@@ -294,7 +294,7 @@ export class Checkpointer {
       this.#unsettled = undefined;
       for (const { level, index, place } of plan.places) directory.level(level)[index] = place;
       directory.endTaken(false);
-      for (const place of retired) blocks.extents.free(place.start, place.units);
+      for (const place of retired) blocks.extents.free(place.start, place.sectors);
       const before = this.#durable;
       this.#durable = snapshot;
       pager.versions.setDurable(snapshot);
@@ -311,7 +311,7 @@ export class Checkpointer {
         pipeline.fail(error);
         throw pipeline.failure ?? error;
       }
-      for (const place of fresh) blocks.extents.free(place.start, place.units);
+      for (const place of fresh) blocks.extents.free(place.start, place.sectors);
       this.#unsettled = undefined;
       pager.versions.release(snapshot);
       throw error;

@@ -78,7 +78,7 @@ export function entriesAsOf(pager: Pager, epoch: number, index: number, nextPage
   return composeEntries(directory.fanout, index, nextPage, (page) => {
     const old = versions.find(page, epoch);
     if (old) {
-      invariant(old.place.units > 0, 'every page of the snapshot has a place by now');
+      invariant(old.place.sectors > 0, 'every page of the snapshot has a place by now');
       return old.place;
     }
     return directory.from(page) <= epoch ? directory.place(page) : NOWHERE;
@@ -97,7 +97,7 @@ export function composeEntries(
   const last = Math.min(first + fanout, nextPage);
   for (let page = first; page < last; ++page) {
     const place = placeOf(page);
-    if (place.units > 0) writePlace(words, (page - first) * ENTRY_WORDS, place, KIND_PAGE);
+    if (place.sectors > 0) writePlace(words, (page - first) * ENTRY_WORDS, place, KIND_PAGE);
   }
   return words;
 }
@@ -114,7 +114,7 @@ function composeAbove(
   const first = index * directory.fanout;
   for (let i = 0; i < directory.fanout; ++i) {
     const place = below.get(first + i) ?? old[first + i];
-    if (place && place.units > 0) writeChunkPlace(words, i * ENTRY_WORDS, place);
+    if (place && place.sectors > 0) writeChunkPlace(words, i * ENTRY_WORDS, place);
   }
   return words;
 }

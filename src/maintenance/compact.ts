@@ -13,7 +13,7 @@
  *   2. The file is cut only above everything that any checkpoint, version or write owns, and never below the room that
  *      was promised to commits.
  */
-import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import { AegisError } from '../base/errors.ts';
 import type { Pager } from '../store/pager.ts';
 import type { Superblock } from '../store/superblock.ts';
@@ -125,7 +125,7 @@ export class Compactor {
       pagesMoved: slices.moved,
       pagesFreed,
       rounds,
-      bytesHeld: (pager.versions.heldUnits + slices.heldMost) * UNIT_SIZE,
+      bytesHeld: (pager.versions.heldSectors + slices.heldMost) * SECTOR_SIZE,
       pagesDamaged: slices.unreadable,
     };
   }
@@ -168,13 +168,13 @@ export class Compactor {
 
   /** Where the file would end if its blocks were as close as is aimed at. */
   get #top(): number {
-    const { extents, pageUnits } = this.#parts.pager.blocks;
-    return extents.first + extents.used + Math.max(pageUnits, Math.ceil(extents.used * WASTE_WANTED));
+    const { extents, pageSectors } = this.#parts.pager.blocks;
+    return extents.first + extents.used + Math.max(pageSectors, Math.ceil(extents.used * WASTE_WANTED));
   }
 
   get #isTight(): boolean {
-    const { extents, pageUnits } = this.#parts.pager.blocks;
-    return extents.holeUnits <= Math.max(2 * pageUnits, extents.used * WASTE_MOST);
+    const { extents, pageSectors } = this.#parts.pager.blocks;
+    return extents.holeSectors <= Math.max(2 * pageSectors, extents.used * WASTE_MOST);
   }
 
   /** A checkpoint, if there is anything to be written for one. */

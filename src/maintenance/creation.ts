@@ -1,11 +1,11 @@
 /**
  * The creation of a store: how it begins, and how what came to nothing is made one that was not finished again.
  */
-import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
 import type { Core } from '../core/wasm.ts';
 import type { Superblock } from '../store/superblock.ts';
-import { FIRST_DATA_UNIT, LAST_SLOT, SLOT_POSITIONS, writeSuperblock } from '../store/superblock.ts';
+import { FIRST_DATA_SECTOR, LAST_SLOT, SLOT_POSITIONS, writeSuperblock } from '../store/superblock.ts';
 
 /** Makes a data file say, durably, that the creation of a store has begun and is not finished. */
 export async function beginCreation(
@@ -19,7 +19,7 @@ export async function beginCreation(
   writeSuperblock(core, file, LAST_SLOT, { ...superblock, generation: 0 });
   await file.sync();
   await backend.syncDirectory();
-  file.truncate(FIRST_DATA_UNIT * UNIT_SIZE);
+  file.truncate(FIRST_DATA_SECTOR * SECTOR_SIZE);
 }
 
 /**
@@ -34,7 +34,7 @@ export async function takeBackCreation(file: BackendFile, unfinished: Uint8Array
       file.write([unfinished], SLOT_POSITIONS[LAST_SLOT]);
       await file.sync();
     }
-    file.truncate(UNIT_SIZE);
+    file.truncate(SECTOR_SIZE);
     await file.sync();
   } catch {
     // It is as it was.

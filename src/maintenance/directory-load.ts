@@ -4,7 +4,7 @@
  * the file, or cannot be an entry, is refused, and no more is allocated than chunks that are really there. Other work
  * may run between two chunks.
  */
-import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import { AegisError } from '../base/errors.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { Place } from '../store/directory.ts';
@@ -13,24 +13,24 @@ import type { NumberRun } from '../store/numbers.ts';
 import type { Pager } from '../store/pager.ts';
 import type { Superblock } from '../store/superblock.ts';
 
-/** Most units beyond the end of the file that an extent may have: a file was cut short, and what is left is read. */
-const LOST_UNITS_MAX = 2 ** 26;
+/** Most sectors beyond the end of the file that an extent may have: a file was cut short, and what is left is read. */
+const LOST_SECTORS_MAX = 2 ** 26;
 
 /** Reads every chunk and claims what it names. @throws AegisError `CORRUPTION` with file and offset */
 export async function loadDirectory(
   pager: Pager,
   superblock: Superblock,
-  fileUnits: number,
+  fileSectors: number,
   rest: () => Promise<void>,
 ): Promise<void> {
   const { directory, blocks } = pager;
   const { extents } = blocks;
   const { fanout } = directory;
   // Free space is kept as a bitmap up to the last extent: no entry may ask for more of it than the file is worth.
-  const last = Math.min(superblock.endUnit, 2 * fileUnits + LOST_UNITS_MAX);
+  const last = Math.min(superblock.endSector, 2 * fileSectors + LOST_SECTORS_MAX);
   const claim = (place: Place, what: string, page?: number): void => {
-    const { start, units } = place;
-    if (start + units <= last && units <= blocks.pageUnits && extents.claim(start, units)) return;
+    const { start, sectors } = place;
+    if (start + sectors <= last && sectors <= blocks.pageSectors && extents.claim(start, sectors)) return;
     throw refusal(`${what} claims an extent that is taken or cannot be`, start, page);
   };
   const levels = directory.levelsFor(superblock.chunkCount);
@@ -56,14 +56,14 @@ export async function loadDirectory(
   const places = directory.level(0);
   for (const index of indexesOf(places)) {
     const place = places[index] as Place;
-    if (place.units === 0) continue;
+    if (place.sectors === 0) continue;
     read(0, index, place, directory.addChunk(index));
     await rest();
   }
   await readEntries(pager, superblock.nextPage, claim, rest);
   directory.recount();
   // What an extent beyond the file's end held is lost; the place is taken all the same, and nothing is filled there.
-  extents.setFilled(Math.max(fileUnits, extents.end));
+  extents.setFilled(Math.max(fileSectors, extents.end));
 }
 
 /** Claims what the entries of all chunks name; numbers without an entry are free. */
@@ -92,11 +92,11 @@ async function readEntries(
       const page = first + i;
       const entry = readPlace(words, i * ENTRY_WORDS, false);
       if (page === 0 || page >= nextPage) {
-        if (entry?.units === 0) continue;
+        if (entry?.sectors === 0) continue;
         throw refusal(`the directory has an entry for page ${page}, which was never used`, start, page);
       }
       if (!entry) throw refusal(`the directory entry of page ${page} is impossible`, start, page);
-      if (entry.units > 0) claim(entry, `page ${page}`, page);
+      if (entry.sectors > 0) claim(entry, `page ${page}`, page);
       else own.push(page);
     }
     await rest();
@@ -110,17 +110,17 @@ async function readEntries(
 function readPlaces(target: Place[], words: Uint32Array, first: number, count: number, from: Place): void {
   for (let i = 0; i * ENTRY_WORDS < words.length; ++i) {
     const place = readPlace(words, i * ENTRY_WORDS, true);
-    if (!place || (first + i >= count && place.units > 0)) {
+    if (!place || (first + i >= count && place.sectors > 0)) {
       throw refusal('a directory chunk refers to what cannot be', from.start);
     }
-    if (place.units > 0) target[first + i] = place;
+    if (place.sectors > 0) target[first + i] = place;
   }
 }
 
 function refusal(message: string, start: number, page?: number): AegisError {
   return new AegisError('CORRUPTION', message, {
     file: DATA_FILE,
-    offset: start * UNIT_SIZE,
+    offset: start * SECTOR_SIZE,
     ...(page === undefined ? {} : { page }),
   });
 }

@@ -9,7 +9,7 @@
  *      where a slot cannot be read: it may be the whole one.
  */
 
-import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
 import { AegisError } from '../base/errors.ts';
 import type { ResolvedConfig } from '../config/config.ts';
@@ -80,7 +80,7 @@ export function findStore(
   }
   if (best && best.superblock.generation > 0) return best;
   throwUnread(read);
-  if (!best && (size > UNIT_SIZE || problems[0] !== 'empty')) throw damagedStore('no whole superblock');
+  if (!best && (size > SECTOR_SIZE || problems[0] !== 'empty')) throw damagedStore('no whole superblock');
   refuseToCreate(names, config);
   return undefined;
 }
@@ -113,7 +113,7 @@ function refuseForeignData(slots: readonly ReadSlot[], size: number): void {
     throw new AegisError('NOT_A_STORE', 'the data file is not one of ours', { file: DATA_FILE, offset: 0 });
   }
   throwUnread(slots);
-  if (size > UNIT_SIZE) throw damagedStore('no superblock');
+  if (size > SECTOR_SIZE) throw damagedStore('no superblock');
 }
 
 /** The bytes of a slot, or why it could not be read. */

@@ -3,7 +3,7 @@
  * cannot be opened or measured has nothing. Only for bytes that carry checksums of their own (superblocks, the log):
  * there zeros are never taken for what was written.
  */
-import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
 import { AegisError } from '../base/errors.ts';
 import { isDamage, READ_TRIES, readAgain } from '../store/beside-damage.ts';
@@ -68,7 +68,7 @@ export class GapFile implements BackendFile {
     }
     const count = Math.max(0, Math.min(target.length, this.size() - position));
     for (let at = 0; at < count; ) {
-      const length = Math.min(UNIT_SIZE - ((position + at) % UNIT_SIZE), count - at);
+      const length = Math.min(SECTOR_SIZE - ((position + at) % SECTOR_SIZE), count - at);
       this.#readSector(target.subarray(at, at + length), position + at);
       at += length;
     }

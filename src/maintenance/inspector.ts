@@ -8,7 +8,7 @@
  *   2. A page in a frame and its block say the same, or one of them is damage.
  *   3. A version lies in an extent, in a frame, or in both; a page that an epoch does not see lies nowhere for it.
  */
-import { ENCODED, OK, STAGING_AREA, UNIT_SIZE } from '../../assembly/layout.ts';
+import { ENCODED, OK, SECTOR_SIZE, STAGING_AREA } from '../../assembly/layout.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { Place } from '../store/directory.ts';
 import { isSpoilt } from '../store/directory.ts';
@@ -17,7 +17,7 @@ import type { Findings, Whereabouts } from './findings.ts';
 
 /** Where the version of a page lies that an epoch sees. */
 export interface Sight {
-  /** Its extent; `units` 0: none. */
+  /** Its extent; `sectors` 0: none. */
   readonly place: Place;
   /** Epoch it began with; 0: at or before the last checkpoint of an earlier opening. */
   readonly from: number;
@@ -33,7 +33,7 @@ export function sightOf(pager: Pager, page: number, epoch: number): Sight | unde
   if (old) return { place: old.place, from: old.from, frame: x.oldFrame(page, epoch) };
   const frame = x.frameNewest(page);
   const place = directory.place(page);
-  if (frame === 0 && place.units === 0) return undefined;
+  if (frame === 0 && place.sectors === 0) return undefined;
   const from = frame === 0 ? directory.from(page) : x.frameFrom(frame);
   return from <= epoch ? { place, from, frame } : undefined;
 }
@@ -66,9 +66,9 @@ export class Inspector {
       return 0;
     }
     const { place, frame } = sight;
-    if (place.units > 0) this.where = { page, file: DATA_FILE, offset: place.start * UNIT_SIZE };
+    if (place.sectors > 0) this.where = { page, file: DATA_FILE, offset: place.start * SECTOR_SIZE };
     else if (frame === 0) this.#findings.add(`page ${page} lies neither in memory nor in the file`, { page });
-    const whole = place.units > 0 && this.#openBlock(page, sight);
+    const whole = place.sectors > 0 && this.#openBlock(page, sight);
     if (frame === 0) return whole ? x.inspectBuilt() : 0;
     const address = x.frameAddress(frame);
     if (x.inspectPage(address, page) !== OK) {
@@ -96,7 +96,7 @@ export class Inspector {
   /** Reads a page's block, whatever the pool holds; whether it is sound and the version it should be. */
   #openBlock(page: number, { place, from }: Sight): boolean {
     const { core, blocks } = this.#pager;
-    if (place.units > blocks.pageUnits) {
+    if (place.sectors > blocks.pageSectors) {
       this.note(`page ${page} has an extent longer than a page can be`);
       return false;
     }

@@ -3,13 +3,13 @@
  * through one, so that everything above works as if the store could be written.
  */
 
-import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile } from '../backend/backend.ts';
 
 export class OverlayFile implements BackendFile {
   readonly #below: BackendFile;
-  /** Units written, by number. */
-  readonly #units = new Map<number, Uint8Array>();
+  /** Sectors written, by number. */
+  readonly #sectors = new Map<number, Uint8Array>();
   #size: number;
 
   constructor(below: BackendFile) {
@@ -26,13 +26,13 @@ export class OverlayFile implements BackendFile {
     const wanted = target.subarray(0, count);
     const had = this.#below.read(wanted, position);
     if (had < count) wanted.fill(0, had);
-    if (this.#units.size === 0) return count;
-    for (let unit = Math.floor(position / UNIT_SIZE); unit * UNIT_SIZE < position + count; ++unit) {
-      const bytes = this.#units.get(unit);
+    if (this.#sectors.size === 0) return count;
+    for (let sector = Math.floor(position / SECTOR_SIZE); sector * SECTOR_SIZE < position + count; ++sector) {
+      const bytes = this.#sectors.get(sector);
       if (!bytes) continue;
-      const from = Math.max(position, unit * UNIT_SIZE);
-      const to = Math.min(position + count, (unit + 1) * UNIT_SIZE);
-      wanted.set(bytes.subarray(from - unit * UNIT_SIZE, to - unit * UNIT_SIZE), from - position);
+      const from = Math.max(position, sector * SECTOR_SIZE);
+      const to = Math.min(position + count, (sector + 1) * SECTOR_SIZE);
+      wanted.set(bytes.subarray(from - sector * SECTOR_SIZE, to - sector * SECTOR_SIZE), from - position);
     }
     return count;
   }
@@ -41,10 +41,10 @@ export class OverlayFile implements BackendFile {
     let at = position;
     for (const part of parts) {
       for (let done = 0; done < part.length; ) {
-        const unit = Math.floor(at / UNIT_SIZE);
-        const offset = at % UNIT_SIZE;
-        const length = Math.min(UNIT_SIZE - offset, part.length - done);
-        this.#unit(unit).set(part.subarray(done, done + length), offset);
+        const sector = Math.floor(at / SECTOR_SIZE);
+        const offset = at % SECTOR_SIZE;
+        const length = Math.min(SECTOR_SIZE - offset, part.length - done);
+        this.#sector(sector).set(part.subarray(done, done + length), offset);
         done += length;
         at += length;
       }
@@ -52,12 +52,12 @@ export class OverlayFile implements BackendFile {
     this.#size = Math.max(this.#size, at);
   }
 
-  #unit(unit: number): Uint8Array {
-    let bytes = this.#units.get(unit);
+  #sector(sector: number): Uint8Array {
+    let bytes = this.#sectors.get(sector);
     if (!bytes) {
-      bytes = new Uint8Array(UNIT_SIZE);
-      this.#below.read(bytes, unit * UNIT_SIZE);
-      this.#units.set(unit, bytes);
+      bytes = new Uint8Array(SECTOR_SIZE);
+      this.#below.read(bytes, sector * SECTOR_SIZE);
+      this.#sectors.set(sector, bytes);
     }
     return bytes;
   }
@@ -67,12 +67,12 @@ export class OverlayFile implements BackendFile {
   syncSync(): void {}
 
   truncate(size: number): void {
-    for (const unit of this.#units.keys()) if (unit * UNIT_SIZE >= size) this.#units.delete(unit);
+    for (const sector of this.#sectors.keys()) if (sector * SECTOR_SIZE >= size) this.#sectors.delete(sector);
     this.#size = size;
   }
 
   close(): void {
-    this.#units.clear();
+    this.#sectors.clear();
     this.#below.close();
   }
 }

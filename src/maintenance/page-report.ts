@@ -5,7 +5,7 @@
  * 1. A damaged page is told as far as it can be: where it lies, and what is wrong.
  * 2. Between two pages of a census other work may run; it shows the state of its snapshot all the same.
  */
-import { PAGE_INNER, PAGE_LEAF, PAGE_OVERFLOW, STAGING_AREA, UNIT_SIZE } from '../../assembly/layout.ts';
+import { PAGE_INNER, PAGE_LEAF, PAGE_OVERFLOW, SECTOR_SIZE, STAGING_AREA } from '../../assembly/layout.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { Pager } from '../store/pager.ts';
 import { Findings } from './findings.ts';
@@ -142,13 +142,13 @@ function shapeOf(shape: number): { kind: PageKind; level: number; slots: number 
 
 function extentOf(pager: Pager, page: number, epoch: number, findings: Findings): PageReport['extent'] {
   const place = sightOf(pager, page, epoch)?.place;
-  if (place === undefined || place.units === 0) return undefined;
+  if (place === undefined || place.sectors === 0) return undefined;
   const { core, blocks } = pager;
   const words = [place.sumHigh, place.sumLow].map((word) => (word >>> 0).toString(16).padStart(8, '0'));
   const extent = {
     file: DATA_FILE,
-    offset: place.start * UNIT_SIZE,
-    size: place.units * UNIT_SIZE,
+    offset: place.start * SECTOR_SIZE,
+    size: place.sectors * SECTOR_SIZE,
     checksum: words.join(''),
   };
   try {

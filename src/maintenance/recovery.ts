@@ -19,7 +19,7 @@
  *
  * A store is created the same way: a superblock of generation 0 says that its creation was not finished.
  */
-import { PART_FIRST, PART_HEADER_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
+import { PART_FIRST, PART_HEADER_SIZE, SECTOR_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, BackendHost, StorageBackend } from '../backend/backend.ts';
 import { breathOf } from '../backend/breath.ts';
 import { AegisError, invariant } from '../base/errors.ts';
@@ -36,7 +36,7 @@ import { Directory, NOWHERE } from '../store/directory.ts';
 import { Extents } from '../store/extents.ts';
 import { Pager } from '../store/pager.ts';
 import type { Superblock } from '../store/superblock.ts';
-import { FIRST_DATA_UNIT, LAST_SLOT, writeSuperblock } from '../store/superblock.ts';
+import { FIRST_DATA_SECTOR, LAST_SLOT, writeSuperblock } from '../store/superblock.ts';
 import { MAIN_TREE } from '../store/tree-name.ts';
 import { Trees } from '../store/trees.ts';
 import type { SnapshotNode } from '../store/versions.ts';
@@ -139,12 +139,12 @@ async function create(options: OpenOptions, file: BackendFile, codecs: StoreCode
     nextTree: MAIN_TREE + 1,
     nextBlock: 1,
     codecs: 0,
-    endUnit: FIRST_DATA_UNIT,
+    endSector: FIRST_DATA_SECTOR,
     logSize: 0,
   };
   const parts = assemble(options, file, superblock, codecs);
   await beginCreation(parts.core, file, options.backend, superblock);
-  parts.pager.blocks.extents.setFilled(FIRST_DATA_UNIT);
+  parts.pager.blocks.extents.setFilled(FIRST_DATA_SECTOR);
   parts.pager.run(() => parts.core.x.treeCreate(MAIN_ROOT));
   parts.applier.settle();
   const durable = parts.pager.versions.startDurable(0);
@@ -188,7 +188,7 @@ function assemble(
     ...(options.module ? { module: options.module } : {}),
   });
   core.x.epochStart(superblock.epoch + 1);
-  const extents = new Extents(FIRST_DATA_UNIT);
+  const extents = new Extents(FIRST_DATA_SECTOR);
   const blocks = new BlockStore(core, file, extents, codecs);
   const directory = new Directory(superblock.pageSize);
   const pager = new Pager(core, blocks, directory, superblock.nextPage);
@@ -211,7 +211,7 @@ async function recover(
   const data = config.readOnly ? new OverlayFile(file) : file;
   const parts = assemble(options, data, superblock, codecs);
   const { rest } = breathOf(backend);
-  await loadDirectory(parts.pager, superblock, Math.floor(file.size() / UNIT_SIZE), rest);
+  await loadDirectory(parts.pager, superblock, Math.floor(file.size() / SECTOR_SIZE), rest);
   const logNames = logNamesOf(names);
   const wanted = config.walEnabled && !config.readOnly;
   const hasLog = logNames.length > 0 || superblock.logSize > 0;

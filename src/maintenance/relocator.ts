@@ -3,7 +3,7 @@
  * are made dirty as if they had been changed and written anew at once, to the lowest hole that takes them. Where they
  * lay is free when the next checkpoint is durable, as after any other change: no block is ever moved.
  *
- *   relocate   what lies above a unit goes to holes below it, as far as they are long enough
+ *   relocate   what lies above a sector goes to holes below it, as far as they are long enough
  *   evacuate   a stretch of the file is emptied, its pages set behind the end, so that the next round finds one long
  *              hole where there were many short ones
  */
@@ -53,26 +53,26 @@ export class Relocator {
     return moved;
   }
 
-  /** Moves what lies above a unit to holes below it; answers how many blocks. */
+  /** Moves what lies above a sector to holes below it; answers how many blocks. */
   async relocate(top: number): Promise<number> {
     const { extents } = this.#slices.pager.blocks;
-    const fits = (units: number): boolean => {
-      const hole = extents.lowestHole(units);
-      return hole !== undefined && hole + units <= top;
+    const fits = (sectors: number): boolean => {
+      const hole = extents.lowestHole(sectors);
+      return hole !== undefined && hole + sectors <= top;
     };
-    const above = this.#pages((start, units) => start + units > top);
-    const moved = await this.#rewrite(above, ({ start, units }) => start + units > top && fits(units));
-    return moved + this.#renewChunks((place) => place.start + place.units > top && fits(place.units));
+    const above = this.#pages((start, sectors) => start + sectors > top);
+    const moved = await this.#rewrite(above, ({ start, sectors }) => start + sectors > top && fits(sectors));
+    return moved + this.#renewChunks((place) => place.start + place.sectors > top && fits(place.sectors));
   }
 
   /** Empties the lowest stretch below `top` that has room for all that lies above it; answers how many blocks. */
   async evacuate(top: number): Promise<number> {
-    const { extents, pageUnits } = this.#slices.pager.blocks;
-    const above = this.#pages((start, units) => start + units > top);
+    const { extents, pageSectors } = this.#slices.pager.blocks;
+    const above = this.#pages((start, sectors) => start + sectors > top);
     if (above.length === 0) return 0;
-    let units = pageUnits;
-    for (const page of above) units += this.#slices.pager.directory.place(page).units;
-    const from = extents.windowBelow(top, units);
+    let sectors = pageSectors;
+    for (const page of above) sectors += this.#slices.pager.directory.place(page).sectors;
+    const from = extents.windowBelow(top, sectors);
     const inside = this.#pages((start, length) => start + length > from && start + length <= top);
     const before = this.#slices.moved;
     extents.packBelow(from);
@@ -89,10 +89,10 @@ export class Relocator {
   }
 
   /** Pages whose extents are chosen, in the order in which they lie in the file. */
-  #pages(choose: (start: number, units: number) => boolean): number[] {
+  #pages(choose: (start: number, sectors: number) => boolean): number[] {
     const found: { page: number; start: number }[] = [];
-    this.#slices.pager.directory.eachPlaced((page, start, units) => {
-      if (choose(start, units)) found.push({ page, start });
+    this.#slices.pager.directory.eachPlaced((page, start, sectors) => {
+      if (choose(start, sectors)) found.push({ page, start });
     });
     return found.sort((a, b) => a.start - b.start).map(({ page }) => page);
   }
@@ -128,10 +128,10 @@ export class Relocator {
     for (const page of pages) {
       pager.drain();
       const place = pager.directory.place(page);
-      if (place.units === 0 || !choose(place)) continue;
+      if (place.sectors === 0 || !choose(place)) continue;
       const held = this.#slices.heldEpoch;
       if (held > 0 && pager.directory.from(page) <= held) {
-        this.#slices.heldUnits += place.units;
+        this.#slices.heldSectors += place.sectors;
         ++this.#left;
         continue;
       }
@@ -144,7 +144,7 @@ export class Relocator {
     // Nobody asked for these. And whoever does will hold them against what their parents say, which nobody has yet.
     for (const page of borrowed) {
       const frame = x.frameNewest(page);
-      if (frame !== 0 && pager.directory.place(page).units > 0) x.frameDrop(frame);
+      if (frame !== 0 && pager.directory.place(page).sectors > 0) x.frameDrop(frame);
     }
     return renewed.length;
   }

@@ -182,7 +182,7 @@ export class Repacker {
   }
 
   #held(page: number): void {
-    this.#slices.heldUnits += this.#slices.pager.directory.place(page).units;
+    this.#slices.heldSectors += this.#slices.pager.directory.place(page).sectors;
   }
 
   #write(): void {

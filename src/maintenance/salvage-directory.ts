@@ -2,7 +2,7 @@
  * The page directory of a damaged store: every chunk that can be read. What a lost chunk held is not looked for among
  * the blocks of the file: the newest version of a page could not be told from an older one.
  */
-import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { Place } from '../store/directory.ts';
 import { ENTRY_WORDS, readPlace } from '../store/directory.ts';
@@ -30,10 +30,10 @@ export async function loadReadable(
     await rest();
     const pages = fanout ** (level + 1);
     const lose = (found: VerifyProblem): void => {
-      const problem = { file: DATA_FILE, offset: place.start * UNIT_SIZE, ...found };
+      const problem = { file: DATA_FILE, offset: place.start * SECTOR_SIZE, ...found };
       lost.push({ from: index * pages, to: (index + 1) * pages, problem });
     };
-    if (place.units > blocks.pageUnits) {
+    if (place.sectors > blocks.pageSectors) {
       lose({ message: `directory chunk ${index} of level ${level} has an extent that cannot be` });
       return;
     }
@@ -47,7 +47,7 @@ export async function loadReadable(
       const below = readPlace(words, i * ENTRY_WORDS, true);
       const child = index * fanout + i;
       // What cannot be an entry names nothing: its pages are not found.
-      if (below && below.units > 0 && child * (pages / fanout) < superblock.nextPage) {
+      if (below && below.sectors > 0 && child * (pages / fanout) < superblock.nextPage) {
         await read(level - 1, child, below);
       }
     }

@@ -8,7 +8,7 @@
  *   2. No page is read for two references.
  */
 
-import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
 import { breathOf } from '../backend/breath.ts';
 import { AegisError } from '../base/errors.ts';
@@ -22,7 +22,7 @@ import { Extents } from '../store/extents.ts';
 import { NumberSet } from '../store/numbers.ts';
 import { Pager } from '../store/pager.ts';
 import type { Superblock } from '../store/superblock.ts';
-import { FIRST_DATA_UNIT } from '../store/superblock.ts';
+import { FIRST_DATA_SECTOR } from '../store/superblock.ts';
 import type { LogScan } from '../wal/scan.ts';
 import { scanLog } from '../wal/scan.ts';
 import { logNamesOf } from '../wal/segment.ts';
@@ -75,7 +75,7 @@ export class SalvageSource {
 
   /** What is wrong with a page that could be read. */
   misfit(page: number, what: string): VerifyProblem {
-    const offset = this.pager.directory.place(page).start * UNIT_SIZE;
+    const offset = this.pager.directory.place(page).start * SECTOR_SIZE;
     return { message: `page ${page} ${what}`, page, file: DATA_FILE, offset };
   }
 
@@ -125,7 +125,7 @@ export async function openDamaged(backend: StorageBackend, config: ResolvedConfi
     const { pageSize, storeId, codecs, epoch, nextPage } = superblock;
     const core = createCore({ pageSize, frames: POOL_FRAMES, storeId });
     core.x.epochStart(epoch + 1);
-    const extents = new Extents(FIRST_DATA_UNIT);
+    const extents = new Extents(FIRST_DATA_SECTOR);
     const blocks = new BlockStore(core, file, extents, await openCodecs(config, codecs));
     const pager = new Pager(core, blocks, new Directory(pageSize), nextPage);
     const lostPlaces = await loadReadable(pager, superblock, breathOf(backend).rest);

@@ -39,8 +39,8 @@ export class TimeSlices {
   readonly #unreadable = new Set<number>();
   /** Pages written anew. */
   moved = 0;
-  /** Units of blocks that stayed as they are for a snapshot's sake, in the present round. */
-  heldUnits = 0;
+  /** Sectors of blocks that stayed as they are for a snapshot's sake, in the present round. */
+  heldSectors = 0;
   /** The most of any round. */
   #heldMost = 0;
   /** Newest epoch of the snapshots that were open before this round, and of those open now. */
@@ -84,12 +84,12 @@ export class TimeSlices {
     this.#seniors = this.#present;
     this.#present = this.#mark();
     this.#heldMost = this.heldMost;
-    this.heldUnits = 0;
+    this.heldSectors = 0;
   }
 
-  /** Units of blocks that stayed as they are for a snapshot's sake. A block may do so in several rounds. */
+  /** Sectors of blocks that stayed as they are for a snapshot's sake. A block may do so in several rounds. */
   get heldMost(): number {
-    return Math.max(this.#heldMost, this.heldUnits);
+    return Math.max(this.#heldMost, this.heldSectors);
   }
 
   /** The present epoch, which no snapshot taken from now on has. */
@@ -142,7 +142,7 @@ export class TimeSlices {
     for (const page of new Set(pages)) {
       const frame = pager.core.x.frameNewest(page);
       // A newest version in a frame lies in an extent exactly when it is clean.
-      if (frame !== 0 && pager.directory.place(page).units === 0) frames.push(frame);
+      if (frame !== 0 && pager.directory.place(page).sectors === 0) frames.push(frame);
     }
     pager.writeFrames(frames);
     return frames.length;

@@ -2,7 +2,7 @@
  * The block store: blocks in extents of the data file.
  *
  * Writes are synchronous and leave from the staging area, several blocks at once where their extents are neighbours;
- * a block is only ever written to units that nobody owns. Nothing here is durable before the data file is synced.
+ * a block is only ever written to sectors that nobody owns. Nothing here is durable before the data file is synced.
  *
  * Invariants
  *   1. An extent is owned from before its block is written; when the write fails it is given back.
@@ -25,9 +25,9 @@ import {
   DAMAGE_SIZE,
   OK,
   PRIVATE_PAGE,
+  SECTOR_SIZE,
   STAGING_AREA,
   STAGING_AREA_SIZE,
-  UNIT_SIZE,
 } from '../../assembly/layout.ts';
 import type { BackendFile } from '../backend/backend.ts';
 import { AegisError, aboutPage } from '../base/errors.ts';
@@ -37,7 +37,7 @@ import type { Place } from './directory.ts';
 import { isSpoilt } from './directory.ts';
 import { Extents } from './extents.ts';
 import { decodeHosted, sealHosted } from './hosted.ts';
-import { FIRST_DATA_UNIT } from './superblock.ts';
+import { FIRST_DATA_SECTOR } from './superblock.ts';
 
 /** Name of the data file. */
 export const DATA_FILE = 'data';
@@ -66,7 +66,7 @@ export const SPOILT_TEXT = 'a durable change of it was lost, since it could not 
 export interface BlockCounters {
   blocksRead: number;
   blocksWritten: number;
-  /** Bytes of blocks written, whole units. */
+  /** Bytes of blocks written, whole sectors. */
   bytesWritten: number;
   /** Bytes the same pages have uncompressed, without free space. */
   bytesRaw: number;
@@ -91,7 +91,7 @@ export class BlockStore {
 
   /** Another file for the same pages, empty yet: where a copy goes. */
   twin(file: BackendFile): BlockStore {
-    return new BlockStore(this.#core, file, new Extents(FIRST_DATA_UNIT), this.codecs);
+    return new BlockStore(this.#core, file, new Extents(FIRST_DATA_SECTOR), this.codecs);
   }
 
   get file(): BackendFile {
@@ -102,9 +102,9 @@ export class BlockStore {
     return this.#extents;
   }
 
-  /** Most units a page's block takes. */
-  get pageUnits(): number {
-    return Math.ceil((BLOCK_HEADER_SIZE + this.#core.pageSize) / UNIT_SIZE);
+  /** Most sectors a page's block takes. */
+  get pageSectors(): number {
+    return Math.ceil((BLOCK_HEADER_SIZE + this.#core.pageSize) / SECTOR_SIZE);
   }
 
   /**
@@ -112,7 +112,7 @@ export class BlockStore {
    * was reported stays and the rest is given back; throws the backend's error.
    */
   writePages(frames: readonly number[], written: (frame: number, place: Place) => void): void {
-    const most = this.pageUnits * UNIT_SIZE;
+    const most = this.pageSectors * SECTOR_SIZE;
     let pending: { frame: number; place: Place }[] = [];
     let used = 0;
     const flush = (): void => {
@@ -189,15 +189,15 @@ export class BlockStore {
 
   /** Reads the bytes of an extent into the staging area; answers how many the file had. `page`: for what is thrown. */
   read(place: Place, page?: number): number {
-    const bytes = Math.min(place.units * UNIT_SIZE, STAGING_AREA_SIZE);
+    const bytes = Math.min(place.sectors * SECTOR_SIZE, STAGING_AREA_SIZE);
     ++this.counters.blocksRead;
     // What befell another block is not the cause of what this one may turn out to be.
     this.codecs.failure = undefined;
     const staging = this.#core.u8.subarray(STAGING_AREA, STAGING_AREA + bytes);
     try {
-      return this.#file.read(staging, place.start * UNIT_SIZE);
+      return this.#file.read(staging, place.start * SECTOR_SIZE);
     } catch (error) {
-      throw page === undefined ? error : aboutPage(error, page, place.start * UNIT_SIZE);
+      throw page === undefined ? error : aboutPage(error, page, place.start * SECTOR_SIZE);
     }
   }
 
@@ -213,13 +213,13 @@ export class BlockStore {
     if (x.blockVerify(STAGING_AREA, available, BLOCK_PAGE, page, 0, sumLow, sumHigh) !== OK) {
       throw this.damage(place, what, page);
     }
-    if (available === place.units * UNIT_SIZE && x.blockPadded(STAGING_AREA, available)) return;
+    if (available === place.sectors * SECTOR_SIZE && x.blockPadded(STAGING_AREA, available)) return;
     throw this.#corruption(place, `${what}: its extent holds something else than its block`, page);
   }
 
   /** Writes the block that a twin's `readWhole` has just brought; answers where it lies here. */
-  writeWhole({ units, sumLow, sumHigh }: Place): Place {
-    const place = { start: this.#extents.allocate(units), units, sumLow, sumHigh };
+  writeWhole({ sectors, sumLow, sumHigh }: Place): Place {
+    const place = { start: this.#extents.allocate(sectors), sectors, sumLow, sumHigh };
     this.#writeStaged([place]);
     return place;
   }
@@ -227,7 +227,7 @@ export class BlockStore {
   /** The codec that the header of a block names, unchecked; undefined when no block begins there. */
   codecAt(start: number): number | undefined {
     const header = this.#core.u8.subarray(STAGING_AREA, STAGING_AREA + BLOCK_HEADER_SIZE);
-    const bytes = this.#file.read(header, start * UNIT_SIZE);
+    const bytes = this.#file.read(header, start * SECTOR_SIZE);
     const codec = bytes < BLOCK_HEADER_SIZE ? 0xff : this.#core.x.blockCodec(STAGING_AREA);
     return codec === 0xff ? undefined : codec;
   }
@@ -249,7 +249,7 @@ export class BlockStore {
   }
 
   #corruption({ start }: Place, what: string, page?: number, cause?: unknown): AegisError {
-    const offset = start * UNIT_SIZE;
+    const offset = start * SECTOR_SIZE;
     return new AegisError('CORRUPTION', `${what} (file ${DATA_FILE}, offset ${offset})`, {
       cause,
       file: DATA_FILE,
@@ -258,36 +258,36 @@ export class BlockStore {
     });
   }
 
-  /** Fills the file ahead until the tail has that many units. Throws OUT_OF_SPACE; what was filled stays. */
-  fillTail(units: number): void {
-    const wanted = this.#extents.end + units;
+  /** Fills the file ahead until the tail has that many sectors. Throws OUT_OF_SPACE; what was filled stays. */
+  fillTail(sectors: number): void {
+    const wanted = this.#extents.end + sectors;
     let filled = this.#extents.filled;
     while (filled < wanted) {
-      const bytes = Math.min(FILL_BYTES, (wanted - filled) * UNIT_SIZE);
-      this.#file.write([ZEROS.subarray(0, bytes)], filled * UNIT_SIZE);
-      filled += bytes / UNIT_SIZE;
+      const bytes = Math.min(FILL_BYTES, (wanted - filled) * SECTOR_SIZE);
+      this.#file.write([ZEROS.subarray(0, bytes)], filled * SECTOR_SIZE);
+      filled += bytes / SECTOR_SIZE;
       this.#extents.setFilled(filled);
     }
   }
 
-  /** Gives the tail back to the device, but for so many units. */
+  /** Gives the tail back to the device, but for so many sectors. */
   cutTail(keep = 0): void {
     const { end, filled } = this.#extents;
     if (filled <= end + keep) return;
-    this.#file.truncate((end + keep) * UNIT_SIZE);
+    this.#file.truncate((end + keep) * SECTOR_SIZE);
     this.#extents.setFilled(end + keep);
   }
 
   #allocate(bytes: number, pending: readonly { place: Place }[]): Place {
-    const units = bytes / UNIT_SIZE;
+    const sectors = bytes / SECTOR_SIZE;
     let start: number;
     try {
-      start = this.#extents.allocate(units);
+      start = this.#extents.allocate(sectors);
     } catch (error) {
-      for (const { place } of pending) this.#extents.free(place.start, place.units);
+      for (const { place } of pending) this.#extents.free(place.start, place.sectors);
       throw error;
     }
-    return { start, units, sumLow: this.#core.x.blockSumLow(), sumHigh: this.#core.x.blockSumHigh() };
+    return { start, sectors, sumLow: this.#core.x.blockSumLow(), sumHigh: this.#core.x.blockSumHigh() };
   }
 
   /** Writes staged blocks, which lie one after the other, with one write for each run of neighbouring extents. */
@@ -299,16 +299,16 @@ export class BlockStore {
         let end = (places[first] as Place).start;
         let last = first;
         while (last < places.length && (places[last] as Place).start === end)
-          end += (places[last++] as Place).units;
+          end += (places[last++] as Place).sectors;
         const start = (places[first] as Place).start;
-        const bytes = (end - start) * UNIT_SIZE;
-        this.#file.write([this.#core.u8.subarray(from, from + bytes)], start * UNIT_SIZE);
+        const bytes = (end - start) * SECTOR_SIZE;
+        this.#file.write([this.#core.u8.subarray(from, from + bytes)], start * SECTOR_SIZE);
         if (this.#extents.filled < end) this.#extents.setFilled(end);
         from += bytes;
         first = last;
       }
     } catch (error) {
-      for (const place of places) this.#extents.free(place.start, place.units);
+      for (const place of places) this.#extents.free(place.start, place.sectors);
       throw error;
     }
   }

@@ -12,27 +12,27 @@
  */
 import { invariant } from '../base/errors.ts';
 
-/** Where a block lies and what its checksum is. `units` 0 means: nowhere. */
+/** Where a block lies and what its checksum is. `sectors` 0 means: nowhere. */
 export interface Place {
   readonly start: number;
-  readonly units: number;
+  readonly sectors: number;
   readonly sumLow: number;
   readonly sumHigh: number;
 }
 
 /** Whether a reference leads to bytes that are not to be believed (`spoil`). */
-export function isSpoilt({ units, sumLow, sumHigh }: Place): boolean {
-  return units > 0 && sumLow === 0 && sumHigh === 0;
+export function isSpoilt({ sectors, sumLow, sumHigh }: Place): boolean {
+  return sectors > 0 && sumLow === 0 && sumHigh === 0;
 }
 
-export const NOWHERE: Place = { start: 0, units: 0, sumLow: 0, sumHigh: 0 };
+export const NOWHERE: Place = { start: 0, sectors: 0, sumLow: 0, sumHigh: 0 };
 
-/** Words of an entry as it lies in a chunk: start, units | kind << 24, checksum. */
+/** Words of an entry as it lies in a chunk: start, sectors | kind << 24, checksum. */
 export const ENTRY_WORDS = 4;
 export const KIND_PAGE = 1;
 const KIND_CHUNK = 2;
 /** Longest extent an entry can name. */
-export const UNITS_PER_EXTENT_MAX = 0xffffff;
+export const SECTORS_PER_EXTENT_MAX = 0xffffff;
 
 export class Directory {
   /** Entries of a chunk. */
@@ -62,7 +62,7 @@ export class Directory {
     return this.#written;
   }
 
-  /** Place of a page's newest version; `units` 0 when it lies in none. */
+  /** Place of a page's newest version; `sectors` 0 when it lies in none. */
   place(page: number): Place {
     const words = this.#words[Math.floor(page / this.fanout)];
     if (!words) return NOWHERE;
@@ -71,7 +71,7 @@ export class Directory {
     if (span === 0) return NOWHERE;
     return {
       start: words[at] as number,
-      units: span & UNITS_PER_EXTENT_MAX,
+      sectors: span & SECTORS_PER_EXTENT_MAX,
       sumLow: words[at + 2] as number,
       sumHigh: words[at + 3] as number,
     };
@@ -139,11 +139,11 @@ export class Directory {
   }
 
   /** Visits every page that lies in an extent. */
-  eachPlaced(visit: (page: number, start: number, units: number) => void): void {
+  eachPlaced(visit: (page: number, start: number, sectors: number) => void): void {
     this.eachChunk((words, index) => {
       for (let at = 0; at < words.length; at += ENTRY_WORDS) {
-        const units = (words[at + 1] as number) & UNITS_PER_EXTENT_MAX;
-        if (units > 0) visit(index * this.fanout + at / ENTRY_WORDS, words[at] as number, units);
+        const sectors = (words[at + 1] as number) & SECTORS_PER_EXTENT_MAX;
+        if (sectors > 0) visit(index * this.fanout + at / ENTRY_WORDS, words[at] as number, sectors);
       }
     });
   }
@@ -196,7 +196,7 @@ export class Directory {
     for (const [level, places] of this.#chunks.entries()) {
       for (const index of indexesOf(places)) {
         const place = places[index] as Place;
-        if (place.units > 0) visit(place, level, index);
+        if (place.sectors > 0) visit(place, level, index);
       }
     }
   }
@@ -219,7 +219,7 @@ export class Directory {
 /** Writes a place as an entry. */
 export function writePlace(words: Uint32Array, at: number, place: Place, kind: number): void {
   words[at] = place.start;
-  words[at + 1] = place.units === 0 ? 0 : (place.units | (kind << 24)) >>> 0;
+  words[at + 1] = place.sectors === 0 ? 0 : (place.sectors | (kind << 24)) >>> 0;
   words[at + 2] = place.sumLow;
   words[at + 3] = place.sumHigh;
 }
@@ -233,11 +233,11 @@ export function writeChunkPlace(words: Uint32Array, at: number, place: Place): v
 export function readPlace(words: Uint32Array, at: number, isChunk: boolean): Place | undefined {
   const span = words[at + 1] as number;
   if (span === 0) return NOWHERE;
-  const units = span & UNITS_PER_EXTENT_MAX;
-  if (span >>> 24 !== (isChunk ? KIND_CHUNK : KIND_PAGE) || units === 0) return undefined;
+  const sectors = span & SECTORS_PER_EXTENT_MAX;
+  if (span >>> 24 !== (isChunk ? KIND_CHUNK : KIND_PAGE) || sectors === 0) return undefined;
   return {
     start: words[at] as number,
-    units,
+    sectors,
     sumLow: words[at + 2] as number,
     sumHigh: words[at + 3] as number,
   };

@@ -13,7 +13,7 @@ import {
   DAMAGE_COMPRESSION,
   OK,
   PAGE_AREA,
-  UNIT_SIZE,
+  SECTOR_SIZE,
 } from '../../assembly/layout.ts';
 import type { StoreCodecs } from '../codec/store-codecs.ts';
 import type { Core } from '../core/wasm.ts';
@@ -22,7 +22,7 @@ import { holding } from '../core/wasm.ts';
 /** Where payloads lie while a codec works on them. */
 const AREAS = AREA_STAGING | AREA_PAGE;
 
-/** Writes the page in a frame as a block; answers the bytes to write, 0 when the codec saves no unit. */
+/** Writes the page in a frame as a block; answers the bytes to write, 0 when the codec saves no sector. */
 export function sealHosted(
   core: Core,
   codecs: StoreCodecs,
@@ -34,7 +34,7 @@ export function sealHosted(
   const raw = x.pagePayload(frame);
   const from = x.payloadAddress();
   const body = target + BLOCK_HEADER_SIZE;
-  const room = (Math.ceil((BLOCK_HEADER_SIZE + raw) / UNIT_SIZE) - 1) * UNIT_SIZE - BLOCK_HEADER_SIZE;
+  const room = (Math.ceil((BLOCK_HEADER_SIZE + raw) / SECTOR_SIZE) - 1) * SECTOR_SIZE - BLOCK_HEADER_SIZE;
   if (room <= 0) return 0;
   const stored = holding(core, AREAS, () =>
     codecs.compress(codec, u8.subarray(from, from + raw), u8.subarray(body, body + room)),

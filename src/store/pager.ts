@@ -76,7 +76,7 @@ export class Pager {
     this.blocks = blocks;
     this.directory = directory;
     this.#nextPage = nextPage;
-    const free = (place: Place): void => blocks.extents.free(place.start, place.units);
+    const free = (place: Place): void => blocks.extents.free(place.start, place.sectors);
     const drop = (page: number, from: number): void => {
       const frame = core.x.oldFrame(page, from);
       if (frame !== 0) core.x.frameDrop(frame);
@@ -312,7 +312,7 @@ export class Pager {
         continue;
       }
       const place = this.#placeOf(page);
-      if (place.units > 0) this.#clearPlace(page);
+      if (place.sectors > 0) this.#clearPlace(page);
       const kept = this.#versionsOf(page).add(page, from, to, place);
       if (frame !== 0 && !kept) x.frameDrop(frame);
       if (kind === EVENT_FREED) this.#giveNumber(page);
@@ -384,7 +384,7 @@ export class Pager {
     // A resident newest version that the epoch does not see, and no older one: the page did not exist then.
     const place = old ? old.place : this.#placeOf(page);
     const present = old !== undefined || x.frameNewest(page) === 0;
-    if (place.units === 0 || !present) {
+    if (place.sectors === 0 || !present) {
       throw new AegisError('CORRUPTION', `page ${page} is referenced but does not exist`, { page });
     }
     if (isSpoilt(place)) throw this.blocks.spoilt(place, page);

@@ -9,7 +9,7 @@ import type { Pager } from './pager.ts';
 
 /** Whether a page's newest version lies in the file only. */
 export function isHidden({ core, directory }: Pager, page: number): boolean {
-  return core.x.frameNewest(page) === 0 && directory.place(page).units > 0;
+  return core.x.frameNewest(page) === 0 && directory.place(page).sectors > 0;
 }
 
 /** Sees to it that a page that cannot be read is never read again. One that lies in a frame is damaged there for good. */

@@ -15,8 +15,8 @@ import {
   PAGE_NUMBER_MAX,
   PAGE_SIZE_MAX,
   PAGE_SIZE_MIN,
+  SECTOR_SIZE,
   STAGING_AREA,
-  UNIT_SIZE,
 } from '../../assembly/layout.ts';
 import type { BackendFile } from '../backend/backend.ts';
 import { AegisError } from '../base/errors.ts';
@@ -29,11 +29,11 @@ export const SLOT_POSITIONS = [0, 4096] as const;
 /** Of two slots that are to be the same this one is written last. */
 export const LAST_SLOT = 0;
 
-/** First unit of the data file that may hold a block. */
-export const FIRST_DATA_UNIT = 8192 / UNIT_SIZE;
+/** First sector of the data file that may hold a block. */
+export const FIRST_DATA_SECTOR = 8192 / SECTOR_SIZE;
 
 const MAGIC = 0x53474541; // "AEGS"
-const CHECKSUM_AT = UNIT_SIZE - 8;
+const CHECKSUM_AT = SECTOR_SIZE - 8;
 
 /** What a checkpoint leaves behind. 64-bit fields are exact below 2^53. */
 export interface Superblock {
@@ -53,7 +53,7 @@ export interface Superblock {
   readonly link: readonly [low: number, high: number];
   /** Up to where the log was known durable. */
   readonly mark: number;
-  /** Root of the page directory; `units` 0 while it is empty. */
+  /** Root of the page directory; `sectors` 0 while it is empty. */
   readonly directory: Place;
   /** Chunks of page entries. */
   readonly chunkCount: number;
@@ -69,8 +69,8 @@ export interface Superblock {
   readonly nextBlock: number;
   /** Bit set of the codecs whose blocks the store may hold. */
   readonly codecs: number;
-  /** One past the highest unit the checkpoint uses. */
-  readonly endUnit: number;
+  /** One past the highest sector the checkpoint uses. */
+  readonly endSector: number;
   /** Bytes of the log's files, at the least: a lost file leaves no other trace. 0 while the log has none, or is off. */
   readonly logSize: number;
 }
@@ -93,13 +93,13 @@ const FIELDS: readonly [name: keyof Superblock, offset: number, kind: 'u32' | 'u
   ['catalogRoot', 108, 'u32'],
   ['nextTree', 112, 'u32'],
   ['nextBlock', 120, 'u64'],
-  ['endUnit', 128, 'u64'],
+  ['endSector', 128, 'u64'],
   ['logSize', 136, 'u64'],
 ];
 
 /** Writes a superblock as the 512 bytes of a slot. `core` gives the checksum only. */
 export function encodeSuperblock(core: Core, superblock: Superblock): Uint8Array {
-  const bytes = new Uint8Array(UNIT_SIZE);
+  const bytes = new Uint8Array(SECTOR_SIZE);
   const view = new DataView(bytes.buffer);
   view.setUint32(0, MAGIC, true);
   view.setUint32(4, FORMAT_VERSION, true);
@@ -110,7 +110,7 @@ export function encodeSuperblock(core: Core, superblock: Superblock): Uint8Array
     else if (kind === 'pair') setWords(view, offset, value as readonly number[]);
     else {
       const place = value as Place;
-      setWords(view, offset, [place.start, place.units, place.sumLow, place.sumHigh]);
+      setWords(view, offset, [place.start, place.sectors, place.sumLow, place.sumHigh]);
     }
   }
   setWords(view, CHECKSUM_AT, checksum(core, bytes.subarray(0, CHECKSUM_AT)));
@@ -131,14 +131,14 @@ export function strangeness(bytes: Uint8Array): 'empty' | 'foreign' | undefined 
   if (bytes.every((byte) => byte === 0)) return 'empty';
   if (!bytes.subarray(0, 4).every((byte, at) => byte === ((MAGIC >>> (8 * at)) & 255))) return 'foreign';
   // A file that ends within the slot: its creation ran out of space.
-  return bytes.length < UNIT_SIZE ? 'empty' : undefined;
+  return bytes.length < SECTOR_SIZE ? 'empty' : undefined;
 }
 
 /** Reads the bytes of a slot. */
 export function decodeSuperblock(core: Core, bytes: Uint8Array): SlotContent {
   const strange = strangeness(bytes);
   if (strange !== undefined) return { problem: strange };
-  const view = new DataView(bytes.buffer, bytes.byteOffset, UNIT_SIZE);
+  const view = new DataView(bytes.buffer, bytes.byteOffset, SECTOR_SIZE);
   const sum = checksum(core, bytes.subarray(0, CHECKSUM_AT));
   const whole =
     sum[0] === view.getUint32(CHECKSUM_AT, true) && sum[1] === view.getUint32(CHECKSUM_AT + 4, true);
@@ -153,7 +153,7 @@ export function decodeSuperblock(core: Core, bytes: Uint8Array): SlotContent {
     else {
       fields[name] = {
         start: view.getUint32(offset, true),
-        units: view.getUint32(offset + 4, true),
+        sectors: view.getUint32(offset + 4, true),
         sumLow: view.getUint32(offset + 8, true),
         sumHigh: view.getUint32(offset + 12, true),
       };
@@ -173,7 +173,7 @@ function possible(s: Superblock): boolean {
     s.lsn,
     s.mark,
     s.nextBlock,
-    s.endUnit,
+    s.endSector,
     s.logSize,
   ];
   const fanout = s.pageSize / 16;
@@ -182,15 +182,15 @@ function possible(s: Superblock): boolean {
     s.pageSize >= PAGE_SIZE_MIN &&
     s.pageSize <= PAGE_SIZE_MAX &&
     Number.isInteger(Math.log2(s.pageSize)) &&
-    s.lsn % UNIT_SIZE === 0 &&
+    s.lsn % SECTOR_SIZE === 0 &&
     s.nextPage > s.mainRoot &&
     s.nextPage <= PAGE_NUMBER_MAX + 1 &&
     s.mainRoot > 0 &&
     s.catalogRoot < s.nextPage &&
     s.chunkCount * fanout < s.nextPage + fanout &&
-    s.endUnit >= FIRST_DATA_UNIT &&
-    s.directory.start + s.directory.units <= s.endUnit &&
-    s.directory.units > 0 === s.chunkCount > 0 &&
+    s.endSector >= FIRST_DATA_SECTOR &&
+    s.directory.start + s.directory.sectors <= s.endSector &&
+    s.directory.sectors > 0 === s.chunkCount > 0 &&
     (s.chunkCount === 0 || s.chunkCount * fanout >= s.nextPage)
   );
 }
@@ -202,7 +202,7 @@ export function writeSuperblock(core: Core, file: BackendFile, slot: number, sup
 
 /** The bytes of a slot, as far as the file has them. */
 export function slotBytes(file: BackendFile, slot: number): Uint8Array {
-  const bytes = new Uint8Array(UNIT_SIZE);
+  const bytes = new Uint8Array(SECTOR_SIZE);
   return bytes.subarray(0, file.read(bytes, SLOT_POSITIONS[slot] as number));
 }
 

@@ -36,7 +36,7 @@ export interface VersionRecord {
   readonly from: number;
   /** First epoch that no longer sees it. */
   readonly to: number;
-  /** Its extent; `units` 0: its bytes are in a frame only. */
+  /** Its extent; `sectors` 0: its bytes are in a frame only. */
   place: Place;
   isDead: boolean;
   // pairing heap
@@ -144,7 +144,7 @@ export class Versions {
   add(page: number, from: number, to: number, place: Place): boolean {
     const node = this.#newest;
     if (!node || from >= to || node.epoch < from) {
-      if (place.units > 0) this.#owner.freePlace(place);
+      if (place.sectors > 0) this.#owner.freePlace(place);
       return false;
     }
     invariant(node.epoch < to, 'a version ends after every snapshot that was taken before');
@@ -205,11 +205,11 @@ export class Versions {
     return node?.epoch ?? 0;
   }
 
-  /** Units of the old versions that a reader keeps, so that not even the next checkpoint sets them free. */
-  get heldUnits(): number {
+  /** Sectors of the old versions that a reader keeps, so that not even the next checkpoint sets them free. */
+  get heldSectors(): number {
     const epochs: number[] = [];
     for (let node = this.#newest; node; node = node.older) if (node.readers > 0) epochs.push(node.epoch);
-    let units = 0;
+    let sectors = 0;
     for (const { from, to, place } of epochs.length > 0 ? this.records() : []) {
       // Newest first: the first epoch below the version's end is the one that may see it.
       let low = 0;
@@ -218,9 +218,9 @@ export class Versions {
         if ((epochs[middle] as number) < to) high = middle;
         else low = middle + 1;
       }
-      if ((epochs[low] ?? 0) >= from) units += place.units;
+      if ((epochs[low] ?? 0) >= from) sectors += place.sectors;
     }
-    return units;
+    return sectors;
   }
 
   /** Epochs held as the durable checkpoint's: one. Only for verification. */
@@ -278,7 +278,7 @@ export class Versions {
       row.dead = 0;
     }
     --this.#count;
-    if (record.place.units > 0) this.#owner.freePlace(record.place);
+    if (record.place.sectors > 0) this.#owner.freePlace(record.place);
     record.place = NOWHERE;
     this.#owner.dropVersion(record.page, record.from);
   }

@@ -15,7 +15,7 @@
  *   4. A write that fails gives the sequences of its half back: its commits are refused as if never made.
  *   5. After a failed sync nothing is acknowledged; after a failed apply nothing is read either.
  */
-import { GROUP_HEADER_SIZE, LOG_HALF_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
+import { GROUP_HEADER_SIZE, LOG_HALF_SIZE, SECTOR_SIZE } from '../../assembly/layout.ts';
 import type { Breath } from '../backend/breath.ts';
 import { afterThis } from '../backend/host.ts';
 import { AegisError, causedBy, invariant } from '../base/errors.ts';
@@ -100,7 +100,7 @@ export class CommitPipeline {
 
   /** Largest payload of a group. */
   get maxPayload(): number {
-    return this.#parts.log ? this.#parts.log.maxPayload : LOG_HALF_SIZE - GROUP_HEADER_SIZE - UNIT_SIZE;
+    return this.#parts.log ? this.#parts.log.maxPayload : LOG_HALF_SIZE - GROUP_HEADER_SIZE - SECTOR_SIZE;
   }
 
   /**

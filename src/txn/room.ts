@@ -100,7 +100,7 @@ export class Room {
     if (this.#spare >= 0) return;
     const wanted = pages + this.pagesFor(queued);
     this.ensure(wanted, mayUseReserve);
-    this.#spare = Math.floor(-this.#missing(wanted + RESERVE_PAGES) / blocks.pageUnits);
+    this.#spare = Math.floor(-this.#missing(wanted + RESERVE_PAGES) / blocks.pageSectors);
   }
 
   /** Gives the tail of the file back, but for what the pages now dirty and `pages` more are promised. */
@@ -113,31 +113,31 @@ export class Room {
 
   /** Whether there is room when every hole counts. */
   #fits(pages: number): boolean {
-    const { extents, pageUnits } = this.#pager.blocks;
-    const needed = Math.ceil(this.#needed(pages) / pageUnits);
-    const inTail = Math.floor(extents.tailUnits / pageUnits);
-    return inTail >= needed || inTail + extents.places(pageUnits, needed - inTail) >= needed;
+    const { extents, pageSectors } = this.#pager.blocks;
+    const needed = Math.ceil(this.#needed(pages) / pageSectors);
+    const inTail = Math.floor(extents.tailSectors / pageSectors);
+    return inTail >= needed || inTail + extents.places(pageSectors, needed - inTail) >= needed;
   }
 
   #grow(pages: number): void {
     const { blocks } = this.#pager;
-    const units = this.#needed(pages);
+    const sectors = this.#needed(pages);
     try {
-      blocks.fillTail(units + SLACK_PAGES * blocks.pageUnits + (units >> 4));
+      blocks.fillTail(sectors + SLACK_PAGES * blocks.pageSectors + (sectors >> 4));
     } catch (error) {
       if (this.#missing(pages) > 0) throw error;
     }
   }
 
   #missing(pages: number): number {
-    return this.#needed(pages) - this.#pager.blocks.extents.tailUnits;
+    return this.#needed(pages) - this.#pager.blocks.extents.tailSectors;
   }
 
   #needed(pages: number): number {
     const { core, blocks, directory } = this.#pager;
     const dirty = core.x.dirtyCount();
-    if (!this.#logged) return Math.max(0, pages + 32 - (core.frames - dirty)) * blocks.pageUnits;
+    if (!this.#logged) return Math.max(0, pages + 32 - (core.frames - dirty)) * blocks.pageSectors;
     const chunks = Math.min(directory.chunkCount + 1, dirty + pages + directory.changedCount) + 4;
-    return (dirty + pages + chunks) * blocks.pageUnits;
+    return (dirty + pages + chunks) * blocks.pageSectors;
   }
 }

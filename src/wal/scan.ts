@@ -11,11 +11,11 @@
  *      again, same bytes to the same place, and synced (`rewriteTail`). So is the header of a segment that no mark
  *      vouches for, even when nothing but the place to go on lies in it. They are read a second time for that, and
  *      what is not the group or header that was accepted is not written over it.
- *   4. What is cut stays cut: wherever the next group may be looked for, an empty unit is written and synced with the
+ *   4. What is cut stays cut: wherever the next group may be looked for, an empty sector is written and synced with the
  *      tail. A group there that is torn in the cache may be whole on the device, if a write failed and so did the
  *      attempt to take it back.
  *   5. Scanning and replaying write nothing; time and memory are bounded by the size of the files.
- *   6. Of a file only the first unit is read, if by that it holds nothing from the checkpoint on: a group there lies
+ *   6. Of a file only the first sector is read, if by that it holds nothing from the checkpoint on: a group there lies
  *      before the checkpoint, its mark before it, and its fence below the next writer's (`FENCE_STEP`).
  */
 import {
@@ -23,14 +23,14 @@ import {
   GROUP_HEADER_SIZE,
   LOG_AREA,
   LOG_HALF_SIZE,
+  SECTOR_SIZE,
   SEGMENT_HEADER_SIZE,
-  UNIT_SIZE,
 } from '../../assembly/layout.ts';
 import type { StorageBackend } from '../backend/backend.ts';
 import { AegisError, invariant } from '../base/errors.ts';
 import { type LogCore, type LogPosition, type LogStart, linkOf, type Word } from './log.ts';
 import { LogReader, type Mark, noteMark, type Run, type Unvouched } from './log-reader.ts';
-import { closeSegments, EMPTY_UNIT, headerAt, logNameOf, openSegments, type Segment } from './segment.ts';
+import { closeSegments, EMPTY_SECTOR, headerAt, logNameOf, openSegments, type Segment } from './segment.ts';
 import { LogView } from './view.ts';
 
 /** What `scanLog` needs. */
@@ -203,7 +203,7 @@ export class LogScan {
       if (!begins && segment !== this.current) continue;
       const offset = begins ? SEGMENT_HEADER_SIZE : this.end.lsn - segment.firstLsn;
       if (offset >= segment.limit) continue;
-      segment.file.write([EMPTY_UNIT], offset);
+      segment.file.write([EMPTY_SECTOR], offset);
       touched.add(segment);
     }
     for (const { file } of touched) await file.sync();
@@ -286,7 +286,7 @@ function changed(segment: Segment, offset: number): AegisError {
 }
 
 /**
- * Reads the units from the checkpoint on, outside the accepted groups, for group headers, whole ones of torn or old
+ * Reads the sectors from the checkpoint on, outside the accepted groups, for group headers, whole ones of torn or old
  * groups: their marks count. Answers the highest fence among them. Accepted groups are left out, so no value in them is
  * taken for one. A file without a header may hold anything, unless it was never used.
  */
@@ -303,7 +303,7 @@ function* readStaleHeaders(
   const search = function* (segment: Segment, from: number, to: number): Generator<void, void> {
     for (let begin = from; begin < to; begin += LOG_HALF_SIZE) {
       const length = view.read(segment, begin, Math.min(LOG_HALF_SIZE, to - begin));
-      for (let at = 0; at < length; at += UNIT_SIZE) {
+      for (let at = 0; at < length; at += SECTOR_SIZE) {
         at += x.groupFind(view.address + at, length - at);
         if (at >= length) break;
         const address = view.address + at;

@@ -8,11 +8,11 @@
  *   4. Another store's file is left alone.
  *   5. A number is used once: a file whose removal is under way, or failed, has no namesake.
  */
-import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
 import { AegisError } from '../base/errors.ts';
 import type { LogHealth } from './health.ts';
-import { BLANK_UNIT, logNameOf, Segment } from './segment.ts';
+import { BLANK_SECTOR, logNameOf, Segment } from './segment.ts';
 
 const ZEROS = new Uint8Array(262_144); // never written to
 
@@ -174,8 +174,8 @@ export class SegmentRecycler {
       segment.size = before;
       for (let at = before; at < this.#size; at += ZEROS.length) {
         const length = Math.min(ZEROS.length, this.#size - at);
-        const begins = at === 0 ? [BLANK_UNIT] : [];
-        file.write([...begins, ZEROS.subarray(begins.length * UNIT_SIZE, length)], at);
+        const begins = at === 0 ? [BLANK_SECTOR] : [];
+        file.write([...begins, ZEROS.subarray(begins.length * SECTOR_SIZE, length)], at);
       }
       segment.size = Math.max(before, this.#size);
       this.#isShort = false;

@@ -11,8 +11,8 @@ import {
   DAMAGE_NONE,
   GROUP_HEADER_SIZE,
   LOG_AREA,
+  SECTOR_SIZE,
   SEGMENT_HEADER_SIZE,
-  UNIT_SIZE,
 } from '../../assembly/layout.ts';
 import type { BackendFile, StorageBackend } from '../backend/backend.ts';
 import { AegisError } from '../base/errors.ts';
@@ -38,7 +38,7 @@ export class Segment {
   size = 0;
   /** Bytes of the file that are filled for certain, and that groups may be written to. */
   limit = 0;
-  /** Filled, and never used: nothing to be read lies behind its first unit. */
+  /** Filled, and never used: nothing to be read lies behind its first sector. */
   blank = false;
   /** The header is another store's: not ours to write over. */
   foreign = false;
@@ -67,16 +67,16 @@ export class Segment {
   /** Takes on a header; how much of the segment may be written is bounded by what is there of the file. */
   begin(header: SegmentHeader): void {
     this.header = header;
-    this.limit = Math.min(header.size, this.size - (this.size % UNIT_SIZE));
+    this.limit = Math.min(header.size, this.size - (this.size % SECTOR_SIZE));
   }
 }
 
 /** What is written over the header of a group that must not count. */
-export const EMPTY_UNIT: Uint8Array = new Uint8Array(UNIT_SIZE);
+export const EMPTY_SECTOR: Uint8Array = new Uint8Array(SECTOR_SIZE);
 
 /** What a file begins with that was filled and never used. */
-export const BLANK_UNIT: Uint8Array = new Uint8Array(UNIT_SIZE);
-BLANK_UNIT.set([0x41, 0x4e, 0x45, 0x57]); // "ANEW"
+export const BLANK_SECTOR: Uint8Array = new Uint8Array(SECTOR_SIZE);
+BLANK_SECTOR.set([0x41, 0x4e, 0x45, 0x57]); // "ANEW"
 
 const NAME_HEAD = 'log-';
 const NAME = /^log-[1-9][0-9]{0,8}$/;
@@ -127,7 +127,7 @@ function readHeader(core: LogCore, segment: Segment): void {
   const target = u8.subarray(LOG_AREA, LOG_AREA + SEGMENT_HEADER_SIZE);
   const length = segment.file.read(target, 0);
   if (length < GROUP_HEADER_SIZE) return;
-  segment.blank = length === UNIT_SIZE && target.every((byte, at) => byte === BLANK_UNIT[at]);
+  segment.blank = length === SECTOR_SIZE && target.every((byte, at) => byte === BLANK_SECTOR[at]);
   const what = x.segmentCheck(LOG_AREA);
   if (what === DAMAGE_KIND) {
     const message = `${segment.name} was written by a newer version of this program`;

@@ -22,7 +22,7 @@
  *
  * Must not: wait for room (the commit pipeline asked for it), or know what a record means.
  */
-import { GROUP_HEADER_SIZE, LOG_HALF_SIZE, SEGMENT_HEADER_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
+import { GROUP_HEADER_SIZE, LOG_HALF_SIZE, SECTOR_SIZE, SEGMENT_HEADER_SIZE } from '../../assembly/layout.ts';
 import type { StorageBackend } from '../backend/backend.ts';
 import { type AegisError, invariant } from '../base/errors.ts';
 import { auditLog } from './audit.ts';
@@ -37,7 +37,7 @@ import {
   type Word,
 } from './log.ts';
 import type { LogScan } from './scan.ts';
-import { closeSegments, EMPTY_UNIT, type Segment } from './segment.ts';
+import { closeSegments, EMPTY_SECTOR, type Segment } from './segment.ts';
 import { SegmentRecycler } from './segment-recycler.ts';
 
 /** Fences from one writer to the next: each takes one more for every commit that it takes back. */
@@ -50,7 +50,7 @@ const SEGMENT_SIZE_MAX = 8_388_608;
 
 /** Size of new segments: an eighth of the log that starts a checkpoint, within bounds. */
 export function segmentSizeFor(checkpointWalSize: number): number {
-  const eighth = Math.floor(checkpointWalSize / 8 / UNIT_SIZE) * UNIT_SIZE;
+  const eighth = Math.floor(checkpointWalSize / 8 / SECTOR_SIZE) * SECTOR_SIZE;
   return Math.min(Math.max(eighth, SEGMENT_SIZE_MIN), SEGMENT_SIZE_MAX);
 }
 
@@ -332,10 +332,10 @@ export class SegmentLog implements Log {
   #segmentsFor(bytes: number, commits: number): number {
     const pieces = bytes <= this.maxPayload ? 0 : Math.ceil(bytes / (this.maxPayload / 2));
     const groups = commits + pieces;
-    const total = groups <= 1 ? paddedGroup(bytes) : bytes + groups * (GROUP_HEADER_SIZE + UNIT_SIZE);
+    const total = groups <= 1 ? paddedGroup(bytes) : bytes + groups * (GROUP_HEADER_SIZE + SECTOR_SIZE);
     if (total <= this.#rest) return 0;
     const byPairs = 2 * Math.ceil(total / this.#usable) - 1;
-    const byLargest = Math.ceil(total / (this.#usable - this.#largest + UNIT_SIZE));
+    const byLargest = Math.ceil(total / (this.#usable - this.#largest + SECTOR_SIZE));
     return Math.min(byPairs, byLargest);
   }
 
@@ -354,7 +354,7 @@ export class SegmentLog implements Log {
     if (segment.firstLsn === lsn) segment.begin({ ...segment.header!, fence: this.#fence });
     segment.writes++;
     try {
-      segment.file.write([EMPTY_UNIT], this.#placeIn(segment) - segment.firstLsn);
+      segment.file.write([EMPTY_SECTOR], this.#placeIn(segment) - segment.firstLsn);
       segment.file.syncSync();
     } catch {
       this.#health.fail('a commit could be neither written to the log nor taken back', cause);
@@ -373,11 +373,11 @@ function isDirty({ writes, synced }: Segment): boolean {
 
 /** Length of a group on disk. */
 function paddedGroup(payloadLength: number): number {
-  return Math.ceil((GROUP_HEADER_SIZE + payloadLength) / UNIT_SIZE) * UNIT_SIZE;
+  return Math.ceil((GROUP_HEADER_SIZE + payloadLength) / SECTOR_SIZE) * SECTOR_SIZE;
 }
 
 /** The largest group: it fits one half of the log area, and a whole number of them fills a segment. */
 function largestGroup(usable: number): number {
   const groups = Math.ceil(usable / LOG_HALF_SIZE);
-  return Math.floor(usable / groups / UNIT_SIZE) * UNIT_SIZE;
+  return Math.floor(usable / groups / SECTOR_SIZE) * SECTOR_SIZE;
 }

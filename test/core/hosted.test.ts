@@ -68,7 +68,7 @@ describe.each(builds.flatMap((build) => compressions.map((compression) => ({ ...
   ({ module, compression }) => {
     const codec = numbers[compression];
 
-    test('hosted: a page comes back as it was, in fewer units, and is inspected the same way', () => {
+    test('hosted: a page comes back as it was, in fewer sectors, and is inspected the same way', () => {
       const codecs = codecsWith(compression, sound[compression]);
       const leaf = makeLeaf(module, codecs);
       const { driver, root, frame } = leaf;
@@ -176,7 +176,7 @@ describe.each(builds)('$name', ({ module }) => {
     }
   });
 
-  test('hosted: LZ4 that comes to nothing or saves no unit is refused by the core', () => {
+  test('hosted: LZ4 that comes to nothing or saves no sector is refused by the core', () => {
     const codecs = codecsWith('lz4', lz4Wasm);
     const { driver, frame } = makeLeaf(module, codecs);
     const raw = driver.x.pagePayload(frame);

@@ -8,7 +8,7 @@
  * answer CORRUPTION, else the store must hold exactly the commits up to there. A flip of one bit can so cost at most
  * the last commit, and only if it lies in that commit's own groups.
  */
-import { BLOCK_HEADER_SIZE, GROUP_HEADER_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
+import { BLOCK_HEADER_SIZE, GROUP_HEADER_SIZE, SECTOR_SIZE } from '../../assembly/layout.ts';
 import { backendOf, type Files } from '../support/files.ts';
 import { Plant } from '../support/plant.ts';
 
@@ -62,7 +62,7 @@ export class Anatomy {
   readonly mark: number;
   readonly start: { readonly lsn: number; readonly sequence: number };
   readonly logSize: number;
-  readonly endUnit: number;
+  readonly endSector: number;
   /** The page that the names of trees are in. */
   readonly catalogRoot: number;
 
@@ -73,12 +73,12 @@ export class Anatomy {
     this.mark = superblock.mark;
     this.start = { lsn: superblock.lsn, sequence: superblock.sequence };
     this.logSize = superblock.logSize;
-    this.endUnit = superblock.endUnit;
+    this.endSector = superblock.endSector;
     this.catalogRoot = superblock.catalogRoot;
     const blocks: LiveBlock[] = plant.pages.map((page) => blockAt(files, plant.place(page), page));
     for (let level = 0; plant.chunkPlaces(level).length > 0; level++) {
       for (const place of plant.chunkPlaces(level)) {
-        if (place.units > 0) blocks.push(blockAt(files, place, undefined));
+        if (place.sectors > 0) blocks.push(blockAt(files, place, undefined));
       }
     }
     this.blocks = blocks.sort((a, b) => a.from - b.from);
@@ -88,7 +88,7 @@ export class Anatomy {
     const chain: LiveGroup[] = [];
     for (let lsn = this.start.lsn; ; ) {
       const next = groups.find(
-        (group) => group.lsn === lsn || (group.lsn === lsn + UNIT_SIZE && group.offset === UNIT_SIZE),
+        (group) => group.lsn === lsn || (group.lsn === lsn + SECTOR_SIZE && group.offset === SECTOR_SIZE),
       );
       if (next === undefined) break;
       chain.push(next);
@@ -131,11 +131,15 @@ export class Anatomy {
   }
 }
 
-function blockAt(files: Files, place: { start: number; units: number }, page: number | undefined): LiveBlock {
-  const from = place.start * UNIT_SIZE;
+function blockAt(
+  files: Files,
+  place: { start: number; sectors: number },
+  page: number | undefined,
+): LiveBlock {
+  const from = place.start * SECTOR_SIZE;
   const view = viewOf(files.get('data')!);
   const stored = view.getUint32(from + 28, true);
-  return { from, to: from + BLOCK_HEADER_SIZE + stored, end: from + place.units * UNIT_SIZE, page };
+  return { from, to: from + BLOCK_HEADER_SIZE + stored, end: from + place.sectors * SECTOR_SIZE, page };
 }
 
 function segmentIn(file: string, bytes: Uint8Array): LiveSegment | undefined {
@@ -144,11 +148,11 @@ function segmentIn(file: string, bytes: Uint8Array): LiveSegment | undefined {
   return { file, firstLsn: Number(view.getBigUint64(24, true)), size: view.getUint32(32, true) };
 }
 
-/** Every unit that begins with a group's header. */
+/** Every sector that begins with a group's header. */
 function groupsIn({ file, firstLsn }: LiveSegment, bytes: Uint8Array): LiveGroup[] {
   const view = viewOf(bytes);
   const groups: LiveGroup[] = [];
-  for (let offset = UNIT_SIZE; offset + GROUP_HEADER_SIZE <= bytes.length; offset += UNIT_SIZE) {
+  for (let offset = SECTOR_SIZE; offset + GROUP_HEADER_SIZE <= bytes.length; offset += SECTOR_SIZE) {
     if (view.getUint32(offset, true) !== GROUP_MAGIC) continue;
     const payload = view.getUint32(offset + 4, true);
     const lsn = Number(view.getBigUint64(offset + 24, true));
@@ -157,7 +161,7 @@ function groupsIn({ file, firstLsn }: LiveSegment, bytes: Uint8Array): LiveGroup
       file,
       offset,
       length,
-      padded: Math.ceil(length / UNIT_SIZE) * UNIT_SIZE,
+      padded: Math.ceil(length / SECTOR_SIZE) * SECTOR_SIZE,
       // A group of an earlier use of the file: no place in this log.
       lsn: lsn === firstLsn + offset ? lsn : Number.NaN,
       mark: Number(view.getBigUint64(offset + 40, true)),

@@ -10,7 +10,7 @@ import type { StorageConfig } from '../../src/config/config.ts';
 import { StorageEngine } from '../../src/engine/engine.ts';
 import { Block, MemoryBackend } from '../../src/index.ts';
 
-const UNIT = 512;
+const SECTOR = 512;
 const BLOCK_MAGIC = 0x42474541;
 const PAGE = 4096;
 
@@ -39,8 +39,8 @@ function hit(disk: SimulatedBackend, damage: Damage, at: number): void {
 /** A sector that holds nothing but one byte value. */
 function sectorOf(disk: SimulatedBackend, text: string): number {
   const data = Buffer.from(disk.files().get('data') as Uint8Array);
-  for (let at = 0; at < data.length; at += UNIT)
-    if (data.subarray(at, at + UNIT).every((byte) => byte === text.charCodeAt(0))) return at;
+  for (let at = 0; at < data.length; at += SECTOR)
+    if (data.subarray(at, at + SECTOR).every((byte) => byte === text.charCodeAt(0))) return at;
   throw new Error(`no sector of ${text}`);
 }
 
@@ -237,7 +237,7 @@ for (const damage of DAMAGES) {
     const data = Buffer.from(disk.files().get('data') as Uint8Array);
     let opened = 0;
     let partly = 0;
-    for (let at = 0; at < data.length; at += UNIT) {
+    for (let at = 0; at < data.length; at += SECTOR) {
       if (data.readUInt32LE(at) !== BLOCK_MAGIC) continue;
       const left = disk.kill();
       hit(left, damage, at);

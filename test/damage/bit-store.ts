@@ -107,7 +107,7 @@ export async function makeBitStore(
   await put('of few', 20, 'small');
   const keyOf = (i: number) => `key ${String(i * 37).padStart(5, '0')}`;
   const lengthOf = (i: number) => (i % 9 === 4 ? 7000 + i * 40 : i % 13 === 0 ? 0 : 60 + i * 11);
-  const filled = () => new Anatomy(trimmed(backend)).endUnit * 512;
+  const filled = () => new Anatomy(trimmed(backend)).endSector * 512;
   for (let round = 0, i = 0; i < KEYS || filled() < BIT_STORE_BYTES; i++) {
     await put(keyOf(i), lengthOf(i % KEYS));
     if (i % 5 !== 4) continue;
@@ -176,7 +176,7 @@ function hasDropped(files: Files): boolean {
 
 function trimmed(backend: MemoryBackend): Files {
   const files = filesOf(backend);
-  const end = new Anatomy(files).endUnit * 512;
+  const end = new Anatomy(files).endSector * 512;
   return files.set('data', files.get('data')!.slice(0, end));
 }
 

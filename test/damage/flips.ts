@@ -8,7 +8,7 @@
  *   anything else       nothing at all
  */
 
-import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import type { BitStore, Expected, Named, Verdict } from './bit-store.ts';
 import { judgeFiles } from './bit-store.ts';
 
@@ -33,7 +33,7 @@ export function expectedOfBit(store: BitStore, { file, at }: Bit, readOnly: bool
     return { ...harmless, content: states.get(outcome.sequence)! };
   }
   if (at < 8192) {
-    if (at % 4096 >= UNIT_SIZE) return harmless;
+    if (at % 4096 >= SECTOR_SIZE) return harmless;
     return { ...harmless, slotDamaged: true, alarm: readOnly ? 'must' : 'never' };
   }
   const block = anatomy.blockAt(at);

@@ -5,7 +5,7 @@
  *
  * The directory lies uncompressed in these files, so that its checksums can be changed in place.
  */
-import { BLOCK_HEADER_SIZE, GROUP_HEADER_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
+import { BLOCK_HEADER_SIZE, GROUP_HEADER_SIZE, SECTOR_SIZE } from '../../assembly/layout.ts';
 import { backendOf, type Files, filesOf } from '../support/files.ts';
 import { Plant } from '../support/plant.ts';
 import { fastXxh64 } from './fast-xxh64.ts';
@@ -103,7 +103,7 @@ const SLOTS = [0, 4096];
 export class Forge {
   readonly files: Files;
   readonly fields: ReadonlyMap<Structure, readonly Field[]>;
-  /** Page numbers, unit numbers, lengths, sequences and places of the log that occur. */
+  /** Page numbers, sector numbers, lengths, sequences and places of the log that occur. */
   readonly numbers: readonly number[];
   readonly #fields = new Map<Structure, Field[]>(STRUCTURES.map((structure) => [structure, []]));
   readonly #numbers = new Set<number>();
@@ -123,9 +123,9 @@ export class Forge {
     for (const slot of SLOTS) this.#add('superblock', 'data', slot, SUPERBLOCK);
     this.#readDirectory(plant);
     for (const page of plant.pages) this.#readPage(plant, page);
-    const { nextPage, chunkCount, endUnit, lsn, sequence, generation, epoch, logSize, mark } =
+    const { nextPage, chunkCount, endSector, lsn, sequence, generation, epoch, logSize, mark } =
       plant.superblock;
-    for (const number of [nextPage, chunkCount, endUnit, lsn, sequence, generation, epoch, logSize, mark]) {
+    for (const number of [nextPage, chunkCount, endSector, lsn, sequence, generation, epoch, logSize, mark]) {
       this.#numbers.add(number);
     }
     for (const file of this.files.keys()) if (file !== 'data') this.#readLog(file);
@@ -157,11 +157,11 @@ export class Forge {
     const { fanout } = plant;
     for (let level = 0; plant.chunkPlaces(level).length > 0; level++) {
       const above = plant.chunkPlaces(level + 1);
-      plant.chunkPlaces(level).forEach(({ start, units }, index) => {
+      plant.chunkPlaces(level).forEach(({ start, sectors }, index) => {
         const holder = above[Math.floor(index / fanout)];
-        const from = start * UNIT_SIZE;
+        const from = start * SECTOR_SIZE;
         const entry = holder ? entryIn(holder.start, index % fanout) : SLOTS[0]! + 80;
-        this.#chunks.push({ from, end: from + units * UNIT_SIZE, entry });
+        this.#chunks.push({ from, end: from + sectors * SECTOR_SIZE, entry });
         this.#add('block header', 'data', from, BLOCK);
         this.#numbers.add(start);
       });
@@ -178,11 +178,11 @@ export class Forge {
   }
 
   #readPage(plant: Plant, page: number): void {
-    const { start, units } = plant.place(page);
-    const from = start * UNIT_SIZE;
+    const { start, sectors } = plant.place(page);
+    const from = start * SECTOR_SIZE;
     const holder = plant.chunkPlaces(0)[Math.floor(page / plant.fanout)]!;
     const entry = entryIn(holder.start, page % plant.fanout);
-    this.#pages.push({ from, end: from + units * UNIT_SIZE, entry });
+    this.#pages.push({ from, end: from + sectors * SECTOR_SIZE, entry });
     this.#numbers.add(page);
     this.#numbers.add(start);
     this.#add('block header', 'data', from, BLOCK);
@@ -234,11 +234,11 @@ export class Forge {
 
   #readLog(file: string): void {
     const view = this.#view(file);
-    if (view.byteLength < UNIT_SIZE || view.getUint32(0, true) !== 0x47455341) return;
+    if (view.byteLength < SECTOR_SIZE || view.getUint32(0, true) !== 0x47455341) return;
     this.#segments.push(file);
     this.#add('segment header', file, 0, SEGMENT);
     this.#numbers.add(Number(view.getBigUint64(24, true)));
-    for (let offset = UNIT_SIZE; offset < view.byteLength; offset += UNIT_SIZE) {
+    for (let offset = SECTOR_SIZE; offset < view.byteLength; offset += SECTOR_SIZE) {
       if (view.getUint32(offset, true) !== 0x50524741) continue;
       this.#groups.push({
         file,
@@ -306,7 +306,7 @@ export class Forge {
 }
 
 function entryIn(chunkStart: number, index: number): number {
-  return chunkStart * UNIT_SIZE + BLOCK_HEADER_SIZE + index * 16;
+  return chunkStart * SECTOR_SIZE + BLOCK_HEADER_SIZE + index * 16;
 }
 
 /** Gives a block its checksum, and its entry the same. */

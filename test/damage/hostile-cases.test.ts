@@ -28,8 +28,8 @@ async function plantIn(walEnabled: boolean): Promise<{ backend: MemoryBackend; p
 /** Puts a chunk that refers to one below it on top of the directory. */
 function wrap(plant: Plant, level: number, index: number): void {
   const words = new Uint32Array(plant.fanout * 4);
-  const { start, units, sumLow, sumHigh } = plant.superblock.directory;
-  words.set([start, (units | (2 << 24)) >>> 0, sumLow, sumHigh], (index % plant.fanout) * 4);
+  const { start, sectors, sumLow, sumHigh } = plant.superblock.directory;
+  words.set([start, (sectors | (2 << 24)) >>> 0, sumLow, sumHigh], (index % plant.fanout) * 4);
   const block = plant.seal(new Uint8Array(words.buffer), {
     kind: BLOCK_CHUNK,
     number: 0,
@@ -99,8 +99,8 @@ test.each([
         below = plant.append(plant.seal(new Uint8Array(words.slice().buffer), header));
         first.push(below);
         words = new Uint32Array(plant.fanout * 4);
-        const { start, units, sumLow, sumHigh } = below;
-        words.set([start, (units | (2 << 24)) >>> 0, sumLow, sumHigh], (index % plant.fanout) * 4);
+        const { start, sectors, sumLow, sumHigh } = below;
+        words.set([start, (sectors | (2 << 24)) >>> 0, sumLow, sumHigh], (index % plant.fanout) * 4);
         index >>= 8;
       }
       // The root has both ways.
@@ -118,7 +118,7 @@ test.each([
     plant: (plant: Plant) => {
       plant.setPlace(plant.pages.at(-1)!, { ...plant.place(plant.pages.at(-1)!), start: 2 ** 32 - 20 });
       plant.save();
-      plant.superblock = { ...plant.superblock, endUnit: 2 ** 32 };
+      plant.superblock = { ...plant.superblock, endSector: 2 ** 32 };
       plant.saveSlots();
     },
   },
@@ -126,9 +126,9 @@ test.each([
     what: 'a page has an extent of eight gibibytes',
     outcome: 'refused',
     plant: (plant: Plant) => {
-      plant.setPlace(plant.pages.at(-1)!, { ...plant.place(plant.pages.at(-1)!), units: 0xffffff });
+      plant.setPlace(plant.pages.at(-1)!, { ...plant.place(plant.pages.at(-1)!), sectors: 0xffffff });
       plant.save();
-      plant.superblock = { ...plant.superblock, endUnit: 2 ** 32 };
+      plant.superblock = { ...plant.superblock, endSector: 2 ** 32 };
       plant.saveSlots();
     },
   },
@@ -137,7 +137,7 @@ test.each([
     outcome: 'sound',
     plant: (plant: Plant) => {
       plant.save();
-      plant.superblock = { ...plant.superblock, endUnit: 2 ** 52 };
+      plant.superblock = { ...plant.superblock, endSector: 2 ** 52 };
       plant.saveSlots();
     },
   },
@@ -167,7 +167,7 @@ test('hostile: a file cut to a fraction is not filled up again, and what is left
     .at(-1)!.page;
   plant.setPlace(page, { ...plant.place(page), start: 2 ** 20 });
   plant.save();
-  plant.superblock = { ...plant.superblock, endUnit: 2 ** 20 + 100 };
+  plant.superblock = { ...plant.superblock, endSector: 2 ** 20 + 100 };
   plant.saveSlots();
   const lent = new LentBackend(filesOf(backend), FUEL);
   const log = { walEnabled: true, checkpointWalSize: '512KB' } as const;

@@ -3,7 +3,7 @@
  * to numbers that mean something elsewhere in the same store, or by exchanging and copying whole pieces. Half of them
  * are sealed again, so that every checksum holds and only the checks of structure are left.
  */
-import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import type { Files } from '../support/files.ts';
 import { Random } from '../wal/random.ts';
 import { type Field, type Forge, STRUCTURES, viewOf } from './forge.ts';
@@ -73,13 +73,13 @@ function numberFor(forge: Forge, random: Random, old: number): number {
   return random.chance(0.2) ? evil * 2 ** random.below(21) : evil;
 }
 
-/** Copies or exchanges some units of a file. */
+/** Copies or exchanges some sectors of a file. */
 function movePiece(files: Files, random: Random, changed: Field[]): string {
-  const all = [...files].filter(([, bytes]) => bytes.length >= UNIT_SIZE);
+  const all = [...files].filter(([, bytes]) => bytes.length >= SECTOR_SIZE);
   const [file, bytes] = all[random.below(all.length)]!;
-  const units = bytes.length / UNIT_SIZE;
-  const [from, to] = [random.below(units) * UNIT_SIZE, random.below(units) * UNIT_SIZE];
-  const length = (1 + random.below(9)) * UNIT_SIZE;
+  const sectors = bytes.length / SECTOR_SIZE;
+  const [from, to] = [random.below(sectors) * SECTOR_SIZE, random.below(sectors) * SECTOR_SIZE];
+  const length = (1 + random.below(9)) * SECTOR_SIZE;
   bytes.copyWithin(to, from, from + length);
   changed.push({ file, at: to, size: 1 });
   return `${length} bytes of ${file} from ${from} to ${to}`;

@@ -11,7 +11,7 @@ import { expectedOfFiles } from './pieces.ts';
 const HOURS = 3_600_000;
 /** Of each kind and store. */
 const ROUNDS = sized(8, 60, 60_000);
-/** A file is cut at every so many bytes, and around every unit. */
+/** A file is cut at every so many bytes, and around every sector. */
 const CUT_STEP = sized(512, 64, 1);
 
 const stores = [
@@ -36,7 +36,7 @@ const total: Record<Verdict, number> & { faults: number } = {
 
 type Damage = (bytes: Uint8Array, random: Random, file: string, store: BitStore) => void;
 
-const unitIn = (bytes: Uint8Array, random: Random) => random.below(Math.max(1, bytes.length >> 9)) * 512;
+const sectorIn = (bytes: Uint8Array, random: Random) => random.below(Math.max(1, bytes.length >> 9)) * 512;
 
 const KINDS: Record<string, Damage> = {
   'up to 64 bytes of garbage': (bytes, random) => {
@@ -45,21 +45,21 @@ const KINDS: Record<string, Damage> = {
       bytes[at] = random.below(256);
   },
   'a zeroed sector': (bytes, random) => {
-    const at = unitIn(bytes, random);
+    const at = sectorIn(bytes, random);
     bytes.fill(0, at, at + 512);
   },
   'a zeroed block of 4 KiB': (bytes, random) => {
-    const at = unitIn(bytes, random);
+    const at = sectorIn(bytes, random);
     bytes.fill(0, at, at + 4096);
   },
   'two sectors exchanged': (bytes, random) => {
-    const [a, b] = [unitIn(bytes, random), unitIn(bytes, random)];
+    const [a, b] = [sectorIn(bytes, random), sectorIn(bytes, random)];
     const held = bytes.slice(a, a + 512);
     bytes.copyWithin(a, b, b + 512);
     bytes.set(held, b);
   },
   'a block copied over another': (bytes, random, file, { anatomy }) => {
-    if (file !== 'data') return void bytes.copyWithin(unitIn(bytes, random), unitIn(bytes, random), 512);
+    if (file !== 'data') return void bytes.copyWithin(sectorIn(bytes, random), sectorIn(bytes, random), 512);
     const pick = () => anatomy.blocks[random.below(anatomy.blocks.length)]!;
     const [source, target] = [pick(), pick()];
     bytes.copyWithin(
@@ -71,7 +71,7 @@ const KINDS: Record<string, Damage> = {
   "a sector of another store's": (bytes, random, file) => {
     const other = foreign.files.get(file) ?? foreignLog;
     // Not in the place of a superblock: of two whole ones nobody can say which is ours.
-    const at = Math.max(file === 'data' ? 8192 : 0, unitIn(bytes, random));
+    const at = Math.max(file === 'data' ? 8192 : 0, sectorIn(bytes, random));
     bytes.set(other.subarray(at, at + 512).subarray(0, bytes.length - at), at);
   },
 };

@@ -3,7 +3,7 @@
  * for a bit, with all that was hit taken together. Log files keep their names here; what becomes of lost and exchanged
  * ones is in test/engine/damage-directed.test.ts.
  */
-import { GROUP_HEADER_SIZE, UNIT_SIZE } from '../../assembly/layout.ts';
+import { GROUP_HEADER_SIZE, SECTOR_SIZE } from '../../assembly/layout.ts';
 import type { Files } from '../support/files.ts';
 import type { BitStore, Expected } from './bit-store.ts';
 import { fastXxh64 } from './fast-xxh64.ts';
@@ -19,7 +19,7 @@ export function expectedOfFiles(store: BitStore, files: Files, readOnly: boolean
     const [whole, now] = [store.files.get(file)!, files.get(file)!];
     return Buffer.compare(whole.subarray(from, to), now.subarray(from, to)) !== 0;
   };
-  const slots = SLOTS.filter((slot) => isHit('data', slot, slot + UNIT_SIZE)).length;
+  const slots = SLOTS.filter((slot) => isHit('data', slot, slot + SECTOR_SIZE)).length;
   const hit = anatomy.blocks.filter(({ from, to }) => isHit('data', from, to));
   const padding = anatomy.blocks.some(({ to, end }) => isHit('data', to, end));
   const isShort = (file: string, place: number) => files.get(file)!.length < place;
@@ -51,7 +51,7 @@ function movedMark({ files, anatomy }: BitStore, now: Files): number {
   let highest = 0;
   for (const [file, bytes] of now) {
     if (file === 'data') continue;
-    for (let at = 0; at + GROUP_HEADER_SIZE <= bytes.length; at += UNIT_SIZE) {
+    for (let at = 0; at + GROUP_HEADER_SIZE <= bytes.length; at += SECTOR_SIZE) {
       highest = Math.max(highest, marks.get(key(bytes, at)) ?? 0);
     }
   }

@@ -102,12 +102,12 @@ test('damage: an older copy of a block is not taken for the present one', async 
   const [old, present] = [before.get('data')!, after.files.get('data')!];
   let found = 0;
   for (let at = 8192; at + 512 <= present.length; at += 512) {
-    // From one unit up to a whole block of the older file.
-    for (const units of [1, 2, 4, 8, 9]) {
-      const piece = old.subarray(at, at + units * 512);
+    // From one sector up to a whole block of the older file.
+    for (const sectors of [1, 2, 4, 8, 9]) {
+      const piece = old.subarray(at, at + sectors * 512);
       const files = copyOf(after.files);
       files.get('data')!.set(piece.subarray(0, present.length - at), at);
-      const verdict = await judge(after, files, [], { readOnly: units % 2 === 0 });
+      const verdict = await judge(after, files, [], { readOnly: sectors % 2 === 0 });
       if (verdict !== 'right') found++;
     }
   }

@@ -8,7 +8,7 @@ import { decodeSlowly } from '../support/lz4-reference.ts';
 
 interface Extent {
   readonly start: number;
-  readonly units: number;
+  readonly sectors: number;
   /** Start and checksum: which block it is. */
   readonly block: string;
 }
@@ -22,7 +22,7 @@ interface Walk {
   readonly raw: number;
 }
 
-const UNIT = 512;
+const SECTOR = 512;
 const FIRST_BLOCK = 16;
 
 /** Bytes of a file, all of them. */
@@ -39,12 +39,12 @@ function walk(backend: QuickBackend): Walk {
   const view = new DataView(bytes.buffer);
   const extentAt = (at: number, from: DataView): Extent => {
     const [start, span] = [from.getUint32(at, true), from.getUint32(at + 4, true)];
-    return { start, units: span & 0xffffff, block: `${start} ${from.getBigUint64(at + 8, true)}` };
+    return { start, sectors: span & 0xffffff, block: `${start} ${from.getBigUint64(at + 8, true)}` };
   };
   const pageSize = view.getUint32(72, true);
   let raw = 0;
   const payload = ({ start }: Extent): DataView => {
-    const at = start * UNIT;
+    const at = start * SECTOR;
     const [rawSize, stored] = [view.getUint32(at + 24, true), view.getUint32(at + 28, true)];
     const body = bytes.subarray(at + 64, at + 64 + stored);
     const content = bytes[at + 5] === 0 ? body : decodeSlowly(body, rawSize)!.bytes;
@@ -60,21 +60,21 @@ function walk(backend: QuickBackend): Walk {
     const entries = payload(extent);
     for (let i = 0; i < fanout; i++) {
       const entry = extentAt(i * 16, entries);
-      if (entry.units === 0) continue;
+      if (entry.sectors === 0) continue;
       if (level > 0) descend(entry, level - 1, index * fanout + i);
       else pages.set(index * fanout + i, entry);
     }
   };
   descend(extentAt(80, view), levels - 1, 0);
-  for (const { start } of [...chunks, ...pages.values()]) raw += view.getUint32(start * UNIT + 24, true);
+  for (const { start } of [...chunks, ...pages.values()]) raw += view.getUint32(start * SECTOR + 24, true);
   return { pages, chunks, sequence: Number(view.getBigUint64(40, true)), pageSize, raw };
 }
 
-const unitsOf = (extents: Iterable<Extent>): number =>
-  [...extents].reduce((sum, { units }) => sum + units, 0);
+const sectorsOf = (extents: Iterable<Extent>): number =>
+  [...extents].reduce((sum, { sectors }) => sum + sectors, 0);
 
-/** Units of all blocks of a checkpoint. */
-const usedUnits = ({ pages, chunks }: Walk): number => unitsOf(pages.values()) + unitsOf(chunks);
+/** Sectors of all blocks of a checkpoint. */
+const usedSectors = ({ pages, chunks }: Walk): number => sectorsOf(pages.values()) + sectorsOf(chunks);
 
 /** Blocks of an older checkpoint that a newer one has no more. */
 function gone(before: Walk, now: Walk): Extent[] {
@@ -84,7 +84,7 @@ function gone(before: Walk, now: Walk): Extent[] {
 }
 
 function endOf(extents: Iterable<Extent>): number {
-  return Math.max(...[...extents].map(({ start, units }) => start + units));
+  return Math.max(...[...extents].map(({ start, sectors }) => start + sectors));
 }
 
 type Engine = Awaited<ReturnType<typeof openQuick>>;
@@ -93,15 +93,15 @@ type Engine = Awaited<ReturnType<typeof openQuick>>;
 async function expectSizes(engine: Engine, backend: QuickBackend, old: readonly Extent[]): Promise<void> {
   const found = walk(backend);
   const { pages, versions, data, pool, log, sequence } = engine.stats();
-  const used = usedUnits(found) + unitsOf(old);
+  const used = usedSectors(found) + sectorsOf(old);
   const end = endOf([...found.pages.values(), ...found.chunks, ...old]);
   expect(pages).toEqual({ size: found.pageSize, count: found.pages.size });
   expect(pages.count).toBe((await engine.verify()).pages);
   expect(versions.count).toBe(old.length);
-  expect(data.usedSize).toBe(used * UNIT);
-  expect(data.freeSize).toBe((end - FIRST_BLOCK - used) * UNIT);
+  expect(data.usedSize).toBe(used * SECTOR);
+  expect(data.freeSize).toBe((end - FIRST_BLOCK - used) * SECTOR);
   expect(data.fileSize).toBe(bytesOf(backend, 'data').length);
-  expect(data.fileSize).toBeGreaterThanOrEqual(end * UNIT);
+  expect(data.fileSize).toBeGreaterThanOrEqual(end * SECTOR);
   expect(data.damagedSlots).toBe(0);
   expect(pool.dirtyFrames).toBe(0);
   expect(sequence).toBe(found.sequence);
@@ -134,7 +134,7 @@ test.each(['none', 'lz4'] as const)(
     expect(blocksWritten).toBe(
       empty.pages.size + empty.chunks.length + loaded.pages.size + loaded.chunks.length,
     );
-    expect(bytesWritten).toBe((usedUnits(empty) + usedUnits(loaded)) * UNIT);
+    expect(bytesWritten).toBe((usedSectors(empty) + usedSectors(loaded)) * SECTOR);
     expect(compressionRatio).toBeCloseTo((empty.raw + loaded.raw) / bytesWritten, 9);
 
     const some = shuffled([...content.keys()]).slice(0, 3000);
@@ -168,7 +168,7 @@ test.each(['none', 'lz4'] as const)(
     await expectSizes(engine, backend, []);
     const { fileSize, usedSize, freeSize } = engine.stats().data;
     expect(fileSize).toBe(bytesAfter);
-    expect(fileSize).toBe(FIRST_BLOCK * UNIT + usedSize + freeSize);
+    expect(fileSize).toBe(FIRST_BLOCK * SECTOR + usedSize + freeSize);
     await engine.close();
 
     const again = await openQuick(backend, { compression });

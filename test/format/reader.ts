@@ -29,7 +29,7 @@ export type Entries = [key: Uint8Array, value: Uint8Array][];
 
 interface Place {
   readonly start: number;
-  readonly units: number;
+  readonly sectors: number;
   readonly kind: number;
   readonly sum: bigint;
 }
@@ -50,7 +50,7 @@ export class FormatReader {
   constructor(structures: ReadonlyMap<string, Structure>, files: Files) {
     this.#structures = structures;
     this.#files = files;
-    const slots = [0, 4096].map((at) => this.#slot(this.#file('data').subarray(at, at + layout.UNIT_SIZE)));
+    const slots = [0, 4096].map((at) => this.#slot(this.#file('data').subarray(at, at + layout.SECTOR_SIZE)));
     this.superblock = slots[0]!;
     must(
       Buffer.compare(this.superblock.get('checksum')!, slots[1]!.get('checksum')!) === 0,
@@ -91,7 +91,7 @@ export class FormatReader {
   #slot(bytes: Uint8Array): Fields {
     const structure = this.#structure('Superblock');
     const { fields, end } = structure.cut(bytes);
-    must(end === layout.UNIT_SIZE, 'a superblock fills a unit');
+    must(end === layout.SECTOR_SIZE, 'a superblock fills a sector');
     this.#checkHeader(structure, fields);
     const sum = fastXxh64(bytes.subarray(0, structure.offset('checksum')), 0n);
     must(sum === bigIn(fields.get('checksum')), 'a superblock has its checksum');
@@ -107,18 +107,18 @@ export class FormatReader {
   #place(bytes: Uint8Array, at = 0): Place {
     const { fields, end } = this.#structure('Directory entry').cut(bytes, at);
     must(end === at + 16, 'a directory entry has 16 bytes');
-    const [start, units, kind] = ['start', 'units', 'kind'].map((field) => numberIn(fields.get(field)));
-    return { start: start!, units: units!, kind: kind!, sum: bigIn(fields.get('checksum')) };
+    const [start, sectors, kind] = ['start', 'sectors', 'kind'].map((field) => numberIn(fields.get(field)));
+    return { start: start!, sectors: sectors!, kind: kind!, sum: bigIn(fields.get('checksum')) };
   }
 
   /** The payload of a block, taken out of its codec. */
-  #block({ start, units, sum }: Place, kind: number, number: number, level: number): Uint8Array {
+  #block({ start, sectors, sum }: Place, kind: number, number: number, level: number): Uint8Array {
     const structure = this.#structure('Block');
-    const from = start * layout.UNIT_SIZE;
-    const bytes = this.#file('data').subarray(from, from + units * layout.UNIT_SIZE);
+    const from = start * layout.SECTOR_SIZE;
+    const bytes = this.#file('data').subarray(from, from + sectors * layout.SECTOR_SIZE);
     const { fields, end } = structure.cut(bytes, 0, (known) => numberIn(known.get('stored size')));
     this.#checkHeader(structure, fields);
-    must(end > bytes.length - layout.UNIT_SIZE && end <= bytes.length, 'a block fills its extent');
+    must(end > bytes.length - layout.SECTOR_SIZE && end <= bytes.length, 'a block fills its extent');
     must(
       bytes.subarray(end).every((byte) => byte === 0),
       'a block is padded with zeros',
@@ -176,8 +176,8 @@ export class FormatReader {
       }
       places = below;
     }
-    const highest = Math.max(...[...this.#pages.values()].map(({ start, units }) => start + units));
-    must(highest <= this.number('end unit'), 'no block lies behind the end unit');
+    const highest = Math.max(...[...this.#pages.values()].map(({ start, sectors }) => start + sectors));
+    must(highest <= this.number('end sector'), 'no block lies behind the end sector');
     must(Math.max(...this.#pages.keys()) < this.number('next page'), 'no page number is above the next one');
   }
 
@@ -386,7 +386,7 @@ export class FormatReader {
     must(numberIn(fields.get('mark')) <= place, 'a mark is not above its group');
     const payload = fields.get('payload')!;
     must(fastXxh64(payload, 0n) === bigIn(fields.get('payload checksum')), 'a group has its payload');
-    const next = place + Math.ceil((end - at) / layout.UNIT_SIZE) * layout.UNIT_SIZE;
+    const next = place + Math.ceil((end - at) / layout.SECTOR_SIZE) * layout.SECTOR_SIZE;
     return { payload, link: sum, end: next };
   }
 }

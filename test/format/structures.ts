@@ -19,8 +19,8 @@ import {
   PART_LAST,
   RECORD_HEADER_SIZE,
   RECORD_PUT,
+  SECTOR_SIZE,
   STAGING_AREA,
-  UNIT_SIZE,
   USER_HEADER_SIZE,
 } from '../../assembly/layout.ts';
 import { createCore } from '../../src/core/wasm.ts';
@@ -65,7 +65,7 @@ const SUPERBLOCK_ROWS: Readonly<Record<keyof Superblock, string>> = {
   catalogRoot: 'catalog root',
   nextTree: 'next tree',
   nextBlock: 'next block',
-  endUnit: 'end unit',
+  endSector: 'end sector',
   logSize: 'log size',
 };
 
@@ -80,14 +80,14 @@ function superblock(): Sample {
     link: [0x51525354, 0x55565758],
     mark: 0x1f_6162_6364_6566,
     pageSize: 8192,
-    directory: { start: 0x01020304, units: 0x050607, sumLow: 0x08090a0b, sumHigh: 0x0c0d0e0f },
+    directory: { start: 0x01020304, sectors: 0x050607, sumLow: 0x08090a0b, sumHigh: 0x0c0d0e0f },
     chunkCount: 0x0010_2030,
     nextPage: 0x2030_4050,
     mainRoot: 0x1121_3141,
     catalogRoot: 0x1222_3242,
     nextTree: 0x1323_3343,
     nextBlock: 0x18_7172_7374_7576,
-    endUnit: 0x19_8182_8384_8586,
+    endSector: 0x19_8182_8384_8586,
     codecs: 0x1424_3444,
     logSize: 0x17_9192_9394_9596,
   };
@@ -111,7 +111,7 @@ function superblock(): Sample {
 function readBack(bytes: Uint8Array, value: Superblock): object {
   const content = decodeSuperblock(core, bytes);
   if ('superblock' in content) return content.superblock;
-  const possible = { ...value, directory: { start: 0, units: 0, sumLow: 0, sumHigh: 0 }, chunkCount: 0 };
+  const possible = { ...value, directory: { start: 0, sectors: 0, sumLow: 0, sumHigh: 0 }, chunkCount: 0 };
   const again = decodeSuperblock(core, encodeSuperblock(core, possible));
   if (!('superblock' in again)) throw new Error('the sample is no superblock');
   return again.superblock;
@@ -124,12 +124,12 @@ function entryBytes(place: Parameters<typeof writePlace>[2], kind: number): Uint
 }
 
 function directoryEntry(): Sample {
-  const place = { start: 0xf1020304, units: 0xf50607, sumLow: 0xf8090a0b, sumHigh: 0xfc0d0e0f };
+  const place = { start: 0xf1020304, sectors: 0xf50607, sumLow: 0xf8090a0b, sumHigh: 0xfc0d0e0f };
   return {
     bytes: entryBytes(place, KIND_PAGE),
     fields: {
       start: BigInt(place.start),
-      units: BigInt(place.units),
+      sectors: BigInt(place.sectors),
       kind: BigInt(KIND_PAGE),
       checksum: pair([place.sumLow, place.sumHigh]),
     },
@@ -193,7 +193,7 @@ function segment(): Sample {
   const [lsn, size, fence] = [0x1e_4142_4344_4600, 0x6162_6400, 0x1b_1112_1314_1516];
   x.groupConfigure(...STORE_ID, fence);
   const address = x.segmentSeal(lsn, size);
-  const bytes = u8.slice(address, address + UNIT_SIZE);
+  const bytes = u8.slice(address, address + SECTOR_SIZE);
   return {
     bytes,
     fields: {
@@ -278,7 +278,7 @@ export function smallGroup(): Uint8Array {
   u8.set([...key, ...value], at + RECORD_HEADER_SIZE);
   const end = x.recordSeal(at, RECORD_PUT, MAIN_TREE, key.length, value.length);
   const next = x.partSeal(part, end, PART_FIRST | PART_LAST, 5, 1);
-  x.groupSeal(LOG_AREA, next - part, 2 * UNIT_SIZE, UNIT_SIZE);
+  x.groupSeal(LOG_AREA, next - part, 2 * SECTOR_SIZE, SECTOR_SIZE);
   return u8.slice(LOG_AREA, next);
 }
 

@@ -2,7 +2,7 @@
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import type { StorageBackend } from '../../src/backend/backend.ts';
 import { LocalBackend } from '../../src/backend/local.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
@@ -184,7 +184,7 @@ test('backup: a target without room answers OUT_OF_SPACE, gives back what it too
       expect((error as Error).message).toContain('the target of the backup');
     }
     ++refused;
-    expect(target.files().get('data')!.length).toBeLessThanOrEqual(UNIT_SIZE);
+    expect(target.files().get('data')!.length).toBeLessThanOrEqual(SECTOR_SIZE);
     await engine.put('meanwhile', `${refused}`);
     await engine.delete('meanwhile');
     target.capacity = Number.POSITIVE_INFINITY;
@@ -205,7 +205,7 @@ test('backup: damage in any page of the source is named, and nothing is left tha
   for (const page of plant.pages) {
     const place = plant.place(page);
     const damaged = backend.copy();
-    const offset = place.start * UNIT_SIZE + (page % (place.units * UNIT_SIZE));
+    const offset = place.start * SECTOR_SIZE + (page % (place.sectors * SECTOR_SIZE));
     const file = damaged.open('data', { create: false });
     const byte = new Uint8Array(1);
     file.read(byte, offset);
@@ -217,7 +217,7 @@ test('backup: damage in any page of the source is named, and nothing is left tha
       code: 'CORRUPTION',
       page,
       file: 'data',
-      offset: place.start * UNIT_SIZE,
+      offset: place.start * SECTOR_SIZE,
     });
     await expectNoStore(target);
     // The store is not given up for it.
@@ -227,23 +227,26 @@ test('backup: damage in any page of the source is named, and nothing is left tha
   expect(plant.pages.length).toBeGreaterThanOrEqual(20);
 });
 
-test.each(['a byte behind it', 'a unit too many'])('backup: a block with %s is not copied', async (what) => {
-  const backend = new MemoryBackend();
-  const store = await openSmall(backend);
-  for (let i = 0; i < 100; ++i) await store.put(`key ${i}`, 'v'.repeat(100));
-  await store.close();
-  const plant = new Plant(backend);
-  const { page } = plant.nodes().find(({ level }) => level === 0)!;
-  const block = plant.seal(plant.payload(plant.place(page)), { number: page });
-  const longer = new Uint8Array(block.length + (what === 'a unit too many' ? UNIT_SIZE : 0));
-  longer.set(block);
-  if (longer.length === block.length) longer[block.length - 1] = 1;
-  plant.setPlace(page, plant.append(longer));
-  plant.save();
-  const engine = await openSmall(backend);
-  await expect(engine.backup(new MemoryBackend())).rejects.toMatchObject({ code: 'CORRUPTION', page });
-  await engine.close();
-});
+test.each(['a byte behind it', 'a sector too many'])(
+  'backup: a block with %s is not copied',
+  async (what) => {
+    const backend = new MemoryBackend();
+    const store = await openSmall(backend);
+    for (let i = 0; i < 100; ++i) await store.put(`key ${i}`, 'v'.repeat(100));
+    await store.close();
+    const plant = new Plant(backend);
+    const { page } = plant.nodes().find(({ level }) => level === 0)!;
+    const block = plant.seal(plant.payload(plant.place(page)), { number: page });
+    const longer = new Uint8Array(block.length + (what === 'a sector too many' ? SECTOR_SIZE : 0));
+    longer.set(block);
+    if (longer.length === block.length) longer[block.length - 1] = 1;
+    plant.setPlace(page, plant.append(longer));
+    plant.save();
+    const engine = await openSmall(backend);
+    await expect(engine.backup(new MemoryBackend())).rejects.toMatchObject({ code: 'CORRUPTION', page });
+    await engine.close();
+  },
+);
 
 test('backup: damage that only its meaning gives away is found in the copy, which is taken back', async () => {
   const backend = new MemoryBackend();
@@ -258,7 +261,7 @@ test('backup: damage that only its meaning gives away is found in the copy, whic
   const target = new MemoryBackend();
   const refusal = { code: 'CORRUPTION', page: leaf.page };
   await expect(engine.backup(target)).rejects.toMatchObject(refusal);
-  expect(target.open('data', { create: false }).size()).toBe(UNIT_SIZE);
+  expect(target.open('data', { create: false }).size()).toBe(SECTOR_SIZE);
   await expectNoStore(target);
   await engine.close();
 });

@@ -3,7 +3,7 @@
  * against the file of a store freshly loaded with what is left, in key order and at random.
  */
 import { afterAll, expect, test } from 'vitest';
-import { CODEC_LZ4, CODEC_NONE, CODEC_ZSTD, UNIT_SIZE } from '../../assembly/layout.ts';
+import { CODEC_LZ4, CODEC_NONE, CODEC_ZSTD, SECTOR_SIZE } from '../../assembly/layout.ts';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
 import { StorageEngine } from '../../src/engine/engine.ts';
 import { randomFrom } from '../support/codec-data.ts';
@@ -171,7 +171,7 @@ test('compact: what fits in no hole gets a long hole made for it', async () => {
   const engine = await openQuick(backend, { bufferPoolSize: '8MB' });
   const random = randomFrom(seed);
   const content: Content = new Map();
-  // Values in pages of their own, by turns of one unit and of many: without the short ones no hole takes a long one.
+  // Values in pages of their own, by turns of one sector and of many: without the short ones no hole takes a long one.
   for (let i = 0; i < 500; i++) {
     let value = '';
     if (i % 2 === 0) value = 'x'.repeat(3900);
@@ -323,8 +323,8 @@ test('compact: a page that cannot be read is left alone, and nothing else is har
   const place = bare.pager.directory.place(x.peerPage());
   const file = backend.open('data', { create: false });
   const byte = new Uint8Array(1);
-  file.read(byte, place.start * UNIT_SIZE + 100);
-  file.write([byte.map((bits) => bits ^ 4)], place.start * UNIT_SIZE + 100);
+  file.read(byte, place.start * SECTOR_SIZE + 100);
+  file.write([byte.map((bits) => bits ^ 4)], place.start * SECTOR_SIZE + 100);
 
   const engine = await openQuick(backend);
   const before = (await engine.verify()).problems;
@@ -359,8 +359,8 @@ test('compact: a tree whose root is damaged is left as it is, and the rest is co
   const place = bare.pager.directory.place(bare.root);
   const file = backend.open('data', { create: false });
   const byte = new Uint8Array(1);
-  file.read(byte, place.start * UNIT_SIZE + 70);
-  file.write([byte.map((bits) => bits ^ 4)], place.start * UNIT_SIZE + 70);
+  file.read(byte, place.start * SECTOR_SIZE + 70);
+  file.write([byte.map((bits) => bits ^ 4)], place.start * SECTOR_SIZE + 70);
   const engine = await openQuick(backend);
   expect((await engine.compact()).pagesDamaged).toBeGreaterThan(0);
   expect(engine.tree('sound').count()).toBe(400);
@@ -379,7 +379,7 @@ test('compact: blocks that are gone keep no other from its new codec', async () 
   pager.directory.eachPlaced((_page, start) => void starts.push(start));
   starts.sort((a, b) => a - b);
   const file = backend.open('data', { create: false });
-  file.write([new Uint8Array(8)], starts[starts.length >> 1]! * UNIT_SIZE);
+  file.write([new Uint8Array(8)], starts[starts.length >> 1]! * SECTOR_SIZE);
   const engine = await openQuick(backend, { compression: 'lz4' });
   const before = (await engine.verify()).problems.map(({ page }) => page);
   // The last block is a chunk of the directory, which nobody needs any more.
@@ -388,7 +388,7 @@ test('compact: blocks that are gone keep no other from its new codec', async () 
     last = Math.max(last, start);
   });
   expect(last).toBeGreaterThan(starts.at(-1)!);
-  file.truncate(last * UNIT_SIZE + 20);
+  file.truncate(last * SECTOR_SIZE + 20);
   const { pagesDamaged, pagesMoved } = await engine.compact();
   expect(pagesDamaged).toBeGreaterThanOrEqual(1);
   expect(pagesMoved).toBeGreaterThan(starts.length * 0.7);

@@ -83,7 +83,7 @@ test.each([
   change(words);
   const directory = blocks.writeChunk(1, 0, words);
   for (const slot of [0, 1]) {
-    writeSuperblock(core, blocks.file, slot, { ...superblock, directory, endUnit: blocks.extents.end });
+    writeSuperblock(core, blocks.file, slot, { ...superblock, directory, endSector: blocks.extents.end });
   }
   log!.close();
   const error = await refused('CORRUPTION', () => StorageEngine.open({ backend, ...options }));

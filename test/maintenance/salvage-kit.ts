@@ -273,13 +273,13 @@ export function changed(
   return new SimulatedBackend({ seed: 3, files: copy });
 }
 
-/** Units of the data file at which a block begins, whether anything refers to it or not. */
-export function blockUnits(data: Uint8Array): number[] {
+/** Sectors of the data file at which a block begins, whether anything refers to it or not. */
+export function blockSectors(data: Uint8Array): number[] {
   const view = new DataView(data.buffer, data.byteOffset);
-  const units = [];
+  const sectors = [];
   for (let at = 8192; at < data.length; at += 512)
-    if (view.getUint32(at, true) === 0x42474541) units.push(at);
-  return units;
+    if (view.getUint32(at, true) === 0x42474541) sectors.push(at);
+  return sectors;
 }
 
 /** One of a list. */

@@ -10,7 +10,7 @@ import type { Random } from '../support/codec-data.ts';
 import { randomFrom } from '../support/codec-data.ts';
 import { report as figures } from '../support/report.ts';
 import { seed, sized } from '../support/seed.ts';
-import { blockUnits, judge, KIT_CONFIG, newPlace, one, type Story, writeStory } from './salvage-kit.ts';
+import { blockSectors, judge, KIT_CONFIG, newPlace, one, type Story, writeStory } from './salvage-kit.ts';
 
 const ROUNDS = Number(process.env['ROUNDS'] ?? sized(10, 40, 2000));
 
@@ -31,7 +31,7 @@ function damage(story: Story, random: Random): { backend: SimulatedBackend; log:
       ? 4096 * random(2) + random(512)
       : isLog
         ? random(Math.min(content.length, 16_384))
-        : one(random, blockUnits(data)) + random(700);
+        : one(random, blockSectors(data)) + random(700);
     what.push(`${file} ${at}`);
     if (random(3) === 0) gaps.push([file, at]);
     else if (at < content.length) content[at] = (content[at] as number) ^ (1 << random(8));

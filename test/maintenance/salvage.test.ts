@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
 import { salvage } from '../../src/index.ts';
-import { blockUnits, changed, judge, KIT_CONFIG, newPlace, writeStory } from './salvage-kit.ts';
+import { blockSectors, changed, judge, KIT_CONFIG, newPlace, writeStory } from './salvage-kit.ts';
 
 const config = { ...KIT_CONFIG } as const;
 
@@ -34,8 +34,8 @@ test.each(['none', 'zstd'] as const)(
   async (compression) => {
     const story = await writeStory({ compression });
     let [damaged, lost, copied] = [0, 0, 0];
-    const units = blockUnits(story.files.get('data') as Uint8Array);
-    for (const [i, at] of units.entries()) {
+    const sectors = blockSectors(story.files.get('data') as Uint8Array);
+    for (const [i, at] of sectors.entries()) {
       const backend =
         i % 2 === 0 ? changed(story.files, 'data', at + 100) : unreadable(story.files, 'data', at + 100);
       const target = newPlace();
@@ -51,6 +51,6 @@ test.each(['none', 'zstd'] as const)(
     }
     expect(damaged).toBeGreaterThan(10);
     expect(lost).toBeGreaterThan(damaged / 2);
-    expect(copied).toBeGreaterThan(units.length * 40);
+    expect(copied).toBeGreaterThan(sectors.length * 40);
   },
 );

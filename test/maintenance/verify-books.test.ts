@@ -1,9 +1,9 @@
 /*
- * What goes wrong while a store is open: bytes in memory, the books of numbers, versions and units, the file under
+ * What goes wrong while a store is open: bytes in memory, the books of numbers, versions and sectors, the file under
  * the engine's feet. Each is brought about by hand in a store without an engine, and verification names it.
  */
 import { expect, test } from 'vitest';
-import { STAGING_AREA, UNIT_SIZE } from '../../assembly/layout.ts';
+import { SECTOR_SIZE, STAGING_AREA } from '../../assembly/layout.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { AegisError } from '../../src/base/errors.ts';
 import type { StorageConfig } from '../../src/config/config.ts';
@@ -251,7 +251,7 @@ const rows: Row[] = [
       store.put('key 00001', 'new');
       store.pager.drain();
       const [record] = store.pager.versions.records();
-      store.pager.blocks.extents.free(record!.place.start, record!.place.units);
+      store.pager.blocks.extents.free(record!.place.start, record!.place.sectors);
       record!.place = NOWHERE;
     },
     says: /old version of page \d+ lies neither/,
@@ -264,7 +264,7 @@ const rows: Row[] = [
       store.put('key 00001', 'dirty again');
       store.pager.drain();
       const { x } = store.pager.core;
-      const record = [...store.pager.versions.records()].find(({ place }) => place.units === 0)!;
+      const record = [...store.pager.versions.records()].find(({ place }) => place.sectors === 0)!;
       x.frameDrop(x.oldFrame(record.page, record.from));
     },
     says: /old version of page \d+ lies neither/,
@@ -294,19 +294,19 @@ const rows: Row[] = [
     says: /1 old versions are in memory, but 0 are known/,
   },
 
-  // --- units of the file ------------------------------------------------------------------------------------------
+  // --- sectors of the file ------------------------------------------------------------------------------------------
   {
-    kind: 'units that nobody has',
+    kind: 'sectors that nobody has',
     spoil: ({ store }) => void store.pager.blocks.extents.allocate(40),
-    says: /40 units are counted as taken/,
+    says: /40 sectors are counted as taken/,
   },
   {
-    kind: 'a page whose units are free',
+    kind: 'a page whose sectors are free',
     spoil: ({ store: { pager, root } }) => {
       const place = pager.directory.place(root);
-      pager.blocks.extents.free(place.start, place.units);
+      pager.blocks.extents.free(place.start, place.sectors);
     },
-    says: /units are in use, but counted as free/,
+    says: /sectors are in use, but counted as free/,
   },
   {
     kind: 'two pages in one extent',
@@ -355,7 +355,7 @@ const rows: Row[] = [
   },
   {
     kind: 'an empty superblock slot',
-    spoil: ({ backend }) => write(backend, 0, new Uint8Array(UNIT_SIZE)),
+    spoil: ({ backend }) => write(backend, 0, new Uint8Array(SECTOR_SIZE)),
     says: /slot 0 is empty/,
   },
   {
@@ -377,7 +377,7 @@ const rows: Row[] = [
     kind: 'a damaged chunk of the directory',
     spoil: ({ store, backend }) => {
       const [place] = store.pager.directory.chunkPlaces();
-      write(backend, place!.start * UNIT_SIZE + 90, new Uint8Array([1, 2, 3]));
+      write(backend, place!.start * SECTOR_SIZE + 90, new Uint8Array([1, 2, 3]));
     },
     says: /directory chunk 0 of level 0: the checksum/,
   },
@@ -385,7 +385,7 @@ const rows: Row[] = [
     kind: 'bytes behind a chunk of the directory',
     spoil: ({ store, backend }) => {
       const [place] = store.pager.directory.chunkPlaces();
-      write(backend, (place!.start + place!.units) * UNIT_SIZE - 1, new Uint8Array([1]));
+      write(backend, (place!.start + place!.sectors) * SECTOR_SIZE - 1, new Uint8Array([1]));
     },
     says: /directory chunk 0 of level 0: its extent holds more/,
   },
@@ -395,9 +395,9 @@ const rows: Row[] = [
     kind: 'a block written over by another page',
     spoil: ({ store: { pager }, backend }) => {
       const [from, to] = leavesOf(pager).map((page) => pager.directory.place(page)) as [Place, Place];
-      const bytes = new Uint8Array(from.units * UNIT_SIZE);
-      pager.blocks.file.read(bytes, from.start * UNIT_SIZE);
-      write(backend, to.start * UNIT_SIZE, bytes.subarray(0, to.units * UNIT_SIZE));
+      const bytes = new Uint8Array(from.sectors * SECTOR_SIZE);
+      pager.blocks.file.read(bytes, from.start * SECTOR_SIZE);
+      write(backend, to.start * SECTOR_SIZE, bytes.subarray(0, to.sectors * SECTOR_SIZE));
     },
     says: /page \d+: another block lies here|checksum does not hold/,
   },
@@ -422,14 +422,14 @@ test('verify: a page that is damaged in its block and whole in memory is found, 
   const { store, backend } = await makeGround();
   const { records, pages } = await store.verify();
   const place = store.pager.directory.place(store.root);
-  write(backend, place.start * UNIT_SIZE + 70, new Uint8Array([1, 2, 3, 4]));
+  write(backend, place.start * SECTOR_SIZE + 70, new Uint8Array([1, 2, 3, 4]));
   const report = await store.verify();
   expect(report.problems).toEqual([
     {
       message: expect.stringMatching(/^page 1: the checksum does not hold \(file data, offset \d+\)$/),
       page: 1,
       file: 'data',
-      offset: place.start * UNIT_SIZE,
+      offset: place.start * SECTOR_SIZE,
     },
   ]);
   expect(report).toMatchObject({ records, pages });
@@ -449,7 +449,7 @@ test('verify: a page that is lost while a walk is under way is found', async () 
     rewrite('the bytes before are an old version');
     pager.drain();
     for (const { page, from, place } of pager.versions.records()) {
-      if (place.units === 0) x.frameDrop(x.oldFrame(page, from));
+      if (place.sectors === 0) x.frameDrop(x.oldFrame(page, from));
     }
   }, 2);
   expect(report.problems.map(({ message }) => message).join('\n')).toMatch(
@@ -490,7 +490,7 @@ test('verify: a store in ruins is listed up to a limit and counted to the end', 
   const { pager } = store;
   for (let page = 2; page < pager.nextPage; page++) {
     const place = pager.directory.place(page);
-    if (place.units > 0) write(backend, place.start * UNIT_SIZE, new Uint8Array(8));
+    if (place.sectors > 0) write(backend, place.start * SECTOR_SIZE, new Uint8Array(8));
   }
   const report = await store.verify();
   expect(report.problems.length).toBe(1000);
@@ -504,8 +504,8 @@ test('verify: a read that the device refuses is a finding, and the walk goes on'
   const [chunk] = store.pager.directory.chunkPlaces();
   const refused = [
     4096,
-    store.pager.directory.place(leavesOf(store.pager)[0]).start * UNIT_SIZE,
-    chunk!.start * UNIT_SIZE,
+    store.pager.directory.place(leavesOf(store.pager)[0]).start * SECTOR_SIZE,
+    chunk!.start * SECTOR_SIZE,
   ];
   const read = file.read.bind(file);
   file.read = (target, position) => {
@@ -559,16 +559,16 @@ test.each(['lz4', 'none'] as const)(
     store.checkpointer.runBlocking();
     expect((await store.verify()).problems).toEqual([]);
     const { extents } = store.pager.blocks;
-    expect(extents.end * UNIT_SIZE).toBeGreaterThan(65_536);
+    expect(extents.end * SECTOR_SIZE).toBeGreaterThan(65_536);
     // A sample in the daily run: one bit in eight bytes, another one for every seed.
     const bits: number[] = [];
     const step = sized(256, 64, 1);
-    for (let bit = 0; bit < extents.end * UNIT_SIZE * 8; bit += step) {
+    for (let bit = 0; bit < extents.end * SECTOR_SIZE * 8; bit += step) {
       const one = bit + (step === 1 ? 0 : random(step));
-      const unit = Math.floor(one / 8 / UNIT_SIZE);
-      if (unit === 0 || unit === 8 || (unit >= 16 && extents.owns(unit, 1))) bits.push(one);
+      const sector = Math.floor(one / 8 / SECTOR_SIZE);
+      if (sector === 0 || sector === 8 || (sector >= 16 && extents.owns(sector, 1))) bits.push(one);
     }
-    expect(bits.length).toBeGreaterThan((extents.used * UNIT_SIZE * 8) / step / 1.01);
+    expect(bits.length).toBeGreaterThan((extents.used * SECTOR_SIZE * 8) / step / 1.01);
     const missed: number[] = [];
     await flip(backend, bits, async (bit) => {
       if ((await store.verify()).ok) missed.push(bit);

@@ -4,7 +4,7 @@
  * says which, and what the problem is called, so that no row is caught by something else than it should be.
  */
 import { describe, expect, test } from 'vitest';
-import { BLOCK_CHUNK, PAGE_INNER, PAGE_LEAF, PAGE_OVERFLOW, UNIT_SIZE } from '../../assembly/layout.ts';
+import { BLOCK_CHUNK, PAGE_INNER, PAGE_LEAF, PAGE_OVERFLOW, SECTOR_SIZE } from '../../assembly/layout.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { AegisError } from '../../src/base/errors.ts';
 import { StorageEngine } from '../../src/engine/engine.ts';
@@ -242,7 +242,7 @@ const rows: Row[] = [
     kind: 'a child number that is free',
     plant: (s) => {
       const free = Array.from({ length: s.plant.superblock.nextPage }, (_, i) => i).find(
-        (i) => i > 0 && s.plant.place(i).units === 0,
+        (i) => i > 0 && s.plant.place(i).sectors === 0,
       )!;
       s.redirect(s.leaf(), free);
     },
@@ -522,7 +522,7 @@ const rows: Row[] = [
     plant: (s) => {
       const { page } = s.leaf();
       const block = s.plant.seal(s.plant.payload(s.plant.place(page)), { number: page });
-      s.plant.setPlace(page, s.plant.append(Uint8Array.from([...block, ...new Uint8Array(UNIT_SIZE)])));
+      s.plant.setPlace(page, s.plant.append(Uint8Array.from([...block, ...new Uint8Array(SECTOR_SIZE)])));
     },
     says: /holds more than its block/,
   },
@@ -541,7 +541,7 @@ const rows: Row[] = [
     plant: (s) => {
       const page = s.inner().page;
       s.plant.changeTree(page, () => undefined);
-      s.plant.setPlace(page, { ...s.plant.place(page), units: 1 });
+      s.plant.setPlace(page, { ...s.plant.place(page), sectors: 1 });
     },
     says: /length or count/,
   },
@@ -557,7 +557,7 @@ const rows: Row[] = [
     kind: 'two extents that overlap',
     plant: (s) => {
       const place = s.plant.place(s.root);
-      s.plant.setPlace(s.leaf().page, { ...place, start: place.start + place.units - 1 });
+      s.plant.setPlace(s.leaf().page, { ...place, start: place.start + place.sectors - 1 });
     },
     says: /claims an extent that is taken/,
     opens: false,
@@ -582,13 +582,13 @@ const rows: Row[] = [
   },
   {
     kind: 'an entry for page 0',
-    plant: (s) => s.plant.setPlace(0, s.plant.append(new Uint8Array(UNIT_SIZE))),
+    plant: (s) => s.plant.setPlace(0, s.plant.append(new Uint8Array(SECTOR_SIZE))),
     says: /entry for page 0, which was never used/,
     opens: false,
   },
   {
     kind: 'an entry for a page that was never used',
-    plant: (s) => s.plant.setPlace(s.plant.superblock.nextPage, s.plant.append(new Uint8Array(UNIT_SIZE))),
+    plant: (s) => s.plant.setPlace(s.plant.superblock.nextPage, s.plant.append(new Uint8Array(SECTOR_SIZE))),
     says: /entry for page \d+, which was never used/,
     opens: false,
   },
@@ -625,7 +625,7 @@ const rows: Row[] = [
     kind: 'a damaged chunk of the directory',
     raw: true,
     plant: (s) =>
-      s.plant.overwrite(s.plant.chunkPlaces(0)[0]!.start * UNIT_SIZE + 100, new Uint8Array([1, 2, 3])),
+      s.plant.overwrite(s.plant.chunkPlaces(0)[0]!.start * SECTOR_SIZE + 100, new Uint8Array([1, 2, 3])),
     says: /checksum does not hold/,
     opens: false,
   },
@@ -664,7 +664,7 @@ const rows: Row[] = [
     kind: 'a superblock with a root that is not there',
     plant: (s) => {
       const free = Array.from({ length: s.plant.superblock.nextPage }, (_, i) => i).find(
-        (i) => i > 0 && s.plant.place(i).units === 0,
+        (i) => i > 0 && s.plant.place(i).sectors === 0,
       )!;
       s.plant.superblock = { ...s.plant.superblock, mainRoot: free };
     },
@@ -680,7 +680,7 @@ const rows: Row[] = [
       const place = s.plant.place(page);
       const payload = s.plant.payload(place);
       const block = s.plant.seal(payload, { number: page, epoch: 0 });
-      s.plant.overwrite(place.start * UNIT_SIZE, block.subarray(0, place.units * UNIT_SIZE));
+      s.plant.overwrite(place.start * SECTOR_SIZE, block.subarray(0, place.sectors * SECTOR_SIZE));
     },
     says: /checksum does not hold|older one|length or count/,
   },
@@ -701,7 +701,7 @@ const rows: Row[] = [
     kind: 'a page written over with zeros',
     raw: true,
     plant: (s) =>
-      s.plant.overwrite(s.plant.place(s.leaf().page).start * UNIT_SIZE, new Uint8Array(UNIT_SIZE)),
+      s.plant.overwrite(s.plant.place(s.leaf().page).start * SECTOR_SIZE, new Uint8Array(SECTOR_SIZE)),
     says: /no block begins here/,
   },
 ];

@@ -3,7 +3,7 @@
  * bytes. Verification names it; and it finds nothing in a sound log, whatever writers and checkpoints do meanwhile.
  */
 import { expect, onTestFinished, test } from 'vitest';
-import { GROUP_HEADER_SIZE, PART_FIRST, PART_LAST, UNIT_SIZE } from '../../assembly/layout.ts';
+import { GROUP_HEADER_SIZE, PART_FIRST, PART_LAST, SECTOR_SIZE } from '../../assembly/layout.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { SimulatedBackend } from '../../src/backend/simulated.ts';
 import { resolveConfig, type StorageConfig } from '../../src/config/config.ts';
@@ -122,12 +122,13 @@ const rows: Row[] = [
   },
   {
     kind: 'a sector of a group written over with zeros',
-    plant: (g) => overwrite(g.backend, third(g).file, third(g).offset, new Uint8Array(UNIT_SIZE)),
+    plant: (g) => overwrite(g.backend, third(g).file, third(g).offset, new Uint8Array(SECTOR_SIZE)),
     says: /has no whole header/,
   },
   {
     kind: 'a sector in the middle of a group that never landed',
-    plant: (g) => overwrite(g.backend, third(g).file, third(g).offset + UNIT_SIZE, new Uint8Array(UNIT_SIZE)),
+    plant: (g) =>
+      overwrite(g.backend, third(g).file, third(g).offset + SECTOR_SIZE, new Uint8Array(SECTOR_SIZE)),
     says: /has not the payload it was written with/,
   },
   {
@@ -236,7 +237,7 @@ const rows: Row[] = [
   {
     kind: 'the header of another segment',
     plant: (g) => {
-      const other = contentOf(g.backend, g.groups[0]!.file).slice(0, UNIT_SIZE);
+      const other = contentOf(g.backend, g.groups[0]!.file).slice(0, SECTOR_SIZE);
       overwrite(g.backend, segmentOf(g), 0, other);
     },
     says: /its header is not what was written/,
@@ -351,7 +352,7 @@ test('verify: of a store open for reading the log is read again', async () => {
   let found = 0;
   for (const name of logs) {
     const bytes = contentOf(place, name);
-    for (let at = UNIT_SIZE; at < bytes.length; at += long ? UNIT_SIZE : 4 * UNIT_SIZE) {
+    for (let at = SECTOR_SIZE; at < bytes.length; at += long ? SECTOR_SIZE : 4 * SECTOR_SIZE) {
       overwrite(place, name, at + 40, Uint8Array.of(bytes[at + 40]! ^ 1));
       const { problems } = await reader.verify();
       overwrite(place, name, at + 40, bytes.subarray(at + 40, at + 41));

@@ -75,7 +75,7 @@ export const backupMutants: readonly Mutant[] = [
     edits: [
       [
         '    if (unfinished) {',
-        '    file.truncate(UNIT_SIZE);\n    await file.sync();\n    if (unfinished) {',
+        '    file.truncate(SECTOR_SIZE);\n    await file.sync();\n    if (unfinished) {',
       ],
     ],
     killer: crash(/an I.O error at every call/),

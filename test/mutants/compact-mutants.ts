@@ -83,8 +83,8 @@ export const compactMutants: readonly Mutant[] = [
     file: BLOCKS,
     edits: [
       [
-        '    this.#file.truncate((end + keep) * UNIT_SIZE);\n    this.#extents.setFilled(end + keep);',
-        '    this.#file.truncate((end - this.#extents.holeUnits + keep) * UNIT_SIZE);\n    this.#extents.setFilled(end + keep);',
+        '    this.#file.truncate((end + keep) * SECTOR_SIZE);\n    this.#extents.setFilled(end + keep);',
+        '    this.#file.truncate((end - this.#extents.holeSectors + keep) * SECTOR_SIZE);\n    this.#extents.setFilled(end + keep);',
       ],
     ],
     killer: compactionCut(/./),
@@ -95,7 +95,7 @@ export const compactMutants: readonly Mutant[] = [
     edits: [
       [
         '      await this.#settle();\n      this.#cut();\n      return true;',
-        '      this.#parts.pager.blocks.file.truncate(this.#top * UNIT_SIZE);\n      await this.#settle();\n      this.#cut();\n      return true;',
+        '      this.#parts.pager.blocks.file.truncate(this.#top * SECTOR_SIZE);\n      await this.#settle();\n      this.#cut();\n      return true;',
       ],
     ],
     killer: compactionCut(/./),

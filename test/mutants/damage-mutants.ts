@@ -141,8 +141,8 @@ export const damageMutants: readonly Mutant[] = [
     file: 'src/store/extents.ts',
     edits: [
       [
-        'for (let unit = start; unit < start + units; ++unit) if (this.#owned(unit)) return false;\n    this.#own(start, units);',
-        'for (let unit = start; unit < start + units; ++unit) this.#set(unit);\n    this.#used += units;\n    this.#end = Math.max(this.#end, start + units);',
+        'for (let sector = start; sector < start + sectors; ++sector) if (this.#owned(sector)) return false;\n    this.#own(start, sectors);',
+        'for (let sector = start; sector < start + sectors; ++sector) this.#set(sector);\n    this.#used += sectors;\n    this.#end = Math.max(this.#end, start + sectors);',
       ],
     ],
     killer: planted(/finds two pages in one extent/),
@@ -150,7 +150,7 @@ export const damageMutants: readonly Mutant[] = [
   {
     name: 'check: an extent ends where the superblock says the last one does',
     file: LOAD,
-    edits: [['start + units <= last && ', '']],
+    edits: [['start + sectors <= last && ', '']],
     killer: planted(/finds a page behind the end of the file/),
   },
   {
@@ -158,14 +158,14 @@ export const damageMutants: readonly Mutant[] = [
     file: LOAD,
     edits: [
       ['if (!entry) throw refusal(', 'if (page < 0) throw refusal('],
-      ['if (entry.units > 0) claim(', 'if (entry && entry.units > 0) claim('],
+      ['if (entry.sectors > 0) claim(', 'if (entry && entry.sectors > 0) claim('],
     ],
     killer: planted(/finds a chunk in the place of a page/),
   },
   {
     name: 'check: an entry for a page that was never used',
     file: LOAD,
-    edits: [['if (entry?.units === 0) continue;', 'if (page > 0 || entry) continue;']],
+    edits: [['if (entry?.sectors === 0) continue;', 'if (page > 0 || entry) continue;']],
     killer: planted(/finds an entry for page 0/),
   },
   {

@@ -93,7 +93,7 @@ export const logFileMutants: readonly Mutant[] = [
   {
     name: 'opening: files that were never used are read whole',
     file: SUPPLY,
-    edits: [['at === 0 ? [BLANK_UNIT] : []', 'at < 0 ? [BLANK_UNIT] : []']],
+    edits: [['at === 0 ? [BLANK_SECTOR] : []', 'at < 0 ? [BLANK_SECTOR] : []']],
     killer: givingBack(/one sector is read/),
   },
   {

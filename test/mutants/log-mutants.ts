@@ -98,7 +98,7 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'room: a file counts as ready before it is filled',
     file: SUPPLY,
-    edits: [['const length = Math.min(ZEROS.length, this.#size - at);', 'const length = UNIT_SIZE;']],
+    edits: [['const length = Math.min(ZEROS.length, this.#size - at);', 'const length = SECTOR_SIZE;']],
     killer: logCrashes(20),
   },
   {
@@ -134,7 +134,7 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'M43 a commit given up midway is not written over',
     file: SEGMENTS,
-    edits: [['segment.file.write([EMPTY_UNIT], this.#placeIn(segment) - segment.firstLsn);', '']],
+    edits: [['segment.file.write([EMPTY_SECTOR], this.#placeIn(segment) - segment.firstLsn);', '']],
     killer: logCrashes(100),
   },
   {
@@ -354,7 +354,7 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'M36 where the log ends nothing is written over',
     file: SCAN,
-    edits: [['segment.file.write([EMPTY_UNIT], offset);', '']],
+    edits: [['segment.file.write([EMPTY_SECTOR], offset);', '']],
     killer: scan(/does not come back with a later/),
   },
   {

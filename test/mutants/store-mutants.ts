@@ -180,10 +180,10 @@ export const storeMutants: readonly Mutant[] = [
     name: 'checkpoint: chunks of the directory are written over before both slots are durable',
     file: CHECKPOINT,
     edits: [
-      ['      for (const place of retired) blocks.extents.free(place.start, place.units);\n', ''],
+      ['      for (const place of retired) blocks.extents.free(place.start, place.sectors);\n', ''],
       [
         "unsure = true;\n      yield 'sync';",
-        "unsure = true;\n      for (const place of retired) blocks.extents.free(place.start, place.units);\n      yield 'sync';",
+        "unsure = true;\n      for (const place of retired) blocks.extents.free(place.start, place.sectors);\n      yield 'sync';",
       ],
     ],
     killer: checkpoint(/whichever slot/),

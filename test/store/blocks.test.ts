@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { CODEC_LZ4, CODEC_NONE } from '../../assembly/layout.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
-import { FIRST_DATA_UNIT } from '../../src/store/superblock.ts';
+import { FIRST_DATA_SECTOR } from '../../src/store/superblock.ts';
 import { openBare } from '../maintenance/bare-store.ts';
 
 test.each([
@@ -16,7 +16,7 @@ test.each([
     store.checkpointer.runBlocking();
     const { blocks, directory } = store.pager;
     const place = directory.place(store.root);
-    expect(place.start).toBeGreaterThanOrEqual(FIRST_DATA_UNIT);
+    expect(place.start).toBeGreaterThanOrEqual(FIRST_DATA_SECTOR);
     expect(blocks.codecAt(place.start)).toBe(codec);
     // A superblock, and what lies beyond the end of the file.
     expect(blocks.codecAt(0)).toBeUndefined();

@@ -1,6 +1,6 @@
 /* The page directory and the superblock as tables: what they say of pages and fields that are not there. */
 import { expect, test } from 'vitest';
-import { FORMAT_VERSION, STAGING_AREA, UNIT_SIZE } from '../../assembly/layout.ts';
+import { FORMAT_VERSION, SECTOR_SIZE, STAGING_AREA } from '../../assembly/layout.ts';
 import { createCore } from '../../src/core/wasm.ts';
 import { Directory, NOWHERE, readPlace, writePlace } from '../../src/store/directory.ts';
 import {
@@ -10,7 +10,7 @@ import {
   strangeness,
 } from '../../src/store/superblock.ts';
 
-const place = { start: 20, units: 3, sumLow: 7, sumHigh: 9 };
+const place = { start: 20, sectors: 3, sumLow: 7, sumHigh: 9 };
 
 const superblock: Superblock = {
   storeId: [1, 2],
@@ -30,7 +30,7 @@ const superblock: Superblock = {
   nextTree: 2,
   nextBlock: 1,
   codecs: 1,
-  endUnit: 23,
+  endSector: 23,
   logSize: 0,
 };
 
@@ -64,7 +64,7 @@ test('superblock: a newer version is believed with its checksum, and may be dama
   expect(decodeSuperblock(core, bytes)).toEqual({ superblock });
   bytes[4] = FORMAT_VERSION + 1;
   expect(decodeSuperblock(core, bytes)).toEqual({ problem: 'newer?' });
-  const end = UNIT_SIZE - 8;
+  const end = SECTOR_SIZE - 8;
   core.u8.set(bytes.subarray(0, end), STAGING_AREA + 64);
   core.x.checksumOf(STAGING_AREA + 64, end, 0, STAGING_AREA);
   bytes.set(core.u8.subarray(STAGING_AREA, STAGING_AREA + 8), end);

@@ -11,7 +11,7 @@ import {
   BLOCK_PAGE,
   FORMAT_VERSION,
   PAGE_OVERFLOW,
-  UNIT_SIZE,
+  SECTOR_SIZE,
 } from '../../assembly/layout.ts';
 import type { BackendFile } from '../../src/backend/backend.ts';
 import type { MemoryBackend } from '../../src/backend/memory.ts';
@@ -93,7 +93,7 @@ export class Plant {
       page * 4,
       page * 4 + 4,
     ) as unknown as number[];
-    return { start: start!, units: span! & 0xffffff, sumLow: sumLow!, sumHigh: sumHigh! };
+    return { start: start!, sectors: span! & 0xffffff, sumLow: sumLow!, sumHigh: sumHigh! };
   }
 
   /** Places of a level of directory chunks. */
@@ -104,12 +104,12 @@ export class Plant {
   /** Numbers of all pages that have a place. */
   get pages(): number[] {
     const all = Array.from({ length: this.superblock.nextPage }, (_, page) => page);
-    return all.filter((page) => page > 0 && this.place(page).units > 0);
+    return all.filter((page) => page > 0 && this.place(page).sectors > 0);
   }
 
   block(place: Place): Uint8Array {
-    const bytes = new Uint8Array(place.units * UNIT_SIZE);
-    this.#file.read(bytes, place.start * UNIT_SIZE);
+    const bytes = new Uint8Array(place.sectors * SECTOR_SIZE);
+    this.#file.read(bytes, place.start * SECTOR_SIZE);
     return bytes;
   }
 
@@ -185,7 +185,7 @@ export class Plant {
   // --- planting -------------------------------------------------------------------------------------------------
 
   setPlace(page: number, place: Place, kind = 1): void {
-    const span = place.units === 0 ? 0 : (place.units | (kind << 24)) >>> 0;
+    const span = place.sectors === 0 ? 0 : (place.sectors | (kind << 24)) >>> 0;
     this.entries.set([place.start, span, place.sumLow, place.sumHigh], page * 4);
   }
 
@@ -226,8 +226,8 @@ export class Plant {
 
   /** A block around a payload, with a checksum that holds. */
   seal(payload: Uint8Array, header: Header): Uint8Array {
-    const units = Math.ceil((BLOCK_HEADER_SIZE + payload.length) / UNIT_SIZE);
-    const block = new Uint8Array(units * UNIT_SIZE);
+    const sectors = Math.ceil((BLOCK_HEADER_SIZE + payload.length) / SECTOR_SIZE);
+    const block = new Uint8Array(sectors * SECTOR_SIZE);
     const view = new DataView(block.buffer);
     const storeId = header.storeId ?? this.superblock.storeId;
     view.setUint32(0, header.magic ?? MAGIC, true);
@@ -248,12 +248,12 @@ export class Plant {
 
   /** Puts a block behind everything else; answers its place. */
   append(block: Uint8Array): Place {
-    const start = this.superblock.endUnit;
-    this.#file.write([block], start * UNIT_SIZE);
-    this.superblock = { ...this.superblock, endUnit: start + block.length / UNIT_SIZE };
+    const start = this.superblock.endSector;
+    this.#file.write([block], start * SECTOR_SIZE);
+    this.superblock = { ...this.superblock, endSector: start + block.length / SECTOR_SIZE };
     const view = new DataView(block.buffer, block.byteOffset);
     const [sumLow, sumHigh] = [view.getUint32(56, true), view.getUint32(60, true)];
-    return { start, units: block.length / UNIT_SIZE, sumLow, sumHigh };
+    return { start, sectors: block.length / SECTOR_SIZE, sumLow, sumHigh };
   }
 
   /** Writes bytes over what is there, checksums and references left alone. */
@@ -274,7 +274,7 @@ export class Plant {
         const header = { kind: BLOCK_CHUNK, number: index, high: level, epoch: 0 };
         const place = this.append(this.seal(new Uint8Array(chunk.buffer), header));
         this.#chunkPlaces[level]!.push(place);
-        above.set([place.start, (place.units | (2 << 24)) >>> 0, place.sumLow, place.sumHigh], index * 4);
+        above.set([place.start, (place.sectors | (2 << 24)) >>> 0, place.sumLow, place.sumHigh], index * 4);
         this.superblock = { ...this.superblock, directory: place };
       }
       if (count <= 1) break;
@@ -297,13 +297,13 @@ export class Plant {
       this.#chunkPlaces[level] = places;
       const words = new Uint32Array(counts[level]! * this.fanout * 4);
       places.forEach((place, index) => {
-        if (place.units > 0)
+        if (place.sectors > 0)
           words.set(new Uint32Array(this.payload(place).slice().buffer), index * this.fanout * 4);
       });
       if (level === 0) return words;
       places = Array.from({ length: counts[level - 1]! }, (_, index) => {
         const [start, span, sumLow, sumHigh] = words.slice(index * 4);
-        return { start: start!, units: span! & 0xffffff, sumLow: sumLow!, sumHigh: sumHigh! };
+        return { start: start!, sectors: span! & 0xffffff, sumLow: sumLow!, sumHigh: sumHigh! };
       });
     }
   }

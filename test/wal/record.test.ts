@@ -108,7 +108,7 @@ describe.each(['release', 'debug'] as const)('%s build', (target) => {
     expect([x.groupLinkLow() >>> 0, x.groupLinkHigh() >>> 0]).toEqual(sum);
   });
 
-  test('record: groups pad to units exactly', () => {
+  test('record: groups pad to sectors exactly', () => {
     start();
     for (const [payload, length] of [
       [0, 512],
@@ -140,10 +140,10 @@ describe.each(['release', 'debug'] as const)('%s build', (target) => {
   test.each([
     ["another store's id", 8, 1n, DAMAGE_IDENTITY],
     ['a payload larger than any', 4, BigInt(LOG_HALF_SIZE - 63), DAMAGE_SIZE],
-    ['an LSN off the units', 24, 5121n, DAMAGE_ORDER],
+    ['an LSN off the sectors', 24, 5121n, DAMAGE_ORDER],
     ['an LSN no number holds', 24, 2n ** 53n, DAMAGE_ORDER],
     ['a mark above its own place', 40, 5632n, DAMAGE_ORDER],
-    ['a mark off the units', 40, 100n, DAMAGE_ORDER],
+    ['a mark off the sectors', 40, 100n, DAMAGE_ORDER],
     ['a fence no number holds', 16, 2n ** 53n, DAMAGE_ORDER],
   ])('record: a header with %s is refused, whatever its checksum', (_name, at, value, damage) => {
     start();
@@ -157,7 +157,7 @@ describe.each(['release', 'debug'] as const)('%s build', (target) => {
     expect(x.groupHeaderCheck(LOG_AREA)).toBe(damage);
   });
 
-  test('record: headers are found at units only, up to the last whole one', () => {
+  test('record: headers are found at sectors only, up to the last whole one', () => {
     start();
     seal([commit(7, valueFor(7, 30))]);
     const header = u8.slice(LOG_AREA, LOG_AREA + 64);
