@@ -106,9 +106,9 @@ function matchEnd(at: usize, match: usize, limit: usize): usize {
   return at;
 }
 
-/** Ends the block with `length` literals; returns the size of the whole block, 0 when `room` is too small. */
-function endBlock(literals: usize, length: usize, target: usize, output: usize, room: usize): u32 {
-  if (1 + lengthBytes(length) + length > room) return 0;
+/** Ends the block with `length` literals; returns the size of the whole block, 0 when `capacity` is too small. */
+function endBlock(literals: usize, length: usize, target: usize, output: usize, capacity: usize): u32 {
+  if (1 + lengthBytes(length) + length > capacity) return 0;
   store<u8>(output, min(length, NIBBLE_MAX) << 4);
   output = writeLength(output + 1, length);
   memory.copy(output, literals, length);
@@ -117,7 +117,7 @@ function endBlock(literals: usize, length: usize, target: usize, output: usize, 
 
 /**
  * Writes one sequence with a match; `extra` is the match length above MATCH_MIN. Returns the address behind it, 0
- * when it has no room. (Behind every sequence comes another, so one that fills the target does not fit either.)
+ * when it has no space. (Behind every sequence comes another, so one that fills the target does not fit either.)
  */
 function writeSequence(
   output: usize,
@@ -128,8 +128,8 @@ function writeSequence(
   extra: usize,
 ): usize {
   assert(offset > 0 && offset < SOURCE_SIZE_MAX, 'an offset is positive and fits its two bytes');
-  const room = targetEnd - output;
-  if (1 + lengthBytes(length) + length + OFFSET_SIZE + lengthBytes(extra) >= room) return 0;
+  const capacity = targetEnd - output;
+  if (1 + lengthBytes(length) + length + OFFSET_SIZE + lengthBytes(extra) >= capacity) return 0;
   store<u8>(output, (min(length, NIBBLE_MAX) << 4) | min(extra, NIBBLE_MAX));
   output = writeLength(output + 1, length);
   copyLiterals(literals, output, length, MATCH_START_MARGIN, targetEnd - output - length);
@@ -140,7 +140,7 @@ function writeSequence(
 
 /**
  * Compresses `sourceLength` bytes (64 KiB at the most) into one LZ4 block. Returns the size of the block, 0 when it
- * has no room in `targetCapacity` bytes; an empty source makes a block of one byte.
+ * has no space in `targetCapacity` bytes; an empty source makes a block of one byte.
  */
 export function lz4Compress(source: usize, sourceLength: u32, target: usize, targetCapacity: u32): u32 {
   assert(sourceLength <= SOURCE_SIZE_MAX, 'a source has no more bytes than the table has positions');

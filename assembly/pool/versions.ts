@@ -59,7 +59,7 @@ export function epochForChange(): u64 {
   return epoch;
 }
 
-/** Whether one step of an operation has all it may need: frames, page numbers, room for events. */
+/** Whether one step of an operation has all it may need: frames, page numbers, space for events. */
 export function stepReady(isPrivate: bool): bool {
   return (
     load<u32>(FREE_COUNT) >= 6 &&
@@ -70,7 +70,7 @@ export function stepReady(isPrivate: bool): bool {
 
 function report(kind: u32, page: u32, from: u64, to: u64, frame: u32): void {
   const count = load<u32>(EVENT_COUNT);
-  assert(count < (EVENT_CAPACITY as u32), 'there is room for an event before it happens');
+  assert(count < (EVENT_CAPACITY as u32), 'there is space for an event before it happens');
   const event: usize = (EVENT_AREA as usize) + (count as usize) * (EVENT_SIZE as usize);
   store<u32>(event, kind);
   store<u32>(event, page, 4);

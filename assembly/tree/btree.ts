@@ -2,10 +2,10 @@
  * The B+tree: search, insert, replace and delete over pages found by number.
  *
  * A root's page number never changes: when it is full its content moves down one level. An operation first walks to
- * the leaf without changing anything; when the leaf lacks room (or a page on the way is nearly empty, for a delete)
+ * the leaf without changing anything; when the leaf lacks space (or a page on the way is nearly empty, for a delete)
  * it makes one structural step and starts again. Every step leaves a valid tree of the same content and has at most
  * four pages in hand, so a missing page or a full pool may interrupt the operation between any two steps: it answers
- * MISS or ROOM, the host helps, and calls again.
+ * MISS or EXHAUSTED, the host helps, and calls again.
  *
  * Splits go by size; an insert at the very end (or start) of the tree leaves the full page as it is, so that loads
  * in key order fill their pages. A page under a quarter full is merged with its neighbour, or takes from it, by the
@@ -14,10 +14,10 @@
  * Invariants
  *   1. All leaves have level 0; a child's level is its parent's less one. Both are checked on the way.
  *   2. The keys below a child lie in [its slot's key, the next slot's key).
- *   3. Nothing is changed by a call that answers MISS or ROOM except through whole structural steps.
+ *   3. Nothing is changed by a call that answers MISS or EXHAUSTED except through whole structural steps.
  */
 import { pageAudit } from '../page/audit';
-import { NOT_FOUND, OK, PAGE_LEAF, PRIVATE_PAGE, ROOM, VALUE_CHAINED, VALUE_TOMBSTONE } from '../layout';
+import { NOT_FOUND, OK, PAGE_LEAF, PRIVATE_PAGE, EXHAUSTED, VALUE_CHAINED, VALUE_TOMBSTONE } from '../layout';
 import { frameNewest, pageNumber } from '../pool/frames';
 import { chainDrop } from './overflow';
 import {
@@ -77,15 +77,15 @@ export function valueNote(page: usize, index: u32): void {
 
 /** Makes an empty tree whose root has the given number. Needs one free frame. */
 export function treeCreate(root: u32): i32 {
-  if (!stepReady((root & PRIVATE_PAGE) != 0)) return ROOM;
+  if (!stepReady((root & PRIVATE_PAGE) != 0)) return EXHAUSTED;
   assert(frameNewest(root) == 0, 'a new tree has a new root');
   pageNew(root, PAGE_LEAF, 0);
   return OK;
 }
 
-/** Ends an empty tree: its root's number is free. OK, or MISS, ROOM; NOT_FOUND: it is not empty. */
+/** Ends an empty tree: its root's number is free. OK, or MISS, EXHAUSTED; NOT_FOUND: it is not empty. */
 export function treeEnd(root: u32): i32 {
-  if (!stepReady((root & PRIVATE_PAGE) != 0)) return ROOM;
+  if (!stepReady((root & PRIVATE_PAGE) != 0)) return EXHAUSTED;
   const status = walkTo(root, LATEST, 0, 0);
   if (status != OK) return status;
   const page = frameAddress(walkFrame());
@@ -96,11 +96,11 @@ export function treeEnd(root: u32): i32 {
 
 /** Inserts or replaces a leaf cell; `word` is its meta word, `stored` the bytes of the value in the cell. */
 export function treePutCell(root: u32, key: usize, length: u32, word: u32, value: usize, stored: u32): i32 {
-  // Longer keys would make separators that no parent has room for.
+  // Longer keys would make separators that no parent has space for.
   assert(length <= ((pageSize >> 3) as u32), 'a key is no longer than an eighth of a page');
   const isPrivate = (root & PRIVATE_PAGE) != 0;
   while (true) {
-    if (!stepReady(isPrivate)) return ROOM;
+    if (!stepReady(isPrivate)) return EXHAUSTED;
     const status = walkTo(root, LATEST, key, length);
     if (status != OK) return status;
     const frame = walkFrame();
@@ -136,11 +136,11 @@ export function treePutCell(root: u32, key: usize, length: u32, word: u32, value
   }
 }
 
-/** Removes a key: OK, or NOT_FOUND, MISS, ROOM, DAMAGED. */
+/** Removes a key: OK, or NOT_FOUND, MISS, EXHAUSTED, DAMAGED. */
 export function treeDeleteKey(root: u32, key: usize, length: u32): i32 {
   const mayMerge = load<u32>(MERGES_OFF) == 0;
   while (true) {
-    if (!stepReady((root & PRIVATE_PAGE) != 0)) return ROOM;
+    if (!stepReady((root & PRIVATE_PAGE) != 0)) return EXHAUSTED;
     const status = walkTo(root, LATEST, key, length);
     if (status != OK) return status;
     const frame = walkFrame();

@@ -5,7 +5,7 @@
  * Each call makes one step and leaves a smaller valid tree, so that the work may be interrupted, given up and gone on
  * with at any time.
  */
-import { DAMAGE_KIND, NOT_FOUND, OK, PRIVATE_PAGE, ROOM } from '../layout';
+import { DAMAGE_KIND, NOT_FOUND, OK, PRIVATE_PAGE, EXHAUSTED } from '../layout';
 import { frameNewest, pageNumber } from '../pool/frames';
 import { LATEST, damaged, frameAddress } from '../memory/memory';
 import { chainDrop } from './overflow';
@@ -27,10 +27,10 @@ const CUT_MAX: u32 = 6;
 
 /**
  * One step: OK with a chain to free (chainDropped) when the first leaf has one, or with a leaf less; NOT_FOUND when
- * nothing but an empty root is left; MISS, ROOM, DAMAGED.
+ * nothing but an empty root is left; MISS, EXHAUSTED, DAMAGED.
  */
 export function treeCut(root: u32): i32 {
-  if (!stepReady((root & PRIVATE_PAGE) != 0)) return ROOM;
+  if (!stepReady((root & PRIVATE_PAGE) != 0)) return EXHAUSTED;
   const status = walkTo(root, LATEST, 0, 0);
   if (status != OK) return status;
   const leaf = walkFrame();

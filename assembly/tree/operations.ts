@@ -7,7 +7,7 @@
  *
  * Bulk calls note in applyAt() the record to go on with. They answer OK at the end of what they were given, and
  * earlier when a record belongs to another tree, begins or ends one, or left a chain to free (chainDropped); LONG when a record's value
- * needs an overflow chain; MISS and ROOM as every operation.
+ * needs an overflow chain; MISS and EXHAUSTED as every operation.
  */
 import { areasUse, areasUseAt } from '../memory/areas';
 import {

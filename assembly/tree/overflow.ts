@@ -10,7 +10,7 @@
  *   2. While a chain is being built its pages are referenced by nobody; treePutChain makes it visible.
  */
 import { areasUseAt } from '../memory/areas';
-import { DAMAGE_CHAIN, OK, PAGE_OVERFLOW, PRIVATE_PAGE, ROOM } from '../layout';
+import { DAMAGE_CHAIN, OK, PAGE_OVERFLOW, PRIVATE_PAGE, EXHAUSTED } from '../layout';
 import { LEVEL_OVERFLOW, frameAt, frameNewest, frameTouch, missPage } from '../pool/frames';
 import { chainPageCapacity } from '../page/limits';
 import {
@@ -48,7 +48,7 @@ function chainMiss(page: u32, epoch: u64): i32 {
 
 /** Begins a chain for a value of `total` bytes (at least 1). */
 export function chainBegin(isPrivate: bool, total: u32): i32 {
-  if (!stepReady(isPrivate)) return ROOM;
+  if (!stepReady(isPrivate)) return EXHAUSTED;
   assert(total > 0, 'an empty value needs no chain');
   const number = numberTake(isPrivate);
   store<u32>(CHAIN_FIRST, number);
@@ -64,14 +64,14 @@ function chainPageNew(number: u32, left: u32): void {
   pageSetOverflow(page, next, 0, left);
 }
 
-/** Appends bytes to the chain being built; chainTaken() says how many even when MISS or ROOM interrupts. */
+/** Appends bytes to the chain being built; chainTaken() says how many even when MISS or EXHAUSTED interrupts. */
 export function chainAppend(address: usize, length: u32): i32 {
   areasUseAt(address);
   store<u32>(CHAIN_TAKEN, 0);
   let taken: u32 = 0;
   while (taken < length) {
     const number = load<u32>(CHAIN_PAGE);
-    if (!stepReady((number & PRIVATE_PAGE) != 0)) return ROOM;
+    if (!stepReady((number & PRIVATE_PAGE) != 0)) return EXHAUSTED;
     const frame = frameNewest(number);
     if (frame == 0) return chainMiss(number, LATEST);
     const page = frameAddress(frame);
@@ -128,14 +128,14 @@ export function chainAbandon(total: u32): void {
 }
 
 /**
- * Frees pages of the dropped chain (chainDropped) until it is gone; ROOM or MISS interrupt. A page that is not the one
+ * Frees pages of the dropped chain (chainDropped) until it is gone; EXHAUSTED or MISS interrupt. A page that is not the one
  * the chain goes on with is another's, and stays.
  */
 export function chainFree(): i32 {
   while (true) {
     const number = load<u32>(CHAIN_DROPPED);
     if (number == 0) return OK;
-    if (!stepReady((number & PRIVATE_PAGE) != 0)) return ROOM;
+    if (!stepReady((number & PRIVATE_PAGE) != 0)) return EXHAUSTED;
     const frame = frameNewest(number);
     if (frame == 0) return chainMiss(number, LATEST);
     const page = frameAddress(frame);

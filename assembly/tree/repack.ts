@@ -23,7 +23,7 @@ import {
   OUT_AREA,
   PAGE_INNER,
   PRIVATE_PAGE,
-  ROOM,
+  EXHAUSTED,
 } from '../layout';
 import { LEVEL_ANY, frameNewest, frameTouch, pageEpoch, pageNumber } from '../pool/frames';
 import {
@@ -133,12 +133,12 @@ export function treePeer(root: u32, keyBytes: u32, level: u32): i32 {
 /**
  * One step for the page of a level that holds the key in KEY_AREA: it takes its right neighbour in (peerMerged; the
  * next step is for the same key), or is filled from it. NOT_FOUND: it is full, or has no neighbour, or a snapshot
- * up to `held` sees one of them. Also MISS, ROOM, DAMAGED.
+ * up to `held` sees one of them. Also MISS, EXHAUSTED, DAMAGED.
  */
 export function treeTighten(root: u32, keyBytes: u32, level: u32, held: f64): i32 {
   assert((root & PRIVATE_PAGE) == 0, 'private trees are not repacked');
   begin();
-  if (!stepReady(false)) return ROOM;
+  if (!stepReady(false)) return EXHAUSTED;
   const status = treePeer(root, keyBytes, level);
   if (status != OK) return status;
   const child = frameNewest(load<u32>(PEER_PAGE));
@@ -197,17 +197,17 @@ function leaveAsItIs(): i32 {
   return NOT_FOUND;
 }
 
-/** How many of the right page's cells fit in the left one, while the parent has room for the separator after them. */
+/** How many of the right page's cells fit in the left one, while the parent has free for the separator after them. */
 function cellsToTake(above: usize, index: u32, left: usize, right: usize): u32 {
   const inner = pageLevel(left) > 0;
   const most = pageCount(right) - 1;
-  const room = pageFree(left);
+  const free = pageFree(left);
   let take: u32 = 0;
   let size: u32 = 0;
   while (take < most) {
     // The right page's first child comes without a key: it gets the separator.
     size += inner && take == 0 ? SLOT_SIZE + 4 + keyLength(above, index + 1) : pageCellSize(right, take);
-    if (size > room) break;
+    if (size > free) break;
     ++take;
   }
   const separatorMost = pageFree(above) + keyLength(above, index + 1);
@@ -215,9 +215,9 @@ function cellsToTake(above: usize, index: u32, left: usize, right: usize): u32 {
   return take;
 }
 
-/** Makes a page writable as if it were changed, so that its bytes go to a new place: OK, ROOM, NOT_FOUND (no frame). */
+/** Makes a page writable as if it were changed, so that its bytes go to a new place: OK, EXHAUSTED, NOT_FOUND (no frame). */
 export function pageRenew(number: u32): i32 {
-  if (!stepReady(false)) return ROOM;
+  if (!stepReady(false)) return EXHAUSTED;
   const frame = frameNewest(number);
   if (frame == 0) return NOT_FOUND;
   makeWritable(frame);

@@ -48,8 +48,8 @@ function separatorMax(): u32 {
 }
 
 /**
- * One structural step that brings room nearer: pushes a full root down, or splits the first full page on the way. The
- * caller has just walked to the leaf, which has no room: every page on the way is in its frame.
+ * One structural step that brings space nearer: pushes a full root down, or splits the first full page on the way. The
+ * caller has just walked to the leaf, which has no space: every page on the way is in its frame.
  */
 export function splitTowards(root: u32, key: usize, length: u32, need: u32): void {
   walkBegin();
@@ -87,7 +87,7 @@ function pushDown(frame: u32): void {
   pageAppendCell(page, 0, 0, pageNumber(below), 0, 0);
 }
 
-/** Splits a child of a page that has room for any separator. */
+/** Splits a child of a page that has space for any separator. */
 function splitChild(parent: u32, index: u32, child: u32, key: usize, length: u32): void {
   makeWritable(parent);
   makeWritable(child);

@@ -27,9 +27,9 @@ import type { OpenedStore } from '../maintenance/recovery.ts';
 import { Admission } from '../txn/admission.ts';
 import { CommitPipeline } from '../txn/commit.ts';
 import { Conflicts } from '../txn/conflicts.ts';
+import { FreeSpace } from '../txn/free-space.ts';
 import { Reservations } from '../txn/reservations.ts';
 import { RetryQueue } from '../txn/retry-queue.ts';
-import { Room } from '../txn/room.ts';
 import { SnapshotHandles } from '../txn/snapshot-handle.ts';
 import type { TransactionParts } from '../txn/transaction.ts';
 import { Writer } from '../txn/writer.ts';
@@ -113,9 +113,9 @@ export class EngineCore {
         waiting: () => this.#reservations.length,
       },
     });
-    const room = new Room(pager, log !== undefined, () => void this.checkpointer.runBlocking());
+    const freeSpace = new FreeSpace(pager, log !== undefined, () => void this.checkpointer.runBlocking());
     const { pipeline } = this;
-    const admission = new Admission({ trees, log, applier, conflicts, room, pipeline });
+    const admission = new Admission({ trees, log, applier, conflicts, freeSpace, pipeline });
     this.checkpointer = new Checkpointer({
       pager,
       log,
@@ -145,10 +145,11 @@ export class EngineCore {
     });
     const ensure = (pages: number, mayUseReserve: boolean): void => {
       const own = pager.versions.hasReader ? 2 * pages : pages;
-      room.ensure(own + room.pagesFor(pipeline.queue.load), mayUseReserve);
+      freeSpace.ensure(own + freeSpace.pagesFor(pipeline.queue.load), mayUseReserve);
     };
     if (!config.readOnly) {
-      trees.beforePrivate = (bytes, isDelete) => room.ensurePrivate(bytes, pipeline.queue.load, isDelete);
+      trees.beforePrivate = (bytes, isDelete) =>
+        freeSpace.ensurePrivate(bytes, pipeline.queue.load, isDelete);
     }
     this.reclaimer = new Reclaimer({
       trees,
@@ -163,7 +164,7 @@ export class EngineCore {
       checkpointer: this.checkpointer,
       roots: () => catalog.latestRoots(),
       ensure: (pages) => ensure(pages, false),
-      cut: () => room.cut(room.pagesFor(pipeline.queue.load)),
+      cut: () => freeSpace.cut(freeSpace.pagesFor(pipeline.queue.load)),
       pause: this.pause,
       check: () => void this.writable(),
       onProgress: (done, total) => this.tell('compaction', done, total),

@@ -10,7 +10,7 @@
  *
  * Invariants
  *   1. One run at a time; callers that come meanwhile share it.
- *   2. The file is cut only above everything that any checkpoint, version or write owns, and never below the room that
+ *   2. The file is cut only above everything that any checkpoint, version or write owns, and never below the space that
  *      was promised to commits.
  */
 import { SECTOR_SIZE } from '../../assembly/layout.ts';
@@ -30,7 +30,7 @@ export interface CompactReport {
   readonly bytesAfter: number;
   /** Pages written anew, to be fuller, to lie lower or to have the configured codec. */
   readonly pagesMoved: number;
-  /** Pages whose records found room in others. */
+  /** Pages whose records found space in others. */
   readonly pagesFreed: number;
   /** Times that something was written anew and a checkpoint made; 0: there was nothing to do. */
   readonly rounds: number;
@@ -53,7 +53,7 @@ export interface CompactParts {
   };
   /** Roots of all trees of the latest state. */
   readonly roots: () => readonly number[];
-  /** Makes sure of room for so many dirty pages beside all that is promised. Throws OUT_OF_SPACE. */
+  /** Makes sure of free space for so many dirty pages beside all that is promised. Throws OUT_OF_SPACE. */
   readonly ensure: (pages: number) => void;
   /** Gives the tail of the file back, but for what is promised to commits. */
   readonly cut: () => void;

@@ -22,7 +22,7 @@ export interface PageReport {
   readonly level?: number;
   /** Records of a leaf, children of an inner page. */
   readonly slots?: number;
-  /** Share of its room that is taken, 0 to 1. */
+  /** Share of its space that is taken, 0 to 1. */
   readonly fill?: number;
   /** Epoch that wrote it. */
   readonly epoch?: number;
@@ -54,7 +54,7 @@ export interface PageCensus {
   readonly height: number;
   /** Records in leaves, those of the store's own books (the list of trees) included. */
   readonly records: number;
-  /** Mean share of the room of leaves that is taken, 0 to 1. */
+  /** Mean share of the space of leaves that is taken, 0 to 1. */
   readonly leafFill: number;
   /** Leaves whose fill is below a tenth, below two tenths, and so on: ten numbers. */
   readonly leafFills: readonly number[];

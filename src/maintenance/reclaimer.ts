@@ -6,7 +6,7 @@
  * there when the store is opened, and gone on with. What snapshots still see of it they keep, page by page.
  *
  * Invariants
- *   1. Room for what a slice changes is made sure of first; without it the work waits for the next checkpoint.
+ *   1. Space for what a slice changes is made sure of first; without it the work waits for the next checkpoint.
  *   2. A tree with a page that cannot be read is left as it is: `verify` tells of the damage. A long value that cannot be
  *      read is set aside as a dropped tree of its own, so that everything beside it is given back.
  *   3. Nothing is touched once the engine is closing or has failed.
@@ -20,7 +20,7 @@ import type { Trees } from '../store/trees.ts';
 export interface ReclaimerParts {
   readonly trees: Trees;
   readonly catalog: Catalog;
-  /** Makes sure of room for so many dirty pages more. Throws OUT_OF_SPACE; then nothing was changed. */
+  /** Makes sure of free space for so many dirty pages more. Throws OUT_OF_SPACE; then nothing was changed. */
   readonly ensure: (pages: number) => void;
   /** Lets other work run. */
   readonly pause: () => Promise<void>;

@@ -65,7 +65,7 @@ export class Relocator {
     return moved + this.#renewChunks((place) => place.start + place.sectors > top && fits(place.sectors));
   }
 
-  /** Empties the lowest stretch below `top` that has room for all that lies above it; answers how many blocks. */
+  /** Empties the lowest stretch below `top` that has space for all that lies above it; answers how many blocks. */
   async evacuate(top: number): Promise<number> {
     const { extents, pageSectors } = this.#slices.pager.blocks;
     const above = this.#pages((start, sectors) => start + sectors > top);
@@ -80,7 +80,7 @@ export class Relocator {
       const moved = await this.#rewrite(inside, ({ start }) => start >= from && start < top);
       return moved + this.#renewChunks(({ start }) => start >= from && start < top);
     } catch (error) {
-      // There is no room to set more aside: the hole is as long as it gets.
+      // There is no space to set more aside: the hole is as long as it gets.
       if (error instanceof AegisError && error.code === 'OUT_OF_SPACE') return this.#slices.moved - before;
       throw error;
     } finally {

@@ -1,9 +1,9 @@
 /**
  * The turns of a compaction: its work goes in slices that are short, between which readers and writers go on, and
- * each of which first makes sure that the store is still open and that there is room for what it will change.
+ * each of which first makes sure that the store is still open and that there is space for what it will change.
  *
  * Invariants
- *   1. Every page that a slice changes is written in the same slice, to the lowest hole; room that was promised to
+ *   1. Every page that a slice changes is written in the same slice, to the lowest hole; space that was promised to
  *      commits is never used up by it.
  *   2. What a snapshot sees that was open before the present round began, and still is, stays where it is: its old bytes would
  *      keep their place, so that a new place beside it would only make the file longer.
@@ -20,7 +20,7 @@ export interface TimeSlicesParts {
   readonly pager: Pager;
   /** Roots of all trees of the latest state. */
   readonly roots: () => readonly number[];
-  /** Makes sure of room for so many dirty pages more. Throws OUT_OF_SPACE; then nothing was changed. */
+  /** Makes sure of free space for so many dirty pages more. Throws OUT_OF_SPACE; then nothing was changed. */
   readonly ensure: (pages: number) => void;
   /** Lets other work run. */
   readonly pause: () => Promise<void>;

@@ -125,7 +125,7 @@ export class Applier {
     this.#keepStuck();
   }
 
-  /** Chains that could not be freed find a place in the catalog; without room for that, after a later commit. */
+  /** Chains that could not be freed find a place in the catalog; without space for that, after a later commit. */
   #keepStuck(): void {
     if (this.#long || this.#trees.chains.stuck.length === 0) return;
     try {

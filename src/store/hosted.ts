@@ -1,6 +1,6 @@
 /**
  * Pages whose codec works on this side of the door: two calls of the core with the codec in between, over bytes that
- * lie in its memory. The codec sees the payload and the room for its answer and nothing else.
+ * lie in its memory. The codec sees the payload and the space for its answer and nothing else.
  *
  * 1. The core seals what it has laid down itself, whatever the codec did to its source.
  * 2. What a codec from outside compressed is written only if it decodes to the payload.
@@ -34,10 +34,10 @@ export function sealHosted(
   const raw = x.pagePayload(frame);
   const from = x.payloadAddress();
   const body = target + BLOCK_HEADER_SIZE;
-  const room = (Math.ceil((BLOCK_HEADER_SIZE + raw) / SECTOR_SIZE) - 1) * SECTOR_SIZE - BLOCK_HEADER_SIZE;
-  if (room <= 0) return 0;
+  const capacity = (Math.ceil((BLOCK_HEADER_SIZE + raw) / SECTOR_SIZE) - 1) * SECTOR_SIZE - BLOCK_HEADER_SIZE;
+  if (capacity <= 0) return 0;
   const stored = holding(core, AREAS, () =>
-    codecs.compress(codec, u8.subarray(from, from + raw), u8.subarray(body, body + room)),
+    codecs.compress(codec, u8.subarray(from, from + raw), u8.subarray(body, body + capacity)),
   );
   if (stored === 0) return 0;
   const proves = codec !== CODEC_LZ4 && codecs.proves(codec); // LZ4 the core proves itself

@@ -1,10 +1,10 @@
 /**
  * The pager drives the buffer pool: it serves what the core asks for between two tries of an operation (a missing
- * page, room) and keeps the books that the core cannot keep: where pages lie, which old versions live, which page
+ * page, space) and keeps the books that the core cannot keep: where pages lie, which old versions live, which page
  * numbers are free.
  *
  * Every operation on a tree goes through `run` (or a loop of its own that calls `serve`): it calls the core until the
- * answer is neither MISS nor ROOM. What the core changed it reports as events, which are drained before anybody looks
+ * answer is neither MISS nor EXHAUSTED. What the core changed it reports as events, which are drained before anybody looks
  * at directory or versions.
  *
  * Invariants
@@ -21,12 +21,12 @@ import {
   EVENT_FREED,
   EVENT_SIZE,
   EVENT_TAKEN,
+  EXHAUSTED,
   MISS,
   NUMBER_CAPACITY,
   OK,
   PAGE_NUMBER_MAX,
   PRIVATE_PAGE,
-  ROOM,
   STAGING_AREA,
   VICTIM_AREA,
 } from '../../assembly/layout.ts';
@@ -122,7 +122,7 @@ export class Pager {
   run(operation: () => number): number {
     try {
       let status = operation();
-      if (status === MISS || status === ROOM) status = this.#again(operation, status);
+      if (status === MISS || status === EXHAUSTED) status = this.#again(operation, status);
       if (this.core.x.eventCount() > 0) this.drain();
       if (status === DAMAGED) throw this.damaged();
       return status;
@@ -141,7 +141,7 @@ export class Pager {
   #again(operation: () => number, first: number): number {
     let status = first;
     try {
-      for (; status === MISS || status === ROOM; ++this.#tries) {
+      for (; status === MISS || status === EXHAUSTED; ++this.#tries) {
         invariant(this.#tries < TRIES_MAX, 'an operation gets on');
         this.serve(status);
         status = operation();
@@ -152,10 +152,10 @@ export class Pager {
     return status;
   }
 
-  /** Does what a status asks for: brings the missing page in, or makes room. */
+  /** Does what a status asks for: brings the missing page in, or makes space. */
   serve(status: number): void {
     // What the operation was given, and has answered so far, has to be there when it is called again.
-    holding(this.core, AREAS_OF_CALL, () => (status === MISS ? this.#load() : this.makeRoom()));
+    holding(this.core, AREAS_OF_CALL, () => (status === MISS ? this.#load() : this.replenish()));
   }
 
   /** Ends an operation served by hand, or a step of one that got on: its pages may leave memory, tries count anew. */
@@ -236,7 +236,7 @@ export class Pager {
   }
 
   /** Drains events, refills page numbers and frees frames. Throws OUT_OF_SPACE when dirty pages cannot be written. */
-  makeRoom(): void {
+  replenish(): void {
     this.drain();
     this.#refill(false);
     this.#refill(true);

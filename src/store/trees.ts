@@ -334,7 +334,7 @@ export class Trees {
       this.chains.copy(root, key, at, epoch, length);
       this.chains.freeDropped();
     } else {
-      // Out of its frame first: making room may evict it.
+      // Out of its frame first: making space may evict it.
       u8.copyWithin(INPUT_AREA, at, at + length);
       this.pager.run(() => x.treePut(root, key.length, INPUT_AREA, length));
       this.chains.freeDropped();

@@ -26,7 +26,7 @@ import { invariant } from '../base/errors.ts';
 import type { Place } from './directory.ts';
 import { NOWHERE } from './directory.ts';
 
-/** Records up to which a row takes no more room than it needs. */
+/** Records up to which a row takes no more space than it needs. */
 const SHORT_ROW = 8;
 
 /** An old version of a page that some snapshot sees. */
@@ -163,7 +163,7 @@ export class Versions {
     } else {
       const last = row.records.at(-1);
       invariant(!last || last.to <= from, 'versions of a page have disjoint epochs');
-      // Most rows stay short, and an array that grows by itself takes room for many at once.
+      // Most rows stay short, and an array that grows by itself takes space for many at once.
       if (row.records.length < SHORT_ROW) row.records = [...row.records, record];
       else row.records.push(record);
     }

@@ -1,10 +1,10 @@
 /**
- * Admission: the first half of the commit pipeline. A commit comes here once, when there is room for it in the log
- * buffer and in the log (reservations.ts); here room in the pool and in the data file is made sure of. Then it has its
+ * Admission: the first half of the commit pipeline. A commit comes here once, when there is space for it in the log
+ * buffer and in the log (reservations.ts); here space in the pool and in the data file is made sure of. Then it has its
  * sequence, and its records lie in the buffer.
  *
  * Invariants
- *   1. A commit for which there is no room is refused before it has a sequence; nothing was changed.
+ *   1. A commit for which there is not enough space is refused before it has a sequence; nothing was changed.
  *   2. From validation to sequence nothing else runs: callers validate in the same turn.
  *   3. The pages a commit will change have been read before it is logged, as far as they fit in the pool: damage
  *      refuses the commit instead of stopping the apply of one that is durable.
@@ -27,9 +27,9 @@ import type { Trees } from '../store/trees.ts';
 import type { Log } from '../wal/log.ts';
 import type { CommitPipeline } from './commit.ts';
 import type { Conflicts } from './conflicts.ts';
+import type { FreeSpace, Load } from './free-space.ts';
 import type { Commit, Committed, Done, Half, Packer } from './queue.ts';
 import { packPieces, recordsOf } from './queue.ts';
-import type { Load, Room } from './room.ts';
 import type { WriteSet } from './write-set.ts';
 
 /** How much a commit may be, at the most. */
@@ -60,7 +60,7 @@ export interface AdmissionParts {
   readonly log: Log | undefined;
   readonly applier: Applier;
   readonly conflicts: Conflicts;
-  readonly room: Room;
+  readonly freeSpace: FreeSpace;
   readonly pipeline: CommitPipeline;
 }
 
@@ -95,7 +95,7 @@ export class Admission {
     const half = queue.filling;
     const limit = half.base + GROUP_HEADER_SIZE + pipeline.maxPayload - 8;
     const from = half.at + PART_HEADER_SIZE;
-    invariant(from + size.bytes <= limit, 'a commit comes when there is room for it in the log buffer');
+    invariant(from + size.bytes <= limit, 'a commit comes when there is space for it in the log buffer');
     const to = pack(from, limit);
     if (!trees.pager.allResident) applier.touch(from, to);
     const noted = conflicts.needed;
@@ -135,11 +135,11 @@ export class Admission {
     return commit;
   }
 
-  /** Makes sure of room for a commit beside those that are queued, and for its notes. */
+  /** Makes sure of free space for a commit beside those that are queued, and for its notes. */
   #ensure(load: Load, noted: boolean): void {
-    const { room, pipeline } = this.#parts;
-    const pages = room.pagesFor(pipeline.queue.loadWith(load));
-    room.ensure(noted ? pages + room.pagesFor(load) : pages, load.pages === 0);
+    const { freeSpace, pipeline } = this.#parts;
+    const pages = freeSpace.pagesFor(pipeline.queue.loadWith(load));
+    freeSpace.ensure(noted ? pages + freeSpace.pagesFor(load) : pages, load.pages === 0);
   }
 
   /** Field by field: an object that is spread costs more than all else of a small commit. */

@@ -1,7 +1,7 @@
 /**
  * The commit pipeline: every change of the store goes through here, one after the other.
  *
- *   validate -> room -> sequence -> records in the log buffer -> write -> sync -> apply -> answer
+ *   validate -> space -> sequence -> records in the log buffer -> write -> sync -> apply -> answer
  *
  * This is the second half, from the log buffer on (admission.ts is the first): what lies in a half of the buffer is
  * written as one group, so that many callers share one sync (group commit), and then applied from the same bytes.
@@ -43,7 +43,7 @@ export interface CommitParts extends AsynchronousCommitsParts {
   readonly conflicts: Pick<Conflicts, 'allApplied' | 'takeBack'>;
   /** Hears of trees that commits on their way make. */
   readonly coming: ComingTrees;
-  /** Those who wait for room; they are served when something has changed. */
+  /** Those who wait for space; they are served when something has changed. */
   readonly callers: { readonly serve: () => void; readonly waiting: () => number };
 }
 
@@ -132,7 +132,7 @@ export class CommitPipeline {
     return this.#queue.first?.written && this.#position ? this.#position : log.position;
   }
 
-  /** Something has changed that may give room, or that somebody waits for. */
+  /** Something has changed that may give space, or that somebody waits for. */
   resume(): void {
     this.#parts.callers.serve();
     this.wake();
@@ -303,7 +303,7 @@ export class CommitPipeline {
     return new Promise((resolve) => this.#sleepers.push(resolve));
   }
 
-  /** Somebody has left the queue of commits, or of those who wait for room: whoever waits for that looks again. */
+  /** Somebody has left the queue of commits, or of those who wait for space: whoever waits for that looks again. */
   wake(): void {
     for (const resolve of this.#sleepers.splice(0)) resolve();
   }

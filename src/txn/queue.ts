@@ -11,7 +11,7 @@
 import { GROUP_HEADER_SIZE, LOG_AREA, LOG_HALF_SIZE, PART_HEADER_SIZE } from '../../assembly/layout.ts';
 import type { AegisError } from '../base/errors.ts';
 import type { ComingTrees, NewTrees } from '../store/coming-trees.ts';
-import type { Load } from './room.ts';
+import type { Load } from './free-space.ts';
 import type { WriteSet } from './write-set.ts';
 
 /** What a commit became. */
@@ -34,7 +34,7 @@ export interface Committed {
 /** Hears how a commit ended. */
 export type Done = (error: AegisError | undefined) => void;
 
-/** A commit that is to be made: how much room it asks for, and its admission once that is there. */
+/** A commit that is to be made: how much space it asks for, and its admission once that is there. */
 export interface Proposal {
   /** As for a reservation. */
   readonly bytes: number;

@@ -1,7 +1,7 @@
 /**
- * Space reservations: a commit asks once for room in the log buffer, in the log and below the log's limit, and waits in
+ * Space reservations: a commit asks once for space in the log buffer, in the log and below the log's limit, and waits in
  * a queue, in the order of its coming, until all of it is there. Then it is admitted: validated, packed and given its
- * sequence, once, in the turn in which its room was found.
+ * sequence, once, in the turn in which the space was there.
  *
  * What a commit asks for is known from its size, so nothing of it is packed or validated while it waits. Only the first
  * in the queue asks; the others cost nothing until it is their turn.
@@ -29,7 +29,7 @@ export interface Request {
    * not, whoever prepares it will call `serve`. What it throws refuses it.
    */
   ready?(now: boolean): boolean;
-  /** Validates, packs and queues it; there is room. What it throws refuses it. */
+  /** Validates, packs and queues it; there is space. What it throws refuses it. */
   admit(): void;
 }
 
@@ -85,7 +85,7 @@ export class Reservations {
     return this.#length;
   }
 
-  /** Admits a request if nobody waits and there is room for it now; throws when it is refused. */
+  /** Admits a request if nobody waits and there is space for it now; throws when it is refused. */
   admitNow(request: Request): boolean {
     const { pipeline } = this.#parts;
     if (pipeline.failure) throw pipeline.failure;
@@ -117,7 +117,7 @@ export class Reservations {
     if (++this.#length === 1) this.serve();
   }
 
-  /** Something has changed that may give room: admits whom it can. */
+  /** Something has changed that may give space: admits whom it can. */
   serve(): void {
     if (this.#serving || this.#length === 0) return;
     this.#serve(() => {
@@ -131,8 +131,8 @@ export class Reservations {
   admitBlocking(request: Request): void {
     this.#serve(() => {
       while (this.#head) this.#force(this.#head);
-      this.#makeRoom(request);
-      // What was applied to make room may have failed the store; nothing is logged after that.
+      this.#makeSpace(request);
+      // What was applied to make space may have failed the store; nothing is logged after that.
       if (this.#parts.pipeline.failure) throw this.#parts.pipeline.failure;
       request.admit();
     });
@@ -145,7 +145,7 @@ export class Reservations {
     } finally {
       this.#serving = false;
       const { pipeline } = this.#parts;
-      // What is queued makes room when it is written and applied; what is not written has nobody else to do it.
+      // What is queued makes space when it is written and applied; what is not written has nobody else to do it.
       if (pipeline.queue.length > 0) pipeline.schedule();
       pipeline.wake();
     }
@@ -163,7 +163,7 @@ export class Reservations {
     return true;
   }
 
-  /** Admits a ticket that has room; refuses it when the store has failed, or its own commit does. */
+  /** Admits a ticket that has space; refuses it when the store has failed, or its own commit does. */
   #admit(ticket: Ticket): void {
     this.#leave(ticket);
     try {
@@ -181,7 +181,7 @@ export class Reservations {
     --this.#length;
   }
 
-  /** Whether there is room for a ticket; if not, sees to it that there will be. */
+  /** Whether there is space for a ticket; if not, sees to it that there will be. */
   #isOpen(ticket: Ticket): boolean {
     const { limit, pipeline } = this.#parts;
     if (ticket.request.ready?.(false) === false) return false;
@@ -239,7 +239,7 @@ export class Reservations {
   /** Serves the first of the queue without waiting for anything. */
   #force(ticket: Ticket): void {
     try {
-      if (!this.#parts.pipeline.failure) this.#makeRoom(ticket.request);
+      if (!this.#parts.pipeline.failure) this.#makeSpace(ticket.request);
     } catch (error) {
       // What this backend cannot do at once is the fault of the caller that cannot wait.
       if (error instanceof AegisError && error.code === 'UNSUPPORTED') throw error;
@@ -249,8 +249,8 @@ export class Reservations {
     this.#admit(ticket);
   }
 
-  /** Makes room for a request at once. */
-  #makeRoom(request: Request): void {
+  /** Makes space for a request at once. */
+  #makeSpace(request: Request): void {
     const { pipeline, log, limit } = this.#parts;
     if (pipeline.failure) throw pipeline.failure;
     request.ready?.(true);

@@ -139,7 +139,7 @@ export class Savepoints {
     try {
       if (older) for (const [tree, keys] of level.changed) this.#mergeKeys(tree, keys, older);
     } catch {
-      // No room, or a failed store: it stays, which costs space and no answer. Its keys may be in both sets.
+      // No space, or a failed store: it stays, which costs space and no answer. Its keys may be in both sets.
       return;
     }
     this.#end(level);

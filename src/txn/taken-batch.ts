@@ -56,7 +56,7 @@ export class TakenBatch implements Proposal {
       this.#write(tree, key, value);
       return;
     }
-    const chunk = this.#room(needed);
+    const chunk = this.#chunkFor(needed);
     const { bytes, view, end } = chunk;
     view.setUint32(end, this.#placeOf(tree));
     view.setUint32(end + 4, key.length);
@@ -137,7 +137,7 @@ export class TakenBatch implements Proposal {
     else this.#writes.delete(tree, key);
   }
 
-  #room(needed: number): Chunk {
+  #chunkFor(needed: number): Chunk {
     let last = this.#chunks.at(-1);
     if (!last || last.end + needed > CHUNK) {
       const bytes = new Uint8Array(CHUNK);

@@ -1,7 +1,7 @@
 /**
  * Single operations and batches as commits of their own. They are ordered by the pipeline and never conflict.
  *
- * An operation is packed into the log buffer at once when there is room, from the caller's own bytes; when it has to
+ * An operation is packed into the log buffer at once when there is space, from the caller's own bytes; when it has to
  * wait, it waits with copies, behind those that came before. What is read by the caller's own code is copied at once. Trees are named; what a name stands for is looked up when
  * the operation is packed, and so in the state that it is applied to.
  */
@@ -142,7 +142,7 @@ export class Writer {
     return x.recordSeal(at, RECORD_DROP, id, name.length, 0);
   }
 
-  /** Makes a commit as soon as there is room for it; resolves when it is applied. */
+  /** Makes a commit as soon as there is space for it; resolves when it is applied. */
   commit(proposal: Proposal, beforeWaiting?: () => void): Promise<Committed> {
     return new Promise((resolve, reject) => {
       let commit: Committed | undefined;
@@ -198,7 +198,7 @@ export class Writer {
     }
   }
 
-  /** The commit of a write set; `before` runs when there is room, in the turn in which it is packed. */
+  /** The commit of a write set; `before` runs when there is space, in the turn in which it is packed. */
   propose(writes: WriteSet, sync: boolean, before?: () => void): Proposal {
     const admission = this.#admission;
     writes.measure();

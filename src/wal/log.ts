@@ -8,7 +8,7 @@
  * LSN below which everything is known to be on stable storage; it always names the end of a commit.
  *
  *   1. durable <= end; both only grow. `durable` is always the end of a whole commit.
- *   2. Room comes first: after `prepare` answered undefined, the writes it was asked for need no new file and no
+ *   2. Space comes first: after `prepare` answered undefined, the writes it was asked for need no new file and no
  *      promise, so no commit is given up halfway for want of space.
  *   3. A commit that ends halfway, because a write throws or its writer takes it back, leaves the log as it was before,
  *      and nothing of it can be mistaken for what is written next.
@@ -99,8 +99,8 @@ export interface Log {
   readonly failure: AegisError | undefined;
 
   /**
-   * Holds room for all that is still to be written: so many payload bytes of so many commits, in groups of any size
-   * from one commit a group to `maxPayload`. Only `undefined` says that the room is in hand now, and it holds until
+   * Holds space for all that is still to be written: so many payload bytes of so many commits, in groups of any size
+   * from one commit a group to `maxPayload`. Only `undefined` says that the space is in hand now, and it holds until
    * something else is written; after a promise, ask again.
    *
    * @throws AegisError `OUT_OF_SPACE`; no file and no byte is left behind.
@@ -141,7 +141,7 @@ export interface Log {
 
   /**
    * Nothing below this LSN is needed any more: a checkpoint that starts there is on stable storage, twice. Files that
-   * the last plan does not keep are given back to the system, but for room that is promised.
+   * the last plan does not keep are given back to the system, but for space that is promised.
    */
   release(lsn: number): void;
 

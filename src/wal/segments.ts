@@ -20,7 +20,7 @@
  *   7. A file is given back only when a superblock that is on stable storage, twice, says that there may be fewer. Until
  *      its removal is on stable storage too it may come back, with groups that lie before the checkpoint.
  *
- * Must not: wait for room (the commit pipeline asked for it), or know what a record means.
+ * Must not: wait for space (the commit pipeline asked for it), or know what a record means.
  */
 import { GROUP_HEADER_SIZE, LOG_HALF_SIZE, SECTOR_SIZE, SEGMENT_HEADER_SIZE } from '../../assembly/layout.ts';
 import type { StorageBackend } from '../backend/backend.ts';
@@ -241,14 +241,14 @@ export class SegmentLog implements Log {
       this.#recycler.give(last);
       this.#live.length = 0;
     }
-    // What was to find room behind the end finds it in one of these: there is one, and what is held counts without that.
+    // What was to find space behind the end finds it in one of these: there is one, and what is held counts without that.
     const count = this.#retired ? 0 : Math.max(this.#spare, this.#held);
     this.#recycler.trim(count, this.#planned - filledOf(this.#live));
   }
 
   /**
    * Whether the log may go on elsewhere than behind its end. On a full disk another place in the same file is better
-   * than none, but not while a sync of it is under way: it could not be taken again at once, and its room may be promised.
+   * than none, but not while a sync of it is under way: it could not be taken again at once, and its space may be promised.
    */
   #mayLeave({ firstLsn, syncing }: Segment): boolean {
     return this.#retired || (this.#recycler.isShort && firstLsn !== this.#end && syncing === 0);
@@ -311,7 +311,7 @@ export class SegmentLog implements Log {
   #segmentFor(length: number): Segment {
     if (length <= this.#rest) return this.#live.at(-1)!;
     const next = this.#recycler.take();
-    invariant(next !== undefined, 'log room is in hand before a group is written');
+    invariant(next !== undefined, 'log space is in hand before a group is written');
     const size = this.#usable + SEGMENT_HEADER_SIZE;
     next.begin({ firstLsn: this.#end, size, fence: this.#fence });
     this.#live.push(next);

@@ -14,12 +14,12 @@ import {
   AREAS_ALL,
   BLOCK_CHUNK,
   CODEC_NONE,
+  EXHAUSTED,
   INPUT_AREA,
   LOG_AREA,
   OK,
   OUT_AREA,
   OUT_AREA_SIZE,
-  ROOM,
   STAGING_AREA,
 } from '../../assembly/layout.ts';
 import { bytes as debug } from '../../build/wasm/debug.js';
@@ -115,9 +115,9 @@ describe('debug', () => {
     expect(() => x.areasRelease(AREA_OUT)).toThrow(/only what is held/);
     expect(() => x.areasHold(AREAS_ALL + 1)).toThrow(/one of those there are/);
     const fails = (): never => {
-      throw new Error('no room');
+      throw new Error('no space');
     };
-    expect(() => holding(driver.core, AREAS_ALL, fails)).toThrow('no room');
+    expect(() => holding(driver.core, AREAS_ALL, fails)).toThrow('no space');
     expect(use).not.toThrow();
   });
 
@@ -207,7 +207,7 @@ describe.each([
     expect(x.peerNext()).toBeGreaterThan(0);
     // New roots take frames, and nobody frees any.
     for (let n = 0; n < 200; ++n) x.treeCreate(600_000 + n);
-    expect(x.treeTighten(root, 0, 0, 0)).toBe(ROOM);
+    expect(x.treeTighten(root, 0, 0, 0)).toBe(EXHAUSTED);
     expect(x.peerNext()).toBe(-1);
   });
 });

@@ -75,7 +75,7 @@ const faults: readonly [what: string, kind: Kind, fault: number, spoil: (page: P
     'leaf',
     DAMAGE_SIZE,
     ({ view, cell }) => {
-      // Of the cells, the one that lies first has room for a long key behind it.
+      // Of the cells, the one that lies first has space for a long key behind it.
       const count = view.getUint32(COUNT, true);
       let lowest = 0;
       for (let i = 1; i < count; i++) if (cell(i) < cell(lowest)) lowest = i;
@@ -123,7 +123,7 @@ const faults: readonly [what: string, kind: Kind, fault: number, spoil: (page: P
   ['a prefix not all have', 'leaf', DAMAGE_ORDER, ({ view }) => view.setUint16(6, 8, true)],
   ['a head of other bytes', 'leaf', DAMAGE_ORDER, ({ view }) => view.setUint32(slotAt(1), 1, true)],
   [
-    'more bytes than it has room for',
+    'more bytes than it has space for',
     'overflow',
     DAMAGE_SIZE,
     ({ view }) => view.setUint32(USED, 5000, true),
@@ -191,7 +191,7 @@ describe('audit', () => {
     expect(x.memoryInit(32, 1, 2)).toBe(OK);
   });
 
-  test('frames: an empty pool has no victims, and no more numbers are taken than there is room for', () => {
+  test('frames: an empty pool has no victims, and no more numbers are taken than there is space for', () => {
     const { x } = makeDriver();
     expect(x.framesReclaim(1000, 8)).toBe(0);
     let taken = 0;

@@ -72,7 +72,7 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, keys, pageSize }) =>
     }
   });
 
-  test('tree: leaves below a parent without room for a long separator are given back as well', () => {
+  test('tree: leaves below a parent without space for a long separator are given back as well', () => {
     const driver = new CoreDriver({ ...module, pageSize, frames: 2600 });
     const root = driver.create();
     let count = 0;
@@ -82,8 +82,8 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, keys, pageSize }) =>
     };
     expect(fillOfRoot()).toBe(0);
     const big = new Uint8Array(Math.floor((pageSize - 40) / 4) - 12 - keyOf(0).length);
-    const room = 1000 - (1000 * (12 + pageSize / 8)) / (pageSize - 40);
-    while (fillOfRoot() < Math.floor(room) && count < 10_000) driver.put(root, keyOf(count++), big);
+    const space = 1000 - (1000 * (12 + pageSize / 8)) / (pageSize - 40);
+    while (fillOfRoot() < Math.floor(space) && count < 10_000) driver.put(root, keyOf(count++), big);
     expect(count).toBeLessThan(10_000);
     for (let i = 0; i < count; i++) driver.delete(root, keyOf(i));
     expect(driver.pagesUsed()).toBe(1);

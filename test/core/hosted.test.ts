@@ -92,7 +92,7 @@ describe.each(builds.flatMap((build) => compressions.map((compression) => ({ ...
     const { compress } = sound[compression];
     const bad: Record<string, Codec['compress']> = {
       'says that nothing fits': () => 0,
-      'answers more than there is room for': (_, target) => target.length + 1,
+      'answers more than there is space for': (_, target) => target.length + 1,
       'answers less than nothing': () => -7,
       'answers half a byte': () => 100.5,
       'answers no number': () => 'many' as unknown as number,

@@ -8,7 +8,7 @@ const rows = [
   { name: 'debug', module: { module: debug } },
 ];
 
-/** A tree of a few leaves; between any two keys there is room for a bound. The first key may be empty. */
+/** A tree of a few leaves; between any two keys there is space for a bound. The first key may be empty. */
 function makeTree(module: { module?: Uint8Array<ArrayBuffer> }, frames: number, withEmptyKey: boolean) {
   const driver = new CoreDriver({ ...module, pageSize: 4096, frames });
   const root = driver.create();

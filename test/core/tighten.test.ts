@@ -191,7 +191,7 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
     checkAll(driver, root, model);
   });
 
-  test('tighten: separators that leave their parent no room are left where they are', () => {
+  test('tighten: separators that leave their parent no space are left where they are', () => {
     const driver = new CoreDriver({ ...module, pageSize, frames: 900 });
     const root = driver.create();
     const random = randomFrom(seed);

@@ -27,7 +27,7 @@ function settled<T>(promise: Promise<T>): Promise<T> {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-test('call order: a blocking call goes through behind hundreds that wait for room', async () => {
+test('call order: a blocking call goes through behind hundreds that wait for space', async () => {
   const engine = await open(new MemoryBackend());
   const value = new Uint8Array(60_000);
   const waiting = Array.from({ length: 500 }, (_, i) => engine.put(`key ${i}`, value));

@@ -1,6 +1,6 @@
 /*
  * Full disks of every size, full of data or of log: writes are refused before anything happens, deletes work and give
- * room, and nothing is lost.
+ * space, and nothing is lost.
  */
 
 import { expect, test } from 'vitest';
@@ -40,7 +40,7 @@ test('full disk: writes are refused, reads and deletes go on, and space gained i
     expect(engine.has('large')).toBe(false);
     backend.capacity += 200_000;
   }
-  // Deleting works on a full disk, and gives room.
+  // Deleting works on a full disk, and gives space.
   expect(await writeUntilFull()).toMatchObject({ code: 'OUT_OF_SPACE' });
   const full = written;
   for (let i = 0; i < full; i++) expect(await engine.delete(`more ${i}`), `more ${i}`).toBe(true);

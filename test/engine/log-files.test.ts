@@ -171,12 +171,12 @@ test('log: after a crash opening reads what follows the checkpoint, and one sect
 // --- crashes ------------------------------------------------------------------------------------------------------
 
 const small: Partial<StorageConfig> = { compression: 'none', checkpointWalSize: '512KB' };
-/** Room for a burst that starts no checkpoint. */
-const roomy: Partial<StorageConfig> = { ...small, checkpointWalSize: '4MB' };
+/** Space for a burst that starts no checkpoint. */
+const spacious: Partial<StorageConfig> = { ...small, checkpointWalSize: '4MB' };
 
 /** A store with a burst behind it, and commits that no checkpoint holds. */
 async function afterBurst(disk: SimulatedBackend): Promise<{ engine: StorageEngine; keys: Set<string> }> {
-  const engine = await openSmall(disk, roomy);
+  const engine = await openSmall(disk, spacious);
   const keys = new Set<string>();
   const put = async (key: string, length: number): Promise<void> => {
     await engine.put(key, new Uint8Array(length).fill(key.length));
@@ -312,7 +312,7 @@ test('log: on a full disk deletes work after the store was closed and opened aga
       const again = await openSmall(backend, config);
       const where = `${capacity} bytes, life ${life}`;
       expect(again.count(), where).toBe(written);
-      // Who puts until the disk is full again must not take the room that deletes need.
+      // Who puts until the disk is full again must not take the space that deletes need.
       let more = 0;
       await rejected('OUT_OF_SPACE', async () => {
         for (; ; more++) await again.put(`yet ${more}`, new Uint8Array(3000));
@@ -324,7 +324,7 @@ test('log: on a full disk deletes work after the store was closed and opened aga
   }
 });
 
-test('log: when somebody else took the room, commits are refused before anything is promised', async () => {
+test('log: when somebody else took the space, commits are refused before anything is promised', async () => {
   const backend = new FaultyBackend();
   const engine = await openSmall(backend, small);
   for (let i = 0; i < 40; i++) await engine.put(`key ${i}`, new Uint8Array(3000));

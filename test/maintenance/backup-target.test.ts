@@ -169,7 +169,7 @@ test('backup: of a closed store answers CLOSED, and so does one that is closed a
   await expect(source.engine.backup(new MemoryBackend())).rejects.toMatchObject({ code: 'CLOSED' });
 });
 
-test('backup: a target without room answers OUT_OF_SPACE, gives back what it took, and the source goes on', async () => {
+test('backup: a target without space answers OUT_OF_SPACE, gives back what it took, and the source goes on', async () => {
   const source = await makeSource();
   const { engine } = source;
   let refused = 0;

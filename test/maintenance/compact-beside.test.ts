@@ -229,11 +229,11 @@ afterAll(() => {
   );
 });
 
-test('compact: the room that commits were promised is not given back', async () => {
+test('compact: the space that commits were promised is not given back', async () => {
   let seen = 0;
   for (let round = 0; round < (long ? 30 : 2); round++) {
     const random = randomFrom(seed * 50 + round);
-    // What does not compress takes all the room that it was promised.
+    // What does not compress takes all the space that it was promised.
     const noise = (size: number): string => {
       let text = '';
       while (text.length < size) text += random(2 ** 32).toString(36);

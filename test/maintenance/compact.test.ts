@@ -520,7 +520,7 @@ test('compact: on a full disk it gives back what it can, or says so, and the sto
   expect(refusals).toBeLessThan(5);
 });
 
-test('compact: on a disk without room for a page it is refused, and nothing has changed', async () => {
+test('compact: on a disk without space for a page it is refused, and nothing has changed', async () => {
   const content = records(2500);
   const backend = new FaultyBackend();
   const engine = await openQuick(backend);

@@ -590,7 +590,7 @@ test('verify: finds flipped bits through the public face, in memory and after op
   let found = 0;
   await flip(backend, bits, async () => {
     const [open, again] = [await first.verify(), await verifyAgain(backend.copy(), options)];
-    // The file also holds room that nobody uses; whatever one of them sees the other sees.
+    // The file also holds space that nobody uses; whatever one of them sees the other sees.
     expect(again.ok).toBe(open.ok);
     if (!open.ok) found++;
   });

@@ -181,7 +181,7 @@ const rows: Row[] = [
     says: /no writer makes such records/,
   },
   {
-    kind: 'more records than a part has room for',
+    kind: 'more records than a part has space for',
     plant: (g) => change(g, third(g), (view) => view.setUint32(PART + 16, 50, true)),
     says: /no writer makes such records/,
   },
@@ -319,8 +319,8 @@ test('verify: what lies beyond the durable end of the log is nobody’s business
   const ground = await makeGround();
   const { backend, engine, groups } = ground;
   const last = groups.at(-1)!;
-  const room = contentOf(backend, last.file).length - last.offset - last.length;
-  overwrite(backend, last.file, last.offset + last.length, new Uint8Array(room).fill(0xa5));
+  const space = contentOf(backend, last.file).length - last.offset - last.length;
+  overwrite(backend, last.file, last.offset + last.length, new Uint8Array(space).fill(0xa5));
   expect((await engine.verify()).problems).toEqual([]);
   for (let i = 0; i < 20; ++i) await engine.put(`more ${i}`, 'm'.repeat(900));
   expect((await engine.verify()).problems).toEqual([]);

@@ -67,7 +67,7 @@ export const backupMutants: readonly Mutant[] = [
     edits: [
       ['      await takeBackCreation(this.#file, this.#finishing ? this.#unfinished : undefined);\n', ''],
     ],
-    killer: target(/a target without room/),
+    killer: target(/a target without space/),
   },
   {
     name: 'backup: a copy that is taken back loses its pages before its superblock',

@@ -87,16 +87,16 @@ export const commitMutants: readonly Mutant[] = [
   },
   // --- commits ---
   {
-    name: 'M20 a commit is logged without room to apply it',
+    name: 'M20 a commit is logged without space to apply it',
     file: ADMISSION,
     edits: [['this.#ensure(size, noted);', '']],
     killer: { file: 'engine/full-disk.test.ts', test: /./ },
   },
   {
-    name: 'M20 a large commit is logged without room to apply it',
+    name: 'M20 a large commit is logged without space to apply it',
     file: ADMISSION,
     edits: [['this.#ensure(load, noted);', '']],
-    killer: { file: 'txn/private-room.test.ts', test: /a large commit into/ },
+    killer: { file: 'txn/private-space.test.ts', test: /a large commit into/ },
   },
   {
     name: 'M22 a group that a blocking commit has applied is applied again when its sync ends',

@@ -7,7 +7,7 @@ const RESHAPE = 'assembly/tree/reshape.ts';
 const COMPACT = 'src/maintenance/compact.ts';
 const GATHER = 'src/maintenance/relocator.ts';
 const TURNS = 'src/maintenance/time-slices.ts';
-const ROOM = 'src/txn/room.ts';
+const FREE_SPACE = 'src/txn/free-space.ts';
 const DIRECTORY = 'src/store/directory.ts';
 const BLOCKS = 'src/store/blocks.ts';
 
@@ -101,10 +101,10 @@ export const compactMutants: readonly Mutant[] = [
     killer: compactionCut(/./),
   },
   {
-    name: 'compact: room that was promised to commits is given back',
-    file: ROOM,
+    name: 'compact: space that was promised to commits is given back',
+    file: FREE_SPACE,
     edits: [['blocks.cutTail(idle ? 0 : this.#needed(pages));', 'blocks.cutTail(idle ? 0 : 0);']],
-    killer: compactionBeside(/the room that commits/),
+    killer: compactionBeside(/the space that commits/),
   },
   {
     name: "compact: another writer's blocks are cut off",

@@ -96,7 +96,7 @@ export const logMutants: readonly Mutant[] = [
     killer: logCrashes(20),
   },
   {
-    name: 'room: a file counts as ready before it is filled',
+    name: 'free space: a file counts as ready before it is filled',
     file: SUPPLY,
     edits: [['const length = Math.min(ZEROS.length, this.#size - at);', 'const length = SECTOR_SIZE;']],
     killer: logCrashes(20),
@@ -168,7 +168,7 @@ export const logMutants: readonly Mutant[] = [
     killer: segments(/wherever the write stops/),
   },
   {
-    name: 'room: after a commit given up the log goes on behind it',
+    name: 'free space: after a commit given up the log goes on behind it',
     file: SEGMENTS,
     edits: [['this.#end = lsn;\n    this.#held', 'this.#held']],
     killer: logCrashes(20),

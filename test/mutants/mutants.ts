@@ -11,17 +11,17 @@ import { explorerMutants } from './explorer-mutants.ts';
 import { logFileMutants } from './log-file-mutants.ts';
 import { logMutants } from './log-mutants.ts';
 import type { Mutant } from './mutant.ts';
-import { roomMutants } from './room-mutants.ts';
 import { runtimeMutants } from './runtime-mutants.ts';
 import { salvageMutants } from './salvage-mutants.ts';
 import { savepointMutants } from './savepoint-mutants.ts';
+import { spaceMutants } from './space-mutants.ts';
 import { storeMutants } from './store-mutants.ts';
 import { treeMutants } from './tree-mutants.ts';
 
 export const mutants: readonly Mutant[] = [
   ...storeMutants,
   ...treeMutants,
-  ...roomMutants,
+  ...spaceMutants,
   ...logMutants,
   ...logFileMutants,
   ...commitMutants,

@@ -366,7 +366,7 @@ export class Program {
     });
   }
 
-  /** Makes the store small again, most of the time after something has left room in it. */
+  /** Makes the store small again, most of the time after something has left space in it. */
   #compact(): void {
     const { db, random, history } = this.#engineCore;
     if (random.oneIn(2)) {

@@ -1,5 +1,5 @@
 /*
- * Plays the host of one core without any backend: a map stands for the disk. It serves MISS and ROOM, writes dirty
+ * Plays the host of one core without any backend: a map stands for the disk. It serves MISS and EXHAUSTED, writes dirty
  * victims as sealed blocks, keeps the old versions that a snapshot sees, and hands numbers of freed pages out again.
  * It believes nothing: what the core must never report (a version that is nowhere, two ends of one page) throws.
  */
@@ -9,10 +9,10 @@ import {
   EVENT_AREA,
   EVENT_FREED,
   EVENT_SIZE,
+  EXHAUSTED,
   MISS,
   OK,
   PRIVATE_PAGE,
-  ROOM,
   STAGING_AREA,
   VICTIM_AREA,
   VICTIM_CAPACITY,
@@ -113,11 +113,11 @@ export class CoreHost {
 
   // --- what the core asks for ---
 
-  /** Calls until the status is neither MISS nor ROOM; damage throws. */
+  /** Calls until the status is neither MISS nor EXHAUSTED; damage throws. */
   serve(call: () => number): number {
     for (;;) {
       const status = call();
-      if (status !== MISS && status !== ROOM) {
+      if (status !== MISS && status !== EXHAUSTED) {
         if (status === DAMAGED) throw this.damage();
         return status;
       }
@@ -132,7 +132,7 @@ export class CoreHost {
 
   help(status: number): void {
     if (status === MISS) this.load();
-    else if (status === ROOM) this.#room();
+    else if (status === EXHAUSTED) this.#room();
     else if (status === DAMAGED) throw this.damage();
     else throw new Error(`nobody can help with status ${status}`);
   }

@@ -177,7 +177,7 @@ test('large batches: close waits for one, and a store that fails refuses it', as
   expect(failing.count()).toBe(1);
 });
 
-test('large batches: one that finds no room refuses itself, and those behind it are served', async () => {
+test('large batches: one that finds no space refuses itself, and those behind it are served', async () => {
   const disk = new SimulatedBackend({ seed: 2 });
   const db = await open(disk, { bufferPoolSize: '64KB' });
   await db.put('k', 'v');

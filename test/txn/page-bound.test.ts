@@ -9,7 +9,7 @@ import { MemoryBackend } from '../../src/backend/memory.ts';
 import { resolveConfig } from '../../src/config/config.ts';
 import { openStore } from '../../src/maintenance/recovery.ts';
 import type { Pager } from '../../src/store/pager.ts';
-import { Room } from '../../src/txn/room.ts';
+import { FreeSpace } from '../../src/txn/free-space.ts';
 import { pagesFilled } from '../../src/txn/write-set.ts';
 
 const PAGE = 4096;
@@ -35,7 +35,7 @@ function writeAll(pager: Pager): void {
   }
 }
 
-test('room: a commit dirties no more pages than it is promised, wherever its leaves lie', async () => {
+test('free space: a commit dirties no more pages than it is promised, wherever its leaves lie', async () => {
   const backend = new MemoryBackend();
   const config = resolveConfig({ backend, pageSize: PAGE, bufferPoolSize: '64MB', compression: 'none' });
   const { trees, catalog } = await openStore({ backend, host: hostOf(backend), config });
@@ -44,7 +44,7 @@ test('room: a commit dirties no more pages than it is promised, wherever its lea
   const root = catalog.find('')?.root as number;
   for (let leaf = 0; leaf < LEAVES; ++leaf)
     for (let record = 0; record < 3; ++record) trees.put(root, keyOf(leaf, record), VALUE);
-  const room = new Room(pager, true, () => undefined);
+  const freeSpace = new FreeSpace(pager, true, () => undefined);
   for (const every of [15, 40, 150, 1000]) {
     writeAll(pager);
     expect(x.dirtyCount()).toBe(0);
@@ -55,7 +55,7 @@ test('room: a commit dirties no more pages than it is promised, wherever its lea
       load.pages += pagesFilled(key.length, SMALL.length, PAGE);
       trees.put(root, key, SMALL);
     }
-    const promised = room.pagesFor(load);
+    const promised = freeSpace.pagesFor(load);
     expect(x.dirtyCount()).toBeGreaterThanOrEqual(load.operations);
     expect(x.dirtyCount(), `one record in ${every} leaves`).toBeLessThanOrEqual(promised);
   }

@@ -1,4 +1,4 @@
-/* Space reservations: the order of those who wait for room, and what they are told when there will be none. */
+/* Space reservations: the order of those who wait for space, and what they are told when there will be none. */
 import { expect, test } from 'vitest';
 import { AegisError } from '../../src/base/errors.ts';
 import { ComingTrees } from '../../src/store/coming-trees.ts';
@@ -78,7 +78,7 @@ function codeOf(error: unknown): string {
   return error instanceof AegisError ? error.code : String(error);
 }
 
-test('reservations: who comes when nobody waits and there is room is admitted at once', () => {
+test('reservations: who comes when nobody waits and there is space is admitted at once', () => {
   const { reservations, request, events } = kit();
   expect(reservations.admitNow(request('first'))).toBe(true);
   expect(events).toEqual(['first', 'schedule']);
@@ -108,7 +108,7 @@ test('reservations: nobody is admitted behind a commit that must be alone, nor b
   expect(reservations.admitNow(request('fits'))).toBe(true);
 });
 
-test('reservations: room that an admission frees on the way lets nobody past those before', () => {
+test('reservations: space that an admission frees on the way lets nobody past those before', () => {
   const { reservations, wait, queue, push, events } = kit();
   push();
   wait('first', {
@@ -400,7 +400,7 @@ test('reservations: when the store fails everybody who waits is refused, and who
   expect(blocked.events).toEqual(['first: STORE_FAILED']);
 });
 
-test('reservations: a store that fails while a blocking request makes room admits nothing more', () => {
+test('reservations: a store that fails while a blocking request makes space admits nothing more', () => {
   const { reservations, request, events, pipeline, queue, push } = kit();
   push();
   pipeline.flushBlocking = () => {

@@ -88,7 +88,7 @@ describe('files that go', () => {
     expect((await readLog(backend, begin)).sequences).toEqual([122]);
   });
 
-  test('log: as many bytes stay as the superblock says, though room for more is made meanwhile', async () => {
+  test('log: as many bytes stay as the superblock says, though space for more is made meanwhile', async () => {
     const backend = new MemoryBackend();
     const { log, write } = await newLog(backend);
     write(10);
@@ -226,7 +226,7 @@ describe('files that go', () => {
     expect(backend.list()).toEqual(['log-1']);
   });
 
-  test('log: on a full disk promised room stays, though the last segment is given back', async () => {
+  test('log: on a full disk promised space stays, though the last segment is given back', async () => {
     const disk = new CrashDisk(new Random(seed));
     const { core, log } = await newLog(disk);
     const parts = [1, 2, 3, 4].map((sequence) => commit(sequence, valueFor(sequence, 3000)));
@@ -245,7 +245,7 @@ describe('files that go', () => {
     expect(log.failure).toBeUndefined();
   });
 
-  test('log: room that nobody waits for any more is given back', async () => {
+  test('log: space that nobody waits for any more is given back', async () => {
     const backend = new MemoryBackend();
     const { core, log, checkpoint } = await newLog(backend);
     log.prepareSync(100_000);
@@ -256,7 +256,7 @@ describe('files that go', () => {
     writeGroup(core, log, [commit(1, valueFor(1, 10))]);
     checkpoint();
     expect(backend.list().length).toBe(2);
-    // A commit that is taken back needs no room either.
+    // A commit that is taken back needs no space either.
     log.prepareSync(100_000);
     log.write(LOG_AREA, buildPayload(core, [commit(2, valueFor(2, 3000), 1)]), false);
     log.takeBack(new Error('x'));

@@ -94,7 +94,7 @@ export function buildPayload({ u8 }: LogCore, parts: readonly TestPart[], addres
   return at - address - GROUP_HEADER_SIZE;
 }
 
-/** Writes one group of these parts; room is asked for first. */
+/** Writes one group of these parts; space is asked for first. */
 export function writeGroup(core: LogCore, log: Log, parts: readonly TestPart[], endsCommit = true): number {
   const length = buildPayload(core, parts);
   log.prepareSync(length, parts.length);

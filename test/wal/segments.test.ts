@@ -485,8 +485,8 @@ describe('failure', () => {
   });
 });
 
-describe('room', () => {
-  test('log: what prepare held room for needs no other file, however it is grouped', async () => {
+describe('space', () => {
+  test('log: what prepare held space for needs no other file, however it is grouped', async () => {
     const random = new Random(seed);
     const core = newCore('release');
     for (let round = 0; round < 150; round++) {
@@ -499,7 +499,7 @@ describe('room', () => {
         const bytes = payloads.reduce((sum, { length }) => sum + length, 0);
         const commits = payloads.filter(({ ends }) => ends).length;
         log.prepareSync(bytes, commits);
-        // A checkpoint may end while room is promised.
+        // A checkpoint may end while space is promised.
         if (random.chance(0.3)) {
           log.plan(log.end);
           log.release(log.end);
@@ -538,7 +538,7 @@ describe('room', () => {
     return groups;
   }
 
-  test('log: a full disk while room is made leaves no file and no byte, and the next attempt succeeds', async () => {
+  test('log: a full disk while space is made leaves no file and no byte, and the next attempt succeeds', async () => {
     for (let failAt = 0; failAt < 3; failAt++) {
       for (const blocking of [false, true]) {
         const disk = newDisk();
@@ -667,7 +667,7 @@ describe('room', () => {
     expect(disk.events[4]!.length).toBe(1024);
   });
 
-  test('log: room that is there needs no promise, and several callers wait for one file', async () => {
+  test('log: space that is there needs no promise, and several callers wait for one file', async () => {
     const disk = newDisk();
     const { core, log } = await openLog(disk);
     disk.manual = true;

@@ -1,4 +1,4 @@
-/* Mutants of the queue of those who wait for room, of room itself, and of what ends with a failure. */
+/* Mutants of the queue of those who wait for space, of space itself, and of what ends with a failure. */
 import type { Mutant } from './mutant.ts';
 
 const RESERVATIONS = 'src/txn/reservations.ts';
@@ -6,10 +6,10 @@ const RUN = 'src/txn/run-transaction.ts';
 const TRANSACTION = 'src/txn/transaction.ts';
 
 const reservations = (test: RegExp) => ({ file: 'txn/reservations.test.ts', test });
-const room = (test: RegExp) => ({ file: 'txn/room.test.ts', test });
+const space = (test: RegExp) => ({ file: 'txn/free-space.test.ts', test });
 const outcome = (test: RegExp) => ({ file: 'engine/transaction-outcome.test.ts', test });
 
-export const roomMutants: readonly Mutant[] = [
+export const spaceMutants: readonly Mutant[] = [
   {
     name: 'failure: a checkpoint goes on when the store has failed',
     file: 'src/maintenance/checkpoint.ts',
@@ -74,25 +74,25 @@ export const roomMutants: readonly Mutant[] = [
     killer: { file: 'txn/large-batches.test.ts', test: /more turns than one/ },
   },
   {
-    name: 'reservations: an admission that frees room lets others past it',
+    name: 'reservations: an admission that frees space lets others past it',
     file: RESERVATIONS,
     edits: [['if (this.#serving || this.#length === 0) return;', 'if (this.#length === 0) return;']],
     killer: reservations(/nobody past those before/),
   },
   {
-    name: 'room: paths are counted for each operation, however few pages there are',
-    file: 'src/txn/room.ts',
+    name: 'free space: paths are counted for each operation, however few pages there are',
+    file: 'src/txn/free-space.ts',
     edits: [
       ['present += Math.min(operations, Math.ceil(level));', 'present += operations;'],
       ['    present = Math.min(present, pageCount);\n', ''],
     ],
-    killer: room(/thousands of small puts/),
+    killer: space(/thousands of small puts/),
   },
   {
-    name: 'room: a key counts as often as it was written',
+    name: 'free space: a key counts as often as it was written',
     file: 'src/txn/writer.ts',
     edits: [['    writes.measure();\n', '']],
-    killer: room(/is there once/),
+    killer: space(/is there once/),
   },
   {
     name: 'transaction: the closing of the store under it is no failure',
@@ -124,7 +124,7 @@ export const roomMutants: readonly Mutant[] = [
     killer: outcome(/two hundred/),
   },
   {
-    name: 'room: going back asks for nothing but the key',
+    name: 'free space: going back asks for nothing but the key',
     file: 'src/store/private-tree.ts',
     edits: [
       [
@@ -132,14 +132,17 @@ export const roomMutants: readonly Mutant[] = [
         'this.#trees.beforePrivate(key.length, bytes >= 0);',
       ],
     ],
-    killer: { file: 'txn/private-room.test.ts', test: /going back to a savepoint, to a long value/ },
+    killer: { file: 'txn/private-space.test.ts', test: /going back to a savepoint, to a long value/ },
   },
   {
-    name: 'room: private pages take what commits were promised',
+    name: 'free space: private pages take what commits were promised',
     file: 'src/engine/engine-core.ts',
     edits: [
-      ['(bytes, isDelete) => room.ensurePrivate(bytes, pipeline.queue.load, isDelete)', '() => undefined'],
+      [
+        '(bytes, isDelete) =>\n        freeSpace.ensurePrivate(bytes, pipeline.queue.load, isDelete)',
+        '() => undefined',
+      ],
     ],
-    killer: { file: 'txn/private-room.test.ts', test: /many long values/ },
+    killer: { file: 'txn/private-space.test.ts', test: /many long values/ },
   },
 ];

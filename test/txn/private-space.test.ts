@@ -27,7 +27,7 @@ test.each([
     (tx: { put(key: string, value: string): void }, i: number) => tx.put(`own ${i}`, value(i).repeat(4)),
   ],
 ])(
-  'room: a transaction of many %s never takes what commits were promised',
+  'free space: a transaction of many %s never takes what commits were promised',
   { timeout: 120_000 },
   async (_what, write) => {
     const seen = { done: 0, OUT_OF_SPACE: 0, full: 0 };
@@ -75,7 +75,7 @@ test.each<[what: string, pages: number, from: number, to: number]>([
   ['many short values', 1, 64, 900],
   ['a long value', 300, 2300, 4000],
 ])(
-  'room: going back to a savepoint, to %s, takes nothing of what commits were promised',
+  'free space: going back to a savepoint, to %s, takes nothing of what commits were promised',
   { timeout: 120_000 },
   async (_what, pages, from, to) => {
     const seen = { done: 0, OUT_OF_SPACE: 0, back: 0, full: 0 };
@@ -124,7 +124,7 @@ test.each<[what: string, pages: number, from: number, to: number]>([
 );
 
 test.each([1, 3, 6])(
-  'room: a large commit into many leaves is refused before it is logged, with %d MiB',
+  'free space: a large commit into many leaves is refused before it is logged, with %d MiB',
   {
     timeout: 120_000,
   },
@@ -134,7 +134,7 @@ test.each([1, 3, 6])(
       backend,
       pageSize: 4096,
       bufferPoolSize: '128KB',
-      // One log file has room for all of it.
+      // One log file has space for all of it.
       checkpointWalSize: '64MB',
       compression: 'none',
     });

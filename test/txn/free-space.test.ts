@@ -1,4 +1,4 @@
-/* Room in the data file is made sure of in proportion to what commits can change, not to the number of calls. */
+/* Space in the data file is made sure of in proportion to what commits can change, not to the number of calls. */
 import { expect, test } from 'vitest';
 import { StorageEngine } from '../../src/index.ts';
 import type { SimulatedCall } from '../../src/testing/index.ts';
@@ -20,14 +20,14 @@ async function longestData(work: (engine: StorageEngine) => Promise<unknown>): P
   return longest;
 }
 
-test('room: thousands of small puts at once take megabytes at the most, however many wait', async () => {
+test('free space: thousands of small puts at once take megabytes at the most, however many wait', async () => {
   const puts = (count: number) => (engine: StorageEngine) =>
     Promise.all(Array.from({ length: count }, (_, i) => engine.put(`key ${i}`, 'v')));
   expect(await longestData(puts(4000))).toBeLessThan(4 * MIB);
   expect(await longestData(puts(20_000))).toBeLessThan(16 * MIB);
 });
 
-test('room: a key that is written ten thousand times in a transaction or a batch is there once', async () => {
+test('free space: a key that is written ten thousand times in a transaction or a batch is there once', async () => {
   const value = (i: number) => String(i).padEnd(1000);
   const inTransaction = await longestData((engine) =>
     engine.transaction((tx) => {
@@ -42,7 +42,7 @@ test('room: a key that is written ten thousand times in a transaction or a batch
   expect([inTransaction < 4 * MIB, inBatch < 4 * MIB]).toEqual([true, true]);
 });
 
-test('room: trees that are written to again are not made again', async () => {
+test('free space: trees that are written to again are not made again', async () => {
   const fill = (engine: StorageEngine, value: string) =>
     engine.transaction((tx) => {
       for (let i = 0; i < 300; ++i) tx.tree(`tenant ${i}`).put('key', value);

@@ -1,5 +1,5 @@
 /**
- * Room: what must be in hand before a commit is logged, so that a durable commit never meets a full disk.
+ * FreeSpace: what must be in hand before a commit is logged, so that a durable commit never meets a full disk.
  *
  * Two promises are kept in space of the data file that has been written once, and so is real:
  *   1. Applying: the pages that queued commits can dirty find a frame that is free or clean, or space to evict to.
@@ -40,7 +40,7 @@ const PRIVATE_PAGES = 8;
 /** Grown ahead of the need, so that a small commit does not pay for a write of its own. */
 const SLACK_PAGES = 16;
 
-export class Room {
+export class FreeSpace {
   readonly #pager: Pager;
   readonly #logged: boolean;
   /** Frees space by a checkpoint that runs to its end at once; throws when it cannot. */
@@ -70,7 +70,7 @@ export class Room {
   }
 
   /**
-   * Makes sure of room for `pages` more dirty pages; `mayUseReserve`: for a commit that only deletes. Throws
+   * Makes sure of free space for `pages` more dirty pages; `mayUseReserve`: for a commit that only deletes. Throws
    * OUT_OF_SPACE; then nothing was changed.
    */
   ensure(pages: number, mayUseReserve: boolean): void {
@@ -88,7 +88,7 @@ export class Room {
   }
 
   /**
-   * Makes sure of room for what an operation on a private tree dirties, with so many bytes to hold, beside what is queued.
+   * Makes sure of free space for what an operation on a private tree dirties, with so many bytes to hold, beside what is queued.
    * A savepoint makes it no more: the first change of a page after it leaves one dirty page more, a copy if the page was
    * dirty (makeWritable in the core), and a path is counted as if all of it were clean. Throws OUT_OF_SPACE; then nothing
    * was changed.
@@ -111,7 +111,7 @@ export class Room {
     blocks.cutTail(idle ? 0 : this.#needed(pages));
   }
 
-  /** Whether there is room when every hole counts. */
+  /** Whether there is space when every hole counts. */
   #fits(pages: number): boolean {
     const { extents, pageSectors } = this.#pager.blocks;
     const needed = Math.ceil(this.#needed(pages) / pageSectors);
