@@ -3,16 +3,16 @@
  * as f64 (exact below 2^53), addresses and counts as u32 that arrive signed: src/core/wasm.ts mends the sign.
  */
 import { NUMBER_AREA, NUMBER_CAPACITY } from './layout';
-import { chainRead } from './tree/overflow';
+import { overflowRead } from './tree/overflow';
 import { rangeRead } from './tree/cursor';
 import { frameOld, pageEpoch } from './pool/frames';
 import {
   APPLY_AT,
   BLOCK_SUM,
-  CHAIN_DROPPED,
-  CHAIN_NEXT,
-  CHAIN_REST,
-  CHAIN_TAKEN,
+  OVERFLOW_DROPPED,
+  OVERFLOW_NEXT,
+  OVERFLOW_REST,
+  OVERFLOW_TAKEN,
   DAMAGE,
   DAMAGE_PAGE,
   DELETED,
@@ -61,22 +61,22 @@ export function valueLength(): u32 {
 export function valueFlags(): u32 {
   return load<u32>(VALUE_FLAGS);
 }
-export function chainTaken(): u32 {
-  return load<u32>(CHAIN_TAKEN);
+export function overflowTaken(): u32 {
+  return load<u32>(OVERFLOW_TAKEN);
 }
-export function chainNext(): u32 {
-  return load<u32>(CHAIN_NEXT);
+export function overflowNext(): u32 {
+  return load<u32>(OVERFLOW_NEXT);
 }
-export function chainDropped(): u32 {
-  return load<u32>(CHAIN_DROPPED);
+export function overflowDropped(): u32 {
+  return load<u32>(OVERFLOW_DROPPED);
 }
-/** Bytes of its value that lie from chainDropped on. */
-export function chainRest(): u32 {
-  return load<u32>(CHAIN_REST);
+/** Bytes of its value that lie from overflowDropped on. */
+export function overflowRest(): u32 {
+  return load<u32>(OVERFLOW_REST);
 }
 /** Forgets the rest of a dropped chain: its pages stay taken. Only when damage hides them. */
-export function chainForget(): void {
-  store<u32>(CHAIN_DROPPED, 0);
+export function overflowForget(): void {
+  store<u32>(OVERFLOW_DROPPED, 0);
 }
 /** Whether deletes merge nearly empty pages with their neighbours, which may be damaged. */
 export function mergesSet(on: bool): void {
@@ -189,8 +189,8 @@ export function numberCount(isPrivate: bool): u32 {
 export function treeRange(root: u32, epoch: f64, start: u32, end: u32, flags: u32, limit: u32): i32 {
   return rangeRead(root, epoch as u64, start, end, flags, limit);
 }
-export function chainPage(number: u32, epoch: f64, expected: u32): i32 {
-  return chainRead(number, epoch as u64, expected);
+export function overflowPage(number: u32, epoch: f64, expected: u32): i32 {
+  return overflowRead(number, epoch as u64, expected);
 }
 
 /** Frame of the old version of a page that an epoch sees, or 0. */

@@ -4,18 +4,18 @@
  */
 export * from './layout';
 export * from './host';
-export { areasHold, areasRelease } from './memory/areas';
+export { areasClaim, areasRelease } from './memory/areas';
 export { framesAudit } from './pool/frame-audit';
 export { frameAddress, memoryInit } from './memory/memory';
 export { frameClean, frameDrop, frameNewest, framesDirtyAt, framesReclaim, framesUnpin } from './pool/frames';
 export { pageEnd } from './pool/versions';
 export { treeCut } from './tree/cut';
 export { treeCreate, treeEnd } from './tree/btree';
-export { chainPageCapacity } from './page/limits';
-export { chainAbandon, chainAppend, chainBegin, chainFree } from './tree/overflow';
+export { overflowCapacity } from './page/limits';
+export { overflowAbandon, overflowAppend, overflowBegin, overflowFree } from './tree/overflow';
 export {
-  notePut,
-  noteNewer,
+  recentAdd,
+  recentSince,
   partBytes,
   partFlags,
   partRecords,
@@ -31,28 +31,28 @@ export {
   recordsApply,
   recordsCount,
   recordsEnd,
-  recordsNote,
+  recordsAddRecent,
   recordsTouch,
-  treeBury,
+  treePutTombstone,
   treeDelete,
   treeGet,
   treeGetGroup,
   treeProbe,
   treePut,
-  treePutChain,
+  treePutOverflow,
   treePutDropped,
 } from './tree/operations';
 export {
   pageRenew,
   peerCapacity,
-  peerHeld,
+  peerProtected,
   peerMerged,
   peerNext,
   peerPage,
   peerParent,
   peerUsed,
   treePeer,
-  treeTighten,
+  treeRepack,
 } from './tree/repack';
 export {
   blockCodec,
@@ -70,8 +70,8 @@ export {
   blockPadded,
   inspectBlock,
   inspectBuilt,
-  inspectChain,
-  inspectChained,
+  inspectOverflowPage,
+  inspectOverflowSlot,
   inspectChild,
   inspectDecoded,
   inspectEpoch,

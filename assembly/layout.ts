@@ -72,10 +72,10 @@ export const DAMAGE_COMPRESSION = 6; // the compressed payload does not decode t
 export const DAMAGE_KIND = 7; // page kind or level is not what the parent expects
 export const DAMAGE_ORDER = 8; // keys out of order or outside the parent's bounds
 export const DAMAGE_REFERENCE = 9; // a child or chain page number that cannot be
-export const DAMAGE_CHAIN = 10; // an overflow chain of the wrong length
+export const DAMAGE_OVERFLOW = 10; // an overflow chain of the wrong length
 
 // --- flags of a value as found (valueFlags()) -----------------------------------------------------------------
-export const VALUE_CHAINED = 1; // the value lies in overflow pages: valueAddress() is the first page's number
+export const VALUE_OVERFLOW = 1; // the value lies in overflow pages: valueAddress() is the first page's number
 export const VALUE_TOMBSTONE = 2; // a deletion, in a transaction's own tree
 
 // --- events the core reports to the pager ---------------------------------------------------------------------
@@ -105,14 +105,14 @@ export const STAGING_AREA = 0x50000; // blocks on their way to or from a backend
 export const STAGING_AREA_SIZE = 0x100000;
 export const OUT_AREA = 0x150000; // values and packed records on their way to the caller
 export const OUT_AREA_SIZE = 0x80000;
-export const LOG_AREA = 0x1d0000; // two halves: one is filled while the other is written
-export const LOG_HALF_SIZE = 0x100000;
+export const LOG_AREA = 0x1d0000; // two log buffers: one is filled while the other is written
+export const LOG_BUFFER_SIZE = 0x100000;
 export const INPUT_AREA = 0x3d0000; // pieces of long values, keys of group reads
 export const INPUT_AREA_SIZE = 0x20000;
 export const FRAME_AREA = 0x400000; // frame table, page table, frames
 export const FRAME_OVERHEAD = 96; // bytes of tables per frame, at the most
 
-// --- areas that may be held (areas.ts), as a bit set ----------------------------------------------------------
+// --- areas that may be claimed (areas.ts), as a bit set ----------------------------------------------------------
 export const AREA_KEY = 1;
 export const AREA_BOUND = 2;
 export const AREA_INPUT = 4;

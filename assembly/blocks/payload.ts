@@ -19,7 +19,7 @@ import {
 import { LEVEL_ANY, LEVEL_OVERFLOW } from '../pool/frames';
 import { MISS_HIGH, MISS_LEVEL, MISS_LOW, NO_BOUND, bytesCompare, pageSize } from '../memory/memory';
 import {
-  META_CHAINED,
+  META_OVERFLOW,
   PAGE_HEADER_SIZE,
   SLOT_SIZE,
   cellWord,
@@ -39,7 +39,7 @@ import {
   valueAt,
   valueStored,
 } from '../page/page';
-import { LEVEL_MAX, chainPageCapacity, numberFault, wordFault } from '../page/limits';
+import { LEVEL_MAX, overflowCapacity, numberFault, wordFault } from '../page/limits';
 
 /** Header sizes of a payload: tree pages, overflow pages. */
 const TREE_PAYLOAD_HEADER: u32 = 8;
@@ -112,7 +112,7 @@ export function pageBuild(page: usize, number: u32, epoch: u64, payload: usize, 
         return DAMAGE_ORDER;
     }
     pageAppendCell(page, key, keyBytes, word, key + keyBytes, stored);
-    if (kind == PAGE_LEAF && word & META_CHAINED && numberFault(load<u32>(valueAt(page, i)), number)) {
+    if (kind == PAGE_LEAF && word & META_OVERFLOW && numberFault(load<u32>(valueAt(page, i)), number)) {
       return DAMAGE_REFERENCE;
     }
     at = key + keyBytes + stored;
@@ -127,7 +127,7 @@ function overflowBuild(page: usize, number: u32, payload: usize, length: u32): u
   const used = load<u32>(payload, 4);
   const next = load<u32>(payload, 8);
   const remaining = load<u32>(payload, 12);
-  if (used > chainPageCapacity() || used != length - OVERFLOW_PAYLOAD_HEADER || used > remaining)
+  if (used > overflowCapacity() || used != length - OVERFLOW_PAYLOAD_HEADER || used > remaining)
     return DAMAGE_SIZE;
   if (next != 0 && numberFault(next, number)) return DAMAGE_REFERENCE;
   pageSetOverflow(page, next, used, remaining);

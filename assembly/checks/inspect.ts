@@ -21,7 +21,7 @@ import {
   BLOCK_HEADER_SIZE,
   BLOCK_PAGE,
   BOUND_AREA,
-  DAMAGE_CHAIN,
+  DAMAGE_OVERFLOW,
   DAMAGE_ORDER,
   KEY_AREA,
   OK,
@@ -36,7 +36,7 @@ import { pageBuild, pageSerialise } from '../blocks/payload';
 import { valueNote } from '../tree/btree';
 import { pageEpoch, pageNumber } from '../pool/frames';
 import {
-  CHAIN_NEXT,
+  OVERFLOW_NEXT,
   INSPECTED_BYTES,
   NO_BOUND,
   VALUE_ADDRESS,
@@ -47,10 +47,10 @@ import {
   frameAddress,
   pageSize,
 } from '../memory/memory';
-import { chainPageCapacity } from '../page/limits';
-import { chainPageSound } from '../tree/overflow';
+import { overflowCapacity } from '../page/limits';
+import { overflowPageSound } from '../tree/overflow';
 import {
-  META_CHAINED,
+  META_OVERFLOW,
   PAGE_HEADER_SIZE,
   cellWord,
   keyAddress,
@@ -123,7 +123,7 @@ export function inspectShape(page: usize): u32 {
 
 /** How full a page is, of a thousand: slots and cells of a tree page, bytes of a value in an overflow page. */
 export function inspectFill(page: usize): u32 {
-  if (pageKind(page) == PAGE_OVERFLOW) return (pageDataUsed(page) * 1000) / chainPageCapacity();
+  if (pageKind(page) == PAGE_OVERFLOW) return (pageDataUsed(page) * 1000) / overflowCapacity();
   return (pageUsed(page) * 1000) / pageCapacity();
 }
 
@@ -153,10 +153,10 @@ export function inspectValue(page: usize, index: u32): void {
 }
 
 /** First slot from `from` on of a leaf whose value is chained (then valueAddress, valueLength), or the slot count. */
-export function inspectChained(page: usize, from: u32): u32 {
+export function inspectOverflowSlot(page: usize, from: u32): u32 {
   const count = pageCount(page);
   for (let i = from; i < count; ++i) {
-    if (cellWord(page, i) & META_CHAINED) {
+    if (cellWord(page, i) & META_OVERFLOW) {
       valueNote(page, i);
       return i;
     }
@@ -182,11 +182,11 @@ export function inspectFences(page: usize, low: u32, high: u32): i32 {
   return damaged(pageNumber(page), DAMAGE_ORDER);
 }
 
-/** Checks a page of a chain of which `expected` bytes are left, and notes its bytes (valueAddress, valueLength) and chainNext. */
-export function inspectChain(page: usize, expected: u32): i32 {
-  if (!chainPageSound(page, expected)) return damaged(pageNumber(page), DAMAGE_CHAIN);
+/** Checks a page of a chain of which `expected` bytes are left, and notes its bytes (valueAddress, valueLength) and overflowNext. */
+export function inspectOverflowPage(page: usize, expected: u32): i32 {
+  if (!overflowPageSound(page, expected)) return damaged(pageNumber(page), DAMAGE_OVERFLOW);
   store<u32>(VALUE_ADDRESS, (page + PAGE_HEADER_SIZE) as u32);
   store<u32>(VALUE_LENGTH, pageDataUsed(page));
-  store<u32>(CHAIN_NEXT, pageNext(page));
+  store<u32>(OVERFLOW_NEXT, pageNext(page));
   return OK;
 }

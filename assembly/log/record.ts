@@ -28,7 +28,7 @@
  */
 import { xxh64 } from '../blocks/checksum';
 import {
-  DAMAGE_CHAIN,
+  DAMAGE_OVERFLOW,
   DAMAGE_CHECKSUM,
   DAMAGE_IDENTITY,
   DAMAGE_KIND,
@@ -39,7 +39,7 @@ import {
   FORMAT_VERSION,
   GROUP_HEADER_SIZE,
   KEY_SIZE_MAX,
-  LOG_HALF_SIZE,
+  LOG_BUFFER_SIZE,
   NAME_SIZE_MAX,
   PART_FIRST,
   PART_HEADER_SIZE,
@@ -63,7 +63,7 @@ const WHOLE: u32 = PART_FIRST | PART_LAST;
 
 // Sizes as they are compared here: with lengths from a file, unsigned.
 const GROUP_HEADER: u32 = GROUP_HEADER_SIZE;
-const PAYLOAD_MAX: u32 = LOG_HALF_SIZE - GROUP_HEADER_SIZE;
+const PAYLOAD_MAX: u32 = LOG_BUFFER_SIZE - GROUP_HEADER_SIZE;
 const PART_HEADER: u32 = PART_HEADER_SIZE;
 const RECORD_HEADER: u32 = RECORD_HEADER_SIZE;
 const KEY_MAX: u32 = KEY_SIZE_MAX;
@@ -135,7 +135,7 @@ export function groupLinkHigh(): u32 {
  * and makes it the one the next group links to. Answers its length with padding.
  */
 export function groupSeal(address: usize, payloadLength: u32, lsn: f64, mark: f64): u32 {
-  assert(payloadLength <= PAYLOAD_MAX, 'a group fits one half of the log area');
+  assert(payloadLength <= PAYLOAD_MAX, 'a group fits one log buffer');
   assert(
     isSectorAligned(address) && isSectorAligned(lsn as u64) && isSectorAligned(mark as u64),
     'groups and marks lie on sector boundaries',
@@ -235,12 +235,12 @@ function recordsCheck(at: usize, length: u32, count: u32): u32 {
     if (kind < RECORD_PUT || kind > RECORD_DROP || load<u8>(at, 1) != 0) return DAMAGE_KIND;
     if (key > KEY_MAX || value > VALUE_MAX) return DAMAGE_SIZE;
     if (kind == RECORD_VALUE) {
-      if (key != 0 || value == 0 || value > open) return DAMAGE_CHAIN;
+      if (key != 0 || value == 0 || value > open) return DAMAGE_OVERFLOW;
       open -= value;
     } else if (open != 0) {
-      return DAMAGE_CHAIN;
+      return DAMAGE_OVERFLOW;
     } else if (kind == RECORD_PUT_LONG) {
-      if (value == 0) return DAMAGE_CHAIN;
+      if (value == 0) return DAMAGE_OVERFLOW;
       open = value;
     } else if (kind != RECORD_PUT && value != 0) {
       return DAMAGE_SIZE;
@@ -271,10 +271,10 @@ function partCheck(at: usize, left: u32): u32 {
     if (load<u32>(FLAGS) != WHOLE || flags != WHOLE) return DAMAGE_ORDER;
     if (sequence != load<u64>(LAST_SEQUENCE) + 1) return DAMAGE_ORDER;
   }
-  if ((flags & PART_FIRST) != 0 && load<u32>(VALUE_LEFT) != 0) return DAMAGE_CHAIN;
+  if ((flags & PART_FIRST) != 0 && load<u32>(VALUE_LEFT) != 0) return DAMAGE_OVERFLOW;
   const what = recordsCheck(at + PART_HEADER_SIZE, length, load<u32>(at, 16));
   if (what != DAMAGE_NONE) return what;
-  return (flags & PART_LAST) != 0 && load<u32>(VALUE_LEFT) != 0 ? DAMAGE_CHAIN : DAMAGE_NONE;
+  return (flags & PART_LAST) != 0 && load<u32>(VALUE_LEFT) != 0 ? DAMAGE_OVERFLOW : DAMAGE_NONE;
 }
 
 /**

@@ -13,10 +13,10 @@ import {
   PAGE_OVERFLOW,
   STAGING_AREA,
 } from '../layout';
-import { LEVEL_MAX, chainPageCapacity, numberFault, wordFault } from './limits';
+import { LEVEL_MAX, overflowCapacity, numberFault, wordFault } from './limits';
 import { EPOCH, bytesCommon, pageEpoch, pageNumber, pageSize } from '../memory/memory';
 import {
-  META_CHAINED,
+  META_OVERFLOW,
   PAGE_HEADER_SIZE,
   SLOT_SIZE,
   cellWord,
@@ -71,7 +71,7 @@ export function pageFault(page: usize, number: u32): u32 {
 function overflowFault(page: usize, number: u32): u32 {
   const used = pageDataUsed(page);
   const next = pageNext(page);
-  if (used > chainPageCapacity() || used > pageRemaining(page)) return DAMAGE_SIZE;
+  if (used > overflowCapacity() || used > pageRemaining(page)) return DAMAGE_SIZE;
   return next != 0 && numberFault(next, number) ? DAMAGE_REFERENCE : 0;
 }
 
@@ -89,8 +89,8 @@ function cellFault(page: usize, index: u32, number: u32): u32 {
   const fault = wordFault(word, keyBytes, number);
   if (fault != 0) return fault;
   if (offset + 4 + keyBytes + valueStored(word) > (pageSize as u32)) return DAMAGE_SIZE;
-  const chained = (word & META_CHAINED) != 0;
-  return chained && numberFault(load<u32>(keyAddress(page, index) + keyBytes), number) ? DAMAGE_REFERENCE : 0;
+  const isLong = (word & META_OVERFLOW) != 0;
+  return isLong && numberFault(load<u32>(keyAddress(page, index) + keyBytes), number) ? DAMAGE_REFERENCE : 0;
 }
 
 function cellBytes(page: usize, index: u32): u32 {

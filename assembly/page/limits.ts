@@ -4,21 +4,21 @@
  */
 import { DAMAGE_SIZE, PAGE_NUMBER_MAX, PRIVATE_PAGE } from '../layout';
 import { pageSize } from '../memory/memory';
-import { META_CHAINED, META_TOMBSTONE, PAGE_HEADER_SIZE, valueFits } from './page';
+import { META_OVERFLOW, META_TOMBSTONE, PAGE_HEADER_SIZE, valueFits } from './page';
 
 /** Deepest tree that any store has. */
 export const LEVEL_MAX: u32 = 60;
 
 /** Bytes of a value that one overflow page holds. */
-export function chainPageCapacity(): u32 {
+export function overflowCapacity(): u32 {
   return (pageSize as u32) - (PAGE_HEADER_SIZE as u32);
 }
 
 /** A leaf cell's meta word that no writer makes. */
 export function wordFault(word: u32, keyBytes: u32, number: u32): u32 {
-  const length = word & ~(META_CHAINED | META_TOMBSTONE);
+  const length = word & ~(META_OVERFLOW | META_TOMBSTONE);
   if (word & META_TOMBSTONE) return number & PRIVATE_PAGE && word == META_TOMBSTONE ? 0 : DAMAGE_SIZE;
-  if (word & META_CHAINED) return length > 0 ? 0 : DAMAGE_SIZE;
+  if (word & META_OVERFLOW) return length > 0 ? 0 : DAMAGE_SIZE;
   return valueFits(keyBytes, length) ? 0 : DAMAGE_SIZE;
 }
 

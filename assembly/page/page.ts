@@ -29,7 +29,7 @@ export const PAGE_HEADER_SIZE: usize = 40;
 export const SLOT_SIZE: u32 = 8;
 
 /** Bits of a leaf cell's meta word above the value's length. */
-export const META_CHAINED: u32 = 0x40000000;
+export const META_OVERFLOW: u32 = 0x40000000;
 export const META_TOMBSTONE: u32 = 0x80000000;
 
 /** Found bit of a search answer. */
@@ -128,7 +128,7 @@ export function valueAt(page: usize, index: u32): usize {
 
 /** Bytes a value takes in its cell, from its meta word. */
 export function valueStored(meta: u32): u32 {
-  if (meta & META_CHAINED) return 4;
+  if (meta & META_OVERFLOW) return 4;
   return meta & META_TOMBSTONE ? 0 : meta;
 }
 

@@ -2,7 +2,7 @@
  * Frames: which page version lies where, which frames are free, and which one goes when another is needed.
  *
  * Newest versions are found by page number in one hash table, old versions (which a snapshot still reads) in
- * another (held.ts). The page number and the epoch a version begins with stand in the page
+ * another (old-versions.ts). The page number and the epoch a version begins with stand in the page
  * itself; the frame table adds the epoch an old version ends with.
  *
  * Replacement is LRU kept cheaply, after SIEVE (Zhang et al., NSDI 2024): a touch sets one byte; resident frames
@@ -21,7 +21,7 @@
  * 16 end epoch u64 | 24 next pinned | 28 right in a tree.
  */
 import { areasUse } from '../memory/areas';
-import { frameOld, heldInsert, heldRemove } from './old-versions';
+import { frameOld, oldVersionInsert, oldVersionRemove } from './old-versions';
 import {
   AREA_FENCES,
   MISS,
@@ -194,7 +194,7 @@ export function frameAdmit(frame: u32, dirty: bool, end: u64): void {
   if (end != 0) {
     flags |= FRAME_OLD;
     store<u64>(frameEntry(frame), end, 16);
-    heldInsert(page, frame);
+    oldVersionInsert(page, frame);
     store<u32>(VERSION_RESIDENT, load<u32>(VERSION_RESIDENT) + 1);
   } else {
     if (DEBUG) assert(frameNewest(page) == 0, 'one newest version a page');
@@ -209,7 +209,7 @@ export function frameAdmit(frame: u32, dirty: bool, end: u64): void {
 function hashLeave(frame: u32, flags: u32): void {
   const page = pageNumber(frameAddress(frame));
   if (flags & FRAME_OLD) {
-    heldRemove(page, frame);
+    oldVersionRemove(page, frame);
     store<u32>(VERSION_RESIDENT, load<u32>(VERSION_RESIDENT) - 1);
   } else {
     hashRemove(page, frame);
@@ -234,7 +234,7 @@ export function frameRetire(frame: u32, end: u64): void {
   hashLeave(frame, flags);
   setFlags(frame, flags | FRAME_OLD);
   store<u64>(frameEntry(frame), end, 16);
-  heldInsert(pageNumber(frameAddress(frame)), frame);
+  oldVersionInsert(pageNumber(frameAddress(frame)), frame);
   store<u32>(VERSION_RESIDENT, load<u32>(VERSION_RESIDENT) + 1);
 }
 

@@ -58,7 +58,7 @@ export function frameOld(page: u32, epoch: u64): u32 {
 }
 
 /** Takes a version in. */
-export function heldInsert(page: u32, frame: u32): void {
+export function oldVersionInsert(page: u32, frame: u32): void {
   const own = priority(frame);
   let link = bucketOf(OLD_BUCKETS, page);
   let node = load<u32>(link);
@@ -86,7 +86,7 @@ export function heldInsert(page: u32, frame: u32): void {
 }
 
 /** Takes a version out. */
-export function heldRemove(page: u32, frame: u32): void {
+export function oldVersionRemove(page: u32, frame: u32): void {
   let link = bucketOf(OLD_BUCKETS, page);
   for (let node = load<u32>(link); node != frame; node = load<u32>(link)) {
     assert(node != 0, 'a resident old version is in its tree');

@@ -17,9 +17,17 @@
  *   3. Nothing is changed by a call that answers MISS or EXHAUSTED except through whole structural steps.
  */
 import { pageAudit } from '../page/audit';
-import { NOT_FOUND, OK, PAGE_LEAF, PRIVATE_PAGE, EXHAUSTED, VALUE_CHAINED, VALUE_TOMBSTONE } from '../layout';
+import {
+  NOT_FOUND,
+  OK,
+  PAGE_LEAF,
+  PRIVATE_PAGE,
+  EXHAUSTED,
+  VALUE_OVERFLOW,
+  VALUE_TOMBSTONE,
+} from '../layout';
 import { frameNewest, pageNumber } from '../pool/frames';
-import { chainDrop } from './overflow';
+import { overflowDrop } from './overflow';
 import {
   DEBUG,
   LATEST,
@@ -32,7 +40,7 @@ import {
 } from '../memory/memory';
 import {
   FOUND,
-  META_CHAINED,
+  META_OVERFLOW,
   META_TOMBSTONE,
   SLOT_SIZE,
   cellWord,
@@ -65,9 +73,9 @@ export function treeFind(root: u32, epoch: u64, key: usize, length: u32): i32 {
 export function valueNote(page: usize, index: u32): void {
   const meta = cellWord(page, index);
   const at = valueAt(page, index);
-  store<u32>(VALUE_LENGTH, meta & ~(META_CHAINED | META_TOMBSTONE));
-  if (meta & META_CHAINED) {
-    store<u32>(VALUE_FLAGS, VALUE_CHAINED);
+  store<u32>(VALUE_LENGTH, meta & ~(META_OVERFLOW | META_TOMBSTONE));
+  if (meta & META_OVERFLOW) {
+    store<u32>(VALUE_FLAGS, VALUE_OVERFLOW);
     store<u32>(VALUE_ADDRESS, load<u32>(at));
   } else {
     store<u32>(VALUE_FLAGS, meta & META_TOMBSTONE ? VALUE_TOMBSTONE : 0);
@@ -116,7 +124,7 @@ export function treePutCell(root: u32, key: usize, length: u32, word: u32, value
         continue;
       }
       makeWritable(frame);
-      if (old & META_CHAINED) chainDrop(page, index);
+      if (old & META_OVERFLOW) overflowDrop(page, index);
       if (oldStored == stored) {
         setCellWord(page, index, word);
         memory.copy(valueAt(page, index), value, stored);
@@ -154,7 +162,7 @@ export function treeDeleteKey(root: u32, key: usize, length: u32): i32 {
     }
     const index = found & ~FOUND;
     makeWritable(frame);
-    if (cellWord(page, index) & META_CHAINED) chainDrop(page, index);
+    if (cellWord(page, index) & META_OVERFLOW) overflowDrop(page, index);
     pageRemove(page, index);
     if (pageCount(page) == 0) unlink(frame);
     return OK;

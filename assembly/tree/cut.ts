@@ -8,9 +8,9 @@
 import { DAMAGE_KIND, NOT_FOUND, OK, PRIVATE_PAGE, EXHAUSTED } from '../layout';
 import { frameNewest, pageNumber } from '../pool/frames';
 import { LATEST, damaged, frameAddress } from '../memory/memory';
-import { chainDrop } from './overflow';
+import { overflowDrop } from './overflow';
 import {
-  META_CHAINED,
+  META_OVERFLOW,
   cellWord,
   pageClear,
   pageCount,
@@ -26,7 +26,7 @@ import { walkFrame, walkTo } from './walk';
 const CUT_MAX: u32 = 6;
 
 /**
- * One step: OK with a chain to free (chainDropped) when the first leaf has one, or with a leaf less; NOT_FOUND when
+ * One step: OK with a chain to free (overflowDropped) when the first leaf has one, or with a leaf less; NOT_FOUND when
  * nothing but an empty root is left; MISS, EXHAUSTED, DAMAGED.
  */
 export function treeCut(root: u32): i32 {
@@ -37,9 +37,9 @@ export function treeCut(root: u32): i32 {
   const page = frameAddress(leaf);
   const count = pageCount(page);
   for (let i: u32 = 0; i < count; ++i) {
-    if (!(cellWord(page, i) & META_CHAINED)) continue;
+    if (!(cellWord(page, i) & META_OVERFLOW)) continue;
     makeWritable(leaf);
-    chainDrop(page, i);
+    overflowDrop(page, i);
     pageRemove(page, i);
     return OK;
   }

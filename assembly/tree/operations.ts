@@ -6,7 +6,7 @@
  * bytes that went to the log are applied, so there is one encoding and one copy of it.
  *
  * Bulk calls note in applyAt() the record to go on with. They answer OK at the end of what they were given, and
- * earlier when a record belongs to another tree, begins or ends one, or left a chain to free (chainDropped); LONG when a record's value
+ * earlier when a record belongs to another tree, begins or ends one, or left a chain to free (overflowDropped); LONG when a record's value
  * needs an overflow chain; MISS and EXHAUSTED as every operation.
  */
 import { areasUse, areasUseAt } from '../memory/areas';
@@ -34,8 +34,8 @@ import { walkBegin, walkMiss, walkTo } from './walk';
 import { LEVEL_ANY, frameAt, frameTouch } from '../pool/frames';
 import {
   APPLY_AT,
-  CHAIN_DROPPED,
-  CHAIN_FIRST,
+  OVERFLOW_DROPPED,
+  OVERFLOW_FIRST,
   DELETED,
   LATEST,
   SHORT_VALUE,
@@ -47,7 +47,7 @@ import {
 } from '../memory/memory';
 import {
   FOUND,
-  META_CHAINED,
+  META_OVERFLOW,
   META_TOMBSTONE,
   cellWord,
   pageChildIndex,
@@ -174,7 +174,7 @@ export function recordsApply(root: u32, tree: u32, at: usize, end: usize, tombst
       return LONG;
     }
     at = recordEnd(at);
-    if (load<u32>(CHAIN_DROPPED) != 0) {
+    if (load<u32>(OVERFLOW_DROPPED) != 0) {
       store<u32>(APPLY_AT, at as u32);
       return OK;
     }
@@ -199,12 +199,12 @@ export function recordsTouch(root: u32, tree: u32, at: usize, end: usize): i32 {
 }
 
 /** Notes a sequence for the key of every record, in a private tree of notes. */
-export function recordsNote(notes: u32, tree: u32, at: usize, end: usize, sequence: f64): i32 {
+export function recordsAddRecent(notes: u32, tree: u32, at: usize, end: usize, sequence: f64): i32 {
   while (at < end) {
     store<u32>(APPLY_AT, at as u32);
     if (isOthers(at, tree)) return OK;
     if (load<u8>(at) != RECORD_VALUE) {
-      const status = notePut(notes, at + RECORD_HEADER_SIZE, load<u16>(at, 2), sequence);
+      const status = recentAdd(notes, at + RECORD_HEADER_SIZE, load<u16>(at, 2), sequence);
       if (status != OK) return status;
     }
     at = recordEnd(at);
@@ -214,13 +214,13 @@ export function recordsNote(notes: u32, tree: u32, at: usize, end: usize, sequen
 }
 
 /** Notes a sequence for one key. */
-export function notePut(notes: u32, key: usize, keyBytes: u32, sequence: f64): i32 {
+export function recentAdd(notes: u32, key: usize, keyBytes: u32, sequence: f64): i32 {
   store<f64>(SHORT_VALUE, sequence);
   return treePutCell(notes, key, keyBytes, 8, SHORT_VALUE, 8);
 }
 
 /** Whether a key has a note above a sequence: OK with valueLength 1 or 0, or MISS, DAMAGED. */
-export function noteNewer(notes: u32, key: usize, keyBytes: u32, sequence: f64): i32 {
+export function recentSince(notes: u32, key: usize, keyBytes: u32, sequence: f64): i32 {
   areasUseAt(key);
   const status = treeFind(notes, LATEST, key, keyBytes);
   if (status != OK && status != NOT_FOUND) return status;
@@ -238,20 +238,20 @@ export function treePut(root: u32, keyBytes: u32, value: usize, valueBytes: u32)
 }
 
 /** Puts the key in KEY_AREA with the chain built last, of `total` bytes. */
-export function treePutChain(root: u32, keyBytes: u32, total: u32): i32 {
+export function treePutOverflow(root: u32, keyBytes: u32, total: u32): i32 {
   areasUse(AREA_KEY);
-  return treePutCell(root, KEY_AREA, keyBytes, total | META_CHAINED, CHAIN_FIRST, 4);
+  return treePutCell(root, KEY_AREA, keyBytes, total | META_OVERFLOW, OVERFLOW_FIRST, 4);
 }
 
 /** Puts the key in KEY_AREA with a chain that is there already and that nobody refers to. */
 export function treePutDropped(root: u32, keyBytes: u32, first: u32, rest: u32): i32 {
   areasUse(AREA_KEY);
   store<u32>(SHORT_VALUE, first);
-  return treePutCell(root, KEY_AREA, keyBytes, rest | META_CHAINED, SHORT_VALUE, 4);
+  return treePutCell(root, KEY_AREA, keyBytes, rest | META_OVERFLOW, SHORT_VALUE, 4);
 }
 
 /** Puts a tombstone for the key in KEY_AREA. */
-export function treeBury(root: u32, keyBytes: u32): i32 {
+export function treePutTombstone(root: u32, keyBytes: u32): i32 {
   areasUse(AREA_KEY);
   return treePutCell(root, KEY_AREA, keyBytes, META_TOMBSTONE, 0, 0);
 }
@@ -355,7 +355,7 @@ function groupCollect(count: u32): i32 {
     } else {
       const index = found & ~FOUND;
       const meta = cellWord(page, index);
-      if (meta & (META_CHAINED | META_TOMBSTONE) || meta > COPY_MAX) {
+      if (meta & (META_OVERFLOW | META_TOMBSTONE) || meta > COPY_MAX) {
         store<i32>(slot, GET_ELSEWHERE);
       } else {
         store<i32>(slot, meta as i32);

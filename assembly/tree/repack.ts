@@ -1,14 +1,14 @@
 /*
- * Tightening: what compaction asks of the tree. Pages that deletes and splits have left half full take from their
- * right neighbour until they are full, from left to right, one step a call, as reshape.ts makes steps: before and
- * after each the tree is valid and holds the same records.
+ * Repacking, for compaction. Pages that deletes and splits have left half full take records from their right neighbour
+ * until they are full, from left to right, one step a call (as in reshape.ts): before and after each step the tree is
+ * valid and holds the same records.
  *
  * The host goes along a level by keys: each call walks down from the root to the page that holds the key in KEY_AREA
  * and leaves the key its next neighbour begins with in OUT_AREA (peerNext() bytes; -1 at the end of the tree), also when
  * it answers MISS or DAMAGED: then it is the key after what cannot be read, so that the host can pass over it.
  *
  * Invariants
- *   1. A page that a snapshot up to `held` sees stays as it is: its old bytes would only take space beside the new.
+ *   1. A page that a snapshot up to `protectedEpoch` sees stays as it is: its old version would take space beside the new.
  *   2. Neighbours have one parent; the separator between them is replaced in the same step that moves their cells.
  *   3. Only the store's own trees are repacked; a transaction's private tree is gone soon enough.
  */
@@ -30,7 +30,7 @@ import {
   DEBUG,
   LATEST,
   NO_BOUND,
-  PEER_HELD,
+  PEER_PROTECTED,
   PEER_MERGED,
   PEER_NEXT,
   PEER_PAGE,
@@ -76,14 +76,14 @@ function walkAbove(root: u32, keyBytes: u32, level: u32): i32 {
     if (own == level + 1) return OK;
     const index = pageChildIndex(page, KEY_AREA, keyBytes);
     walkDown(frame, page, index);
-    noteNext();
+    leaveNextKey();
     number = cellWord(page, index);
     expected = own - 1;
   }
 }
 
 /** Leaves the upper bound of where the walk is in OUT_AREA. */
-function noteNext(): void {
+function leaveNextKey(): void {
   if (walkHasHigh()) leaveKey(walkHighAddress(), walkHighLength());
   else store<u32>(PEER_NEXT, NO_BOUND);
 }
@@ -97,7 +97,7 @@ function leaveKey(key: usize, length: u32): void {
 function stepDown(parent: u32, index: u32): i32 {
   const above = frameAddress(parent);
   walkDown(parent, above, index);
-  noteNext();
+  leaveNextKey();
   const number = cellWord(above, index);
   const frame = frameNewest(number);
   if (frame == 0) return walkMiss(number, LATEST, pageLevel(above) - 1);
@@ -111,10 +111,10 @@ function begin(): void {
   areasUse(AREA_KEY | AREA_OUT);
   store<u32>(PEER_NEXT, NO_BOUND);
   store<u32>(PEER_MERGED, 0);
-  store<u32>(PEER_HELD, 0);
+  store<u32>(PEER_PROTECTED, 0);
 }
 
-/** Notes the page of a level that holds the key in KEY_AREA: peerPage, peerParent, peerUsed, peerNext. */
+/** Finds the page of a level that holds the key in KEY_AREA: peerPage, peerParent, peerUsed, peerNext. */
 export function treePeer(root: u32, keyBytes: u32, level: u32): i32 {
   begin();
   const status = walkAbove(root, keyBytes, level);
@@ -133,9 +133,9 @@ export function treePeer(root: u32, keyBytes: u32, level: u32): i32 {
 /**
  * One step for the page of a level that holds the key in KEY_AREA: it takes its right neighbour in (peerMerged; the
  * next step is for the same key), or is filled from it. NOT_FOUND: it is full, or has no neighbour, or a snapshot
- * up to `held` sees one of them. Also MISS, EXHAUSTED, DAMAGED.
+ * up to `protectedEpoch` sees one of them. Also MISS, EXHAUSTED, DAMAGED.
  */
-export function treeTighten(root: u32, keyBytes: u32, level: u32, held: f64): i32 {
+export function treeRepack(root: u32, keyBytes: u32, level: u32, protectedEpoch: f64): i32 {
   assert((root & PRIVATE_PAGE) == 0, 'private trees are not repacked');
   begin();
   if (!stepReady(false)) return EXHAUSTED;
@@ -146,7 +146,7 @@ export function treeTighten(root: u32, keyBytes: u32, level: u32, held: f64): i3
   const parent = frameNewest(load<u32>(PEER_PARENT));
   const above = frameAddress(parent);
   const count = pageCount(above);
-  if (pageEpoch(left) <= (held as u64)) return leaveAsItIs();
+  if (pageEpoch(left) <= (protectedEpoch as u64)) return leaveAsItIs();
   if (count == 1 && pageNumber(above) == root) {
     pullUp(parent, child);
     store<u32>(PEER_MERGED, 1);
@@ -160,11 +160,11 @@ export function treeTighten(root: u32, keyBytes: u32, level: u32, held: f64): i3
     assert(again == OK, 'the way just gone is there');
     return stepDown(parent, index + 1);
   }
-  return fill(parent, index, child, held as u64);
+  return fill(parent, index, child, protectedEpoch as u64);
 }
 
 /** Fills a page from its right neighbour, which is in its frame. */
-function fill(parent: u32, index: u32, child: u32, held: u64): i32 {
+function fill(parent: u32, index: u32, child: u32, protectedEpoch: u64): i32 {
   const above = frameAddress(parent);
   const left = frameAddress(child);
   const number = cellWord(above, index + 1);
@@ -173,7 +173,7 @@ function fill(parent: u32, index: u32, child: u32, held: u64): i32 {
   if (sibling == child || pageKind(left) != pageKind(right) || pageLevel(left) != pageLevel(right)) {
     return damaged(number, DAMAGE_KIND);
   }
-  if (pageEpoch(right) <= held) return leaveAsItIs();
+  if (pageEpoch(right) <= protectedEpoch) return leaveAsItIs();
   if (merge(parent, index, child, sibling)) {
     store<u32>(PEER_MERGED, 1);
     return OK;
@@ -193,11 +193,11 @@ function fill(parent: u32, index: u32, child: u32, held: u64): i32 {
 }
 
 function leaveAsItIs(): i32 {
-  store<u32>(PEER_HELD, 1);
+  store<u32>(PEER_PROTECTED, 1);
   return NOT_FOUND;
 }
 
-/** How many of the right page's cells fit in the left one, while the parent has free for the separator after them. */
+/** How many of the right page's cells fit in the left one, while the parent has space for the separator after them. */
 function cellsToTake(above: usize, index: u32, left: usize, right: usize): u32 {
   const inner = pageLevel(left) > 0;
   const most = pageCount(right) - 1;
@@ -240,8 +240,8 @@ export function peerMerged(): bool {
   return load<u32>(PEER_MERGED) != 0;
 }
 /** Whether the last step was not made for a snapshot's sake. */
-export function peerHeld(): bool {
-  return load<u32>(PEER_HELD) != 0;
+export function peerProtected(): bool {
+  return load<u32>(PEER_PROTECTED) != 0;
 }
 /** Bytes that a page of the tree can hold. */
 export function peerCapacity(): u32 {

@@ -4,15 +4,15 @@
  *
  * Two windows of its memory are lent to one call at a time; nothing here runs while another call does.
  */
-import { LOG_AREA, LOG_HALF_SIZE, PAGE_SIZE_MIN } from '../../assembly/layout.ts';
+import { LOG_AREA, LOG_BUFFER_SIZE, PAGE_SIZE_MIN } from '../../assembly/layout.ts';
 import type { Core } from '../core/wasm.ts';
 import { createCore, guardTrap } from '../core/wasm.ts';
 
 /** Addresses of the windows. */
 export const WINDOW_IN = LOG_AREA;
-export const WINDOW_OUT = LOG_AREA + LOG_HALF_SIZE;
+export const WINDOW_OUT = LOG_AREA + LOG_BUFFER_SIZE;
 /** Bytes of each. */
-export const WINDOW_SIZE = LOG_HALF_SIZE;
+export const WINDOW_SIZE = LOG_BUFFER_SIZE;
 
 let core: Core | undefined;
 

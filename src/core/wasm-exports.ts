@@ -8,8 +8,8 @@ export interface CoreExports {
   memoryInit(frames: number, storeIdLow: number, storeIdHigh: number): number;
   checksumOf(address: number, length: number, seed: number, result: number): void;
 
-  // areas that are held (nothing, in the release build)
-  areasHold(areas: number): number;
+  // areas that are claimed (nothing, in the release build)
+  areasClaim(areas: number): number;
   areasRelease(areas: number): void;
 
   // what a call left behind
@@ -18,11 +18,11 @@ export interface CoreExports {
   valueAddress(): number;
   valueLength(): number;
   valueFlags(): number;
-  chainTaken(): number;
-  chainNext(): number;
-  chainDropped(): number;
-  chainRest(): number;
-  chainForget(): void;
+  overflowTaken(): number;
+  overflowNext(): number;
+  overflowDropped(): number;
+  overflowRest(): number;
+  overflowForget(): void;
   mergesSet(on: boolean): void;
   damage(): number;
   damagePage(): number;
@@ -76,19 +76,19 @@ export interface CoreExports {
   treeGetGroup(root: number, epoch: number, count: number): number;
   treeProbe(root: number, epoch: number, keyBytes: number): number;
   treePut(root: number, keyBytes: number, value: number, valueBytes: number): number;
-  treePutChain(root: number, keyBytes: number, total: number): number;
+  treePutOverflow(root: number, keyBytes: number, total: number): number;
   treePutDropped(root: number, keyBytes: number, first: number, rest: number): number;
-  treeBury(root: number, keyBytes: number): number;
+  treePutTombstone(root: number, keyBytes: number): number;
   treeDelete(root: number, keyBytes: number): number;
   treeRange(root: number, epoch: number, start: number, end: number, flags: number, limit: number): number;
 
   // overflow chains
-  chainBegin(isPrivate: boolean, total: number): number;
-  chainAppend(address: number, length: number): number;
-  chainAbandon(total: number): void;
-  chainFree(): number;
-  chainPage(number: number, epoch: number, expected: number): number;
-  chainPageCapacity(): number;
+  overflowBegin(isPrivate: boolean, total: number): number;
+  overflowAppend(address: number, length: number): number;
+  overflowAbandon(total: number): void;
+  overflowFree(): number;
+  overflowPage(number: number, epoch: number, expected: number): number;
+  overflowCapacity(): number;
 
   // log records
   recordSeal(at: number, kind: number, tree: number, keyBytes: number, valueBytes: number): number;
@@ -101,10 +101,10 @@ export interface CoreExports {
   recordValueBytes(at: number): number;
   recordTree(at: number): number;
   recordsApply(root: number, tree: number, at: number, end: number, tombstones: boolean): number;
-  recordsNote(notes: number, tree: number, at: number, end: number, sequence: number): number;
+  recordsAddRecent(notes: number, tree: number, at: number, end: number, sequence: number): number;
   recordsTouch(root: number, tree: number, at: number, end: number): number;
-  notePut(notes: number, key: number, keyBytes: number, sequence: number): number;
-  noteNewer(notes: number, key: number, keyBytes: number, sequence: number): number;
+  recentAdd(notes: number, key: number, keyBytes: number, sequence: number): number;
+  recentSince(notes: number, key: number, keyBytes: number, sequence: number): number;
   partSeal(at: number, end: number, flags: number, sequence: number, records: number): number;
   partBytes(at: number): number;
   partFlags(at: number): number;
@@ -113,13 +113,13 @@ export interface CoreExports {
 
   // repacking
   treePeer(root: number, keyBytes: number, level: number): number;
-  treeTighten(root: number, keyBytes: number, level: number, held: number): number;
+  treeRepack(root: number, keyBytes: number, level: number, protectedEpoch: number): number;
   pageRenew(page: number): number;
   peerPage(): number;
   peerParent(): number;
   peerUsed(): number;
   peerNext(): number;
-  peerHeld(): number;
+  peerProtected(): number;
   peerMerged(): number;
   peerCapacity(): number;
 
@@ -202,9 +202,9 @@ export interface CoreExports {
   inspectKey(address: number, slot: number): number;
   inspectKeyBytes(address: number, slot: number): number;
   inspectValue(address: number, slot: number): void;
-  inspectChained(address: number, from: number): number;
+  inspectOverflowSlot(address: number, from: number): number;
   inspectFences(address: number, lowBytes: number, highBytes: number): number;
-  inspectChain(address: number, expected: number): number;
+  inspectOverflowPage(address: number, expected: number): number;
 
   // log groups
   groupConfigure(storeIdLow: number, storeIdHigh: number, fence: number): void;

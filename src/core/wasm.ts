@@ -168,15 +168,15 @@ function checkLayout(exports: Record<string, unknown>): void {
 }
 
 /**
- * Does what must leave areas of memory alone (AREA_* of the layout); the debug build asserts that it does. What is held
- * already stays so afterwards.
+ * Does work that must leave areas of memory alone (AREA_* of the layout); the debug build asserts that it does. What
+ * was claimed before stays claimed.
  */
-export function holding<T>({ x }: Core, areas: number, work: () => T): T {
-  const held = x.areasHold(areas);
+export function claimingAreas<T>({ x }: Core, areas: number, work: () => T): T {
+  const claimed = x.areasClaim(areas);
   try {
     return work();
   } finally {
-    x.areasRelease(held);
+    x.areasRelease(claimed);
   }
 }
 

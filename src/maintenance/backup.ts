@@ -38,7 +38,7 @@ import {
 import { composeEntries, writeChunks } from './chunks.ts';
 import { beginCreation, takeBackCreation } from './creation.ts';
 import { findStore, refuseForeignPlace } from './find-store.ts';
-import { sightOf } from './inspector.ts';
+import { visibleVersion } from './inspector.ts';
 import { openStore } from './recovery.ts';
 import { type VerifyProblem, type VerifyReport, verifyStore } from './verify.ts';
 import { visibleAt } from './visible-state.ts';
@@ -170,9 +170,9 @@ class Backup {
   #copyPage(page: number, epoch: number): Place | undefined {
     const { pager } = this.#parts;
     pager.drain();
-    const sight = sightOf(pager, page, epoch);
-    if (!sight) return undefined;
-    const { place, frame } = sight;
+    const version = visibleVersion(pager, page, epoch);
+    if (!version) return undefined;
+    const { place, frame } = version;
     if (place.sectors > 0) {
       pager.blocks.readWhole(place, page);
       return this.#aimedSync(() => this.#blocks.writeWhole(place));

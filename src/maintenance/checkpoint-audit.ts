@@ -23,7 +23,7 @@ import type { Pager } from '../store/pager.ts';
 import type { Superblock } from '../store/superblock.ts';
 import { encodeSuperblock, readSlot, SLOT_POSITIONS } from '../store/superblock.ts';
 import type { Findings } from './findings.ts';
-import { sightOf } from './inspector.ts';
+import { visibleVersion } from './inspector.ts';
 
 /** What is known of the durable checkpoint. */
 export interface Durable {
@@ -137,7 +137,7 @@ function entriesOf(pager: Pager, index: number, { epoch, nextPage }: Superblock)
   const words = new Uint32Array(fanout * ENTRY_WORDS);
   const first = index * fanout;
   for (let page = Math.max(1, first); page < Math.min(first + fanout, nextPage); ++page) {
-    const place = sightOf(pager, page, epoch)?.place;
+    const place = visibleVersion(pager, page, epoch)?.place;
     if (place && place.sectors > 0) writePlace(words, (page - first) * ENTRY_WORDS, place, KIND_PAGE);
   }
   return words;

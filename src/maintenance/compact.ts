@@ -125,7 +125,7 @@ export class Compactor {
       pagesMoved: slices.moved,
       pagesFreed,
       rounds,
-      bytesHeld: (pager.versions.heldSectors + slices.heldMost) * SECTOR_SIZE,
+      bytesHeld: (pager.versions.protectedSectors + slices.protectedMost) * SECTOR_SIZE,
       pagesDamaged: slices.unreadable,
     };
   }

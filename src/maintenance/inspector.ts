@@ -16,7 +16,7 @@ import type { Pager } from '../store/pager.ts';
 import type { Findings, Whereabouts } from './findings.ts';
 
 /** Where the version of a page lies that an epoch sees. */
-export interface Sight {
+export interface VisibleVersion {
   /** Its extent; `sectors` 0: none. */
   readonly place: Place;
   /** Epoch it began with; 0: at or before the last checkpoint of an earlier opening. */
@@ -26,7 +26,7 @@ export interface Sight {
 }
 
 /** Where an epoch sees a page; undefined when the page did not exist then. Events must have been drained. */
-export function sightOf(pager: Pager, page: number, epoch: number): Sight | undefined {
+export function visibleVersion(pager: Pager, page: number, epoch: number): VisibleVersion | undefined {
   const { x } = pager.core;
   const { directory } = pager;
   const old = pager.versions.find(page, epoch);
@@ -60,15 +60,15 @@ export class Inspector {
     const { x } = pager.core;
     pager.drain();
     this.where = { page };
-    const sight = sightOf(pager, page, this.#epoch);
-    if (!sight) {
+    const version = visibleVersion(pager, page, this.#epoch);
+    if (!version) {
       this.#findings.add(`page ${page} does not exist, but ${referrer} refers to it`, { page });
       return 0;
     }
-    const { place, frame } = sight;
+    const { place, frame } = version;
     if (place.sectors > 0) this.where = { page, file: DATA_FILE, offset: place.start * SECTOR_SIZE };
     else if (frame === 0) this.#findings.add(`page ${page} lies neither in memory nor in the file`, { page });
-    const whole = place.sectors > 0 && this.#openBlock(page, sight);
+    const whole = place.sectors > 0 && this.#openBlock(page, version);
     if (frame === 0) return whole ? x.inspectBuilt() : 0;
     const address = x.frameAddress(frame);
     if (x.inspectPage(address, page) !== OK) {
@@ -81,23 +81,23 @@ export class Inspector {
     return address;
   }
 
-  /** Notes what the core just found wrong with the page opened last. */
+  /** Reports what the core just found wrong with the page opened last. */
   fault(): void {
     const { page, offset } = this.where;
     const at = offset === undefined ? 'in memory' : `file ${DATA_FILE}, offset ${offset}`;
     this.#findings.add(`page ${page}: ${this.#pager.blocks.fault} (${at})`, this.where);
   }
 
-  /** Notes something else about the page opened last. */
-  note(message: string): void {
+  /** Reports something else about the page opened last. */
+  report(message: string): void {
     this.#findings.add(message, this.where);
   }
 
   /** Reads a page's block, whatever the pool holds; whether it is sound and the version it should be. */
-  #openBlock(page: number, { place, from }: Sight): boolean {
+  #openBlock(page: number, { place, from }: VisibleVersion): boolean {
     const { core, blocks } = this.#pager;
     if (place.sectors > blocks.pageSectors) {
-      this.note(`page ${page} has an extent longer than a page can be`);
+      this.report(`page ${page} has an extent longer than a page can be`);
       return false;
     }
     if (isSpoilt(place)) {
@@ -121,11 +121,11 @@ export class Inspector {
       return false;
     }
     if (!core.x.blockPadded(STAGING_AREA, available)) {
-      this.note(`page ${page}: its extent holds more than its block`);
+      this.report(`page ${page}: its extent holds more than its block`);
     }
     const epoch = core.x.inspectEpoch(core.x.inspectBuilt());
     if (from === 0 ? epoch <= this.#epoch : epoch === from) return true;
-    this.note(`page ${page}: its block is of epoch ${epoch}, not of the version that is meant`);
+    this.report(`page ${page}: its block is of epoch ${epoch}, not of the version that is meant`);
     return false;
   }
 }

@@ -9,7 +9,7 @@ import { PAGE_INNER, PAGE_LEAF, PAGE_OVERFLOW, SECTOR_SIZE, STAGING_AREA } from 
 import { DATA_FILE } from '../store/blocks.ts';
 import type { Pager } from '../store/pager.ts';
 import { Findings } from './findings.ts';
-import { Inspector, sightOf } from './inspector.ts';
+import { Inspector, visibleVersion } from './inspector.ts';
 
 export type PageKind = 'leaf' | 'inner' | 'overflow';
 
@@ -133,7 +133,7 @@ export function* censusOf(pager: Pager, epoch: number): Generator<number, PageCe
 
 function isInUse(pager: Pager, page: number, epoch: number): boolean {
   pager.drain();
-  return sightOf(pager, page, epoch) !== undefined;
+  return visibleVersion(pager, page, epoch) !== undefined;
 }
 
 function shapeOf(shape: number): { kind: PageKind; level: number; slots: number } {
@@ -141,7 +141,7 @@ function shapeOf(shape: number): { kind: PageKind; level: number; slots: number 
 }
 
 function extentOf(pager: Pager, page: number, epoch: number, findings: Findings): PageReport['extent'] {
-  const place = sightOf(pager, page, epoch)?.place;
+  const place = visibleVersion(pager, page, epoch)?.place;
   if (place === undefined || place.sectors === 0) return undefined;
   const { core, blocks } = pager;
   const words = [place.sumHigh, place.sumLow].map((word) => (word >>> 0).toString(16).padStart(8, '0'));

@@ -92,10 +92,10 @@ export class Reclaimer {
   /** Cuts the tree down; whether nothing but its empty root is left. */
   #cut({ root }: DroppedTree): boolean {
     const { trees, catalog } = this.#parts;
-    const { pager, chains } = trees;
+    const { pager, overflow } = trees;
     for (let step = 0; step < SLICE_STEPS; ++step) {
       if (pager.run(() => pager.core.x.treeCut(root)) !== OK) return true;
-      chains.freeDropped();
+      overflow.freeDropped();
       // Tried again when the store is opened, not sooner.
       for (const id of catalog.keepStuck()) this.#damaged.add(id);
     }

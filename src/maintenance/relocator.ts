@@ -129,9 +129,9 @@ export class Relocator {
       pager.drain();
       const place = pager.directory.place(page);
       if (place.sectors === 0 || !choose(place)) continue;
-      const held = this.#slices.heldEpoch;
-      if (held > 0 && pager.directory.from(page) <= held) {
-        this.#slices.heldSectors += place.sectors;
+      const epoch = this.#slices.protectedEpoch;
+      if (epoch > 0 && pager.directory.from(page) <= epoch) {
+        this.#slices.protectedSectors += place.sectors;
         ++this.#left;
         continue;
       }

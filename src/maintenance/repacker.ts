@@ -1,10 +1,10 @@
 /**
- * Tightening of trees: pages that deletes and splits have left half empty are filled from their right neighbours, or
+ * Repacks trees: pages that deletes and splits have left half empty are filled from their right neighbours, or
  * take them in whole, level by level and from left to right (assembly/tree/repack.ts makes the steps). The way along a
  * level is a key, so that whatever writers change in between does not matter.
  *
  * Invariants
- *   1. A run of pages with one parent is touched only if it would need at least a tenth fewer pages: what is tight
+ *   1. A run of pages with one parent is touched only if it would need at least a tenth fewer pages: what is full
  *      already is not rewritten, and what was repacked a moment ago is full.
  *   2. A page that has been filled is written at once: neighbours in key order become neighbours in the file.
  */
@@ -57,7 +57,7 @@ export class Repacker {
     this.#root = root;
   }
 
-  /** Tightens the tree until there is nothing to be gained any more. */
+  /** Repacks the tree until there is nothing to be gained any more. */
   async run(): Promise<void> {
     // Full parents first: then most pages have all their neighbours beside them.
     await this.#innerLevels();
@@ -135,13 +135,13 @@ export class Repacker {
     for (let key: Uint8Array | undefined = from; key && !this.#gone; ) {
       const at: Uint8Array = key;
       if (end && compareKeys(at, end) >= 0) break;
-      const held = this.#slices.heldEpoch;
-      const status = this.#call(at, () => x.treeTighten(this.#root, at.length, level, held));
+      const epoch = this.#slices.protectedEpoch;
+      const status = this.#call(at, () => x.treeRepack(this.#root, at.length, level, epoch));
       if (status === OK) changed = x.peerPage();
       if (status === OK && x.peerMerged()) {
         ++this.merged;
       } else {
-        if (status === NOT_FOUND && x.peerHeld()) this.#held(x.peerPage());
+        if (status === NOT_FOUND && x.peerProtected()) this.#countProtected(x.peerPage());
         if (changed !== 0) this.#finished.push(changed);
         changed = 0;
         key = this.#next(at);
@@ -181,8 +181,8 @@ export class Repacker {
     this.#gone = !this.#slices.hasRoot(this.#root);
   }
 
-  #held(page: number): void {
-    this.#slices.heldSectors += this.#slices.pager.directory.place(page).sectors;
+  #countProtected(page: number): void {
+    this.#slices.protectedSectors += this.#slices.pager.directory.place(page).sectors;
   }
 
   #write(): void {

@@ -6,7 +6,7 @@
  *   1. Every key of the tree is handed out or in a range that is lost, and none is both.
  *   2. A page whose keys lie outside the bounds of its parent, or that has another kind or level, is lost.
  */
-import { BOUND_AREA, KEY_AREA, OK, PAGE_INNER, PAGE_LEAF, VALUE_CHAINED } from '../../assembly/layout.ts';
+import { BOUND_AREA, KEY_AREA, OK, PAGE_INNER, PAGE_LEAF, VALUE_OVERFLOW } from '../../assembly/layout.ts';
 import { NO_BOUND } from '../core/wasm.ts';
 import type { VerifyProblem } from './findings.ts';
 import type { LostRange, LostRanges } from './lost-ranges.ts';
@@ -111,7 +111,7 @@ export function cellsOf(source: SalvageSource, address: number): Cell[] {
     x.inspectValue(address, slot);
     const at = x.valueAddress();
     const length = x.valueLength();
-    const isLong = (x.valueFlags() & VALUE_CHAINED) !== 0;
+    const isLong = (x.valueFlags() & VALUE_OVERFLOW) !== 0;
     return { key, length, first: isLong ? at : 0, value: isLong ? NOTHING : u8.slice(at, at + length) };
   });
 }
@@ -140,11 +140,12 @@ function longValue(source: SalvageSource, first: number, length: number): Uint8A
   for (let left = length; left > 0; ) {
     const address = source.open(page);
     if (typeof address !== 'number') return address;
-    if (x.inspectChain(address, left) !== OK) return source.misfit(page, 'does not go on with a long value');
+    if (x.inspectOverflowPage(address, left) !== OK)
+      return source.misfit(page, 'does not go on with a long value');
     const at = x.valueAddress();
     pieces.push(u8.slice(at, at + x.valueLength()));
     left -= x.valueLength();
-    page = x.chainNext();
+    page = x.overflowNext();
   }
   const value = new Uint8Array(length);
   let at = 0;

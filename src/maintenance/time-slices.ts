@@ -1,12 +1,12 @@
 /**
- * The turns of a compaction: its work goes in slices that are short, between which readers and writers go on, and
- * each of which first makes sure that the store is still open and that there is space for what it will change.
+ * The time slices of a compaction. Its work is cut into short slices, and readers and writers go on between them. Each
+ * slice first makes sure that the store is still open and that there is space for what it will change.
  *
  * Invariants
  *   1. Every page that a slice changes is written in the same slice, to the lowest hole; space that was promised to
  *      commits is never used up by it.
- *   2. What a snapshot sees that was open before the present round began, and still is, stays where it is: its old bytes would
- *      keep their place, so that a new place beside it would only make the file longer.
+ *   2. What is visible to a snapshot that was open before the present round, and still is, stays where it is: its old
+ *      version would keep its place, so a new place for it would only make the file longer.
  *   3. A page that cannot be read is left alone, with all that only it leads to.
  */
 import { AegisError } from '../base/errors.ts';
@@ -15,7 +15,7 @@ import type { Pager } from '../store/pager.ts';
 /** Pages looked at, or rewritten, in one go: some milliseconds of work. */
 export const SLICE_PAGES = 64;
 
-/** What the turns are made with. */
+/** What the slices work with. */
 export interface TimeSlicesParts {
   readonly pager: Pager;
   /** Roots of all trees of the latest state. */
@@ -39,10 +39,10 @@ export class TimeSlices {
   readonly #unreadable = new Set<number>();
   /** Pages written anew. */
   moved = 0;
-  /** Sectors of blocks that stayed as they are for a snapshot's sake, in the present round. */
-  heldSectors = 0;
+  /** Sectors of blocks that stayed where they are because a snapshot sees them, in the present round. */
+  protectedSectors = 0;
   /** The most of any round. */
-  #heldMost = 0;
+  #protectedMost = 0;
   /** Newest epoch of the snapshots that were open before this round, and of those open now. */
   #seniors: number;
   #present: number;
@@ -83,13 +83,13 @@ export class TimeSlices {
   beginRound(): void {
     this.#seniors = this.#present;
     this.#present = this.#mark();
-    this.#heldMost = this.heldMost;
-    this.heldSectors = 0;
+    this.#protectedMost = this.protectedMost;
+    this.protectedSectors = 0;
   }
 
-  /** Sectors of blocks that stayed as they are for a snapshot's sake. A block may do so in several rounds. */
-  get heldMost(): number {
-    return Math.max(this.#heldMost, this.heldSectors);
+  /** Sectors of blocks that stayed where they are because a snapshot sees them; the most of any round. */
+  get protectedMost(): number {
+    return Math.max(this.#protectedMost, this.protectedSectors);
   }
 
   /** The present epoch, which no snapshot taken from now on has. */
@@ -110,11 +110,11 @@ export class TimeSlices {
   }
 
   /** Newest epoch of the old snapshots that are still open; 0 without one. */
-  get heldEpoch(): number {
+  get protectedEpoch(): number {
     return this.#parts.pager.versions.readerUpTo(this.#seniors);
   }
 
-  /** Notes what a read failed with; throws what is no fault of the bytes read. */
+  /** Records a page that could not be read; rethrows any other error. */
   passOver(error: unknown): void {
     const isRead =
       error instanceof AegisError &&

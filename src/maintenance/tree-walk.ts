@@ -23,7 +23,7 @@ import { NumberSet } from '../store/numbers.ts';
 import type { Pager } from '../store/pager.ts';
 import { RANGE_COUNT_ONLY, RANGE_START_INCLUSIVE } from '../store/range.ts';
 import type { Findings } from './findings.ts';
-import { Inspector, sightOf } from './inspector.ts';
+import { Inspector, visibleVersion } from './inspector.ts';
 
 /** No tree is deeper: the core refuses higher levels. */
 const DEPTH_MAX = 64;
@@ -55,7 +55,7 @@ interface Step extends Expected {
   readonly problems: number;
 }
 
-interface Chain {
+interface OverflowChain {
   readonly first: number;
   readonly length: number;
 }
@@ -123,7 +123,7 @@ export class TreeWalk {
         if (page % SLICE_NUMBERS === 0) yield;
         if (this.#reached.has(page)) continue;
         this.#pager.drain();
-        if (!sightOf(this.#pager, page, this.#epoch)) continue;
+        if (!visibleVersion(this.#pager, page, this.#epoch)) continue;
         ++lost;
         // Below damage nothing can be told from leaked: one problem for all is enough then.
         if (this.#broken === 0)
@@ -148,21 +148,21 @@ export class TreeWalk {
     const kind = shape & 0xff;
     const own = (shape >> 8) & 0xff;
     if (kind === PAGE_OVERFLOW) {
-      this.#inspector.note(`page ${page} is an overflow page, but ${referrer} has it in a tree`);
+      this.#inspector.report(`page ${page} is an overflow page, but ${referrer} has it in a tree`);
       return this.#lose();
     }
     if (level !== undefined && own !== level) {
-      this.#inspector.note(`page ${page} has level ${own}, but ${referrer} expects ${level}`);
+      this.#inspector.report(`page ${page} has level ${own}, but ${referrer} expects ${level}`);
     }
     const fits = this.#fits(address, expected);
     const slots = shape >>> 16;
     if (kind === PAGE_LEAF) {
-      for (const chain of this.#chains(address, slots)) yield* this.#follow(chain, page);
+      for (const chain of this.#overflowChains(address, slots)) yield* this.#follow(chain, page);
       if (way.length === 0) this.#count(root, expected, slots, problems);
       return slots;
     }
     if (way.length === DEPTH_MAX) {
-      this.#inspector.note(`page ${page} lies deeper than any tree is`);
+      this.#inspector.report(`page ${page} lies deeper than any tree is`);
       return this.#lose();
     }
     const [low, high] = fits ? [expected.low, expected.high] : [undefined, undefined];
@@ -177,7 +177,7 @@ export class TreeWalk {
     if (low) u8.set(low, KEY_AREA);
     if (high) u8.set(high, BOUND_AREA);
     if (x.inspectFences(address, low?.length ?? NO_BOUND, high?.length ?? NO_BOUND) === OK) return true;
-    this.#inspector.note(`page ${page} has keys outside the bounds that ${referrer} gives it`);
+    this.#inspector.report(`page ${page} has keys outside the bounds that ${referrer} gives it`);
     return false;
   }
 
@@ -187,20 +187,24 @@ export class TreeWalk {
     return u8.slice(at, at + x.inspectKeyBytes(address, slot));
   }
 
-  // --- chains ---------------------------------------------------------------------------------------------------
+  // --- overflow chains ---------------------------------------------------------------------------------------------------
 
   /** The chains that a leaf refers to. */
-  #chains(address: number, slots: number): Chain[] {
+  #overflowChains(address: number, slots: number): OverflowChain[] {
     const { x } = this.#pager.core;
-    const chains: Chain[] = [];
-    for (let slot = x.inspectChained(address, 0); slot < slots; slot = x.inspectChained(address, slot + 1)) {
+    const chains: OverflowChain[] = [];
+    for (
+      let slot = x.inspectOverflowSlot(address, 0);
+      slot < slots;
+      slot = x.inspectOverflowSlot(address, slot + 1)
+    ) {
       chains.push({ first: x.valueAddress(), length: x.valueLength() });
     }
     return chains;
   }
 
   /** Checks every page of a chain. */
-  *#follow({ first, length }: Chain, leaf: number): Generator<void> {
+  *#follow({ first, length }: OverflowChain, leaf: number): Generator<void> {
     const { x } = this.#pager.core;
     let page = first;
     let referrer = `a value in page ${leaf}`;
@@ -208,15 +212,17 @@ export class TreeWalk {
       if (!this.#reach(page, referrer)) return;
       if (this.#sliceEnds()) yield;
       const address = this.#inspector.open(page, referrer);
-      if (address === 0 || x.inspectChain(address, left) !== OK) {
+      if (address === 0 || x.inspectOverflowPage(address, left) !== OK) {
         if (address !== 0)
-          this.#inspector.note(`page ${page} does not go on with ${referrer}, ${left} bytes before its end`);
+          this.#inspector.report(
+            `page ${page} does not go on with ${referrer}, ${left} bytes before its end`,
+          );
         this.#lose();
         return;
       }
       left -= x.valueLength();
       referrer = `the chain in page ${page}`;
-      page = x.chainNext();
+      page = x.overflowNext();
     }
   }
 

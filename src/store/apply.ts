@@ -83,7 +83,7 @@ export class Applier {
       if (status === undefined) at = x.recordEnd(at);
       else if (status === LONG) at = this.#applyLong(root, at);
       else invariant(status === OK, 'records are applied or interrupted');
-      this.#trees.chains.freeDropped();
+      this.#trees.overflow.freeDropped();
       if (tree === this.#catalog.blocksId) this.#noteBlocks(start, at);
     }
     if (!this.#replaying) this.#keepStuck();
@@ -127,7 +127,7 @@ export class Applier {
 
   /** Chains that could not be freed find a place in the catalog; without space for that, after a later commit. */
   #keepStuck(): void {
-    if (this.#long || this.#trees.chains.stuck.length === 0) return;
+    if (this.#long || this.#trees.overflow.stuck.length === 0) return;
     try {
       this.#catalog.keepStuck();
     } catch (error) {
@@ -211,31 +211,31 @@ export class Applier {
     const keyAt = at + RECORD_HEADER_SIZE;
     const next = x.recordEnd(at);
     if (kind === RECORD_PUT) {
-      this.#trees.chains.begin(root, length);
-      this.#trees.chains.extend(keyAt + keyLength, length);
-      this.#putChain(root, u8.slice(keyAt, keyAt + keyLength), length);
+      this.#trees.overflow.begin(root, length);
+      this.#trees.overflow.extend(keyAt + keyLength, length);
+      this.#putOverflow(root, u8.slice(keyAt, keyAt + keyLength), length);
     } else if (kind === RECORD_PUT_LONG) {
-      this.#trees.chains.begin(root, length);
+      this.#trees.overflow.begin(root, length);
       this.#long = { root, key: u8.slice(keyAt, keyAt + keyLength), total: length, left: length };
     } else {
       const long = this.#long;
       if (!long || length > long.left)
         throw new AegisError('CORRUPTION', 'the log holds a piece of no value');
-      this.#trees.chains.extend(keyAt, length);
+      this.#trees.overflow.extend(keyAt, length);
       long.left -= length;
       if (long.left === 0) {
-        this.#putChain(long.root, long.key, long.total);
+        this.#putOverflow(long.root, long.key, long.total);
         this.#long = undefined;
       }
     }
     return next;
   }
-  #putChain(root: number, key: Uint8Array, total: number): void {
-    const { chains } = this.#trees;
+  #putOverflow(root: number, key: Uint8Array, total: number): void {
+    const { overflow } = this.#trees;
     const done = this.#surely(() => {
-      chains.put(root, key, total);
+      overflow.put(root, key, total);
       return true;
     });
-    if (done === undefined) chains.abandon(total);
+    if (done === undefined) overflow.abandon(total);
   }
 }

@@ -13,7 +13,6 @@ import {
   BLOCK_HEADER_SIZE,
   BLOCK_PAGE,
   CODEC_NONE,
-  DAMAGE_CHAIN,
   DAMAGE_CHECKSUM,
   DAMAGE_CODEC,
   DAMAGE_COMPRESSION,
@@ -21,6 +20,7 @@ import {
   DAMAGE_KIND,
   DAMAGE_MAGIC,
   DAMAGE_ORDER,
+  DAMAGE_OVERFLOW,
   DAMAGE_REFERENCE,
   DAMAGE_SIZE,
   OK,
@@ -56,7 +56,7 @@ const DAMAGE_TEXT: Record<number, string> = {
   [DAMAGE_KIND]: 'the page is not of the kind or level its parent expects',
   [DAMAGE_ORDER]: 'keys are out of order or outside the bounds of the page',
   [DAMAGE_REFERENCE]: 'a reference to a page that cannot be',
-  [DAMAGE_CHAIN]: 'an overflow chain of the wrong length',
+  [DAMAGE_OVERFLOW]: 'an overflow chain of the wrong length',
 };
 
 /** What is wrong with a page whose reference was spoilt. */

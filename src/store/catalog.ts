@@ -253,16 +253,16 @@ export class Catalog {
    * store is opened, and they are given back when they can be read. Answers the ids. @throws AegisError `OUT_OF_SPACE`; what is left stays stuck
    */
   keepStuck(): number[] {
-    const { chains } = this.#trees;
+    const { overflow } = this.#trees;
     const ids: number[] = [];
-    for (let chain = chains.stuck[0]; chain; chain = chains.stuck[0]) {
+    for (let chain = overflow.stuck[0]; chain; chain = overflow.stuck[0]) {
       try {
         ids.push(this.#keep(chain));
       } catch (error) {
         if (!isDamage(error)) throw error;
         // Neither the chain nor the catalog can be read: its pages stay taken, which `verify` reports.
       }
-      chains.stuck.shift();
+      overflow.stuck.shift();
     }
     return ids;
   }

@@ -4,7 +4,7 @@
  *
  * Invariants
  *   1. A name has one id from the time the first commit that makes it is queued until that one is applied, or refused
- *      with all behind it (a half of the log buffer is written when nothing in the other one is unapplied).
+ *      with all behind it (a log buffer is written when nothing in the other one is unapplied).
  *   2. Meanwhile the id is no other tree's: what is logged with it will be applied.
  *   3. Then it is forgotten. Unless the tree was made the id is free again: no log names it.
  */

@@ -17,7 +17,7 @@ import {
 } from '../../assembly/layout.ts';
 import type { StoreCodecs } from '../codec/store-codecs.ts';
 import type { Core } from '../core/wasm.ts';
-import { holding } from '../core/wasm.ts';
+import { claimingAreas } from '../core/wasm.ts';
 
 /** Where payloads lie while a codec works on them. */
 const AREAS = AREA_STAGING | AREA_PAGE;
@@ -36,7 +36,7 @@ export function sealHosted(
   const body = target + BLOCK_HEADER_SIZE;
   const capacity = (Math.ceil((BLOCK_HEADER_SIZE + raw) / SECTOR_SIZE) - 1) * SECTOR_SIZE - BLOCK_HEADER_SIZE;
   if (capacity <= 0) return 0;
-  const stored = holding(core, AREAS, () =>
+  const stored = claimingAreas(core, AREAS, () =>
     codecs.compress(codec, u8.subarray(from, from + raw), u8.subarray(body, body + capacity)),
   );
   if (stored === 0) return 0;
@@ -44,7 +44,7 @@ export function sealHosted(
   if (proves) {
     const source = u8.subarray(body, body + stored);
     const again = u8.subarray(PAGE_AREA, PAGE_AREA + raw);
-    if (!holding(core, AREAS, () => codecs.decompress(codec, source, again))) return 0;
+    if (!claimingAreas(core, AREAS, () => codecs.decompress(codec, source, again))) return 0;
   }
   const bytes = x.blockSealStored(frame, codec, stored, target);
   return proves && !x.payloadSame(raw) ? 0 : bytes;
@@ -59,7 +59,7 @@ export function decodeHosted(core: Core, codecs: StoreCodecs, block: number, pag
   const target = x.payloadAddress();
   const source = u8.subarray(body, body + stored);
   const codec = u8[block + 5] as number;
-  const isDone = holding(core, AREAS, () =>
+  const isDone = claimingAreas(core, AREAS, () =>
     codecs.decompress(codec, source, u8.subarray(target, target + raw)),
   );
   if (isDone) return OK;

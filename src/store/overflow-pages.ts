@@ -47,9 +47,9 @@ export class OverflowPages {
     while (left > 0) {
       const number = page;
       const expected = left;
-      this.#pager.run(() => x.chainPage(number, epoch, expected));
+      this.#pager.run(() => x.overflowPage(number, epoch, expected));
       const bytes = x.valueLength();
-      page = x.chainNext();
+      page = x.overflowNext();
       left -= bytes;
       visit(x.valueAddress(), bytes);
     }
@@ -58,7 +58,7 @@ export class OverflowPages {
   /** Begins an overflow chain in the key space of a root. */
   begin(root: number, total: number): void {
     const isPrivate = (root & PRIVATE_PAGE) !== 0;
-    this.#pager.run(() => this.#pager.core.x.chainBegin(isPrivate, total));
+    this.#pager.run(() => this.#pager.core.x.overflowBegin(isPrivate, total));
   }
 
   /** Appends bytes of linear memory to the chain being built. */
@@ -66,9 +66,9 @@ export class OverflowPages {
     const { x } = this.#pager.core;
     let taken = 0;
     this.#pager.run(() => {
-      const status = x.chainAppend(address + taken, length - taken);
-      if (x.chainTaken() > 0) this.#pager.release();
-      taken += x.chainTaken();
+      const status = x.overflowAppend(address + taken, length - taken);
+      if (x.overflowTaken() > 0) this.#pager.release();
+      taken += x.overflowTaken();
       return status;
     });
   }
@@ -77,7 +77,7 @@ export class OverflowPages {
   put(root: number, key: Uint8Array, total: number): void {
     const { x, u8 } = this.#pager.core;
     u8.set(key, KEY_AREA);
-    this.#pager.run(() => x.treePutChain(root, key.length, total));
+    this.#pager.run(() => x.treePutOverflow(root, key.length, total));
   }
 
   /** Builds a chain with the bytes of another one, as an epoch sees it, and puts it under the key. */
@@ -94,7 +94,7 @@ export class OverflowPages {
 
   /** Frees the chain just built, which nothing refers to. */
   abandon(total: number): void {
-    this.#pager.core.x.chainAbandon(total);
+    this.#pager.core.x.overflowAbandon(total);
     this.freeDropped();
   }
 
@@ -107,19 +107,19 @@ export class OverflowPages {
    */
   freeDropped(): void {
     const { x } = this.#pager.core;
-    let dropped = x.chainDropped();
+    let dropped = x.overflowDropped();
     if (dropped === 0) return;
     try {
       this.#pager.run(() => {
-        const status = x.chainFree();
-        if (x.chainDropped() !== dropped) this.#pager.release();
-        dropped = x.chainDropped();
+        const status = x.overflowFree();
+        if (x.overflowDropped() !== dropped) this.#pager.release();
+        dropped = x.overflowDropped();
         return status;
       });
     } catch (error) {
-      const first = x.chainDropped();
-      const rest = x.chainRest();
-      x.chainForget();
+      const first = x.overflowDropped();
+      const rest = x.overflowRest();
+      x.overflowForget();
       if (!isDamage(error)) throw error;
       if ((first & PRIVATE_PAGE) === 0 && isHidden(this.#pager, first)) this.stuck.push({ first, rest });
     }

@@ -32,7 +32,7 @@ import {
 } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../base/errors.ts';
 import type { Core } from '../core/wasm.ts';
-import { guardTrap, holding, LATEST } from '../core/wasm.ts';
+import { claimingAreas, guardTrap, LATEST } from '../core/wasm.ts';
 import type { BlockStore } from './blocks.ts';
 import type { Directory, Place } from './directory.ts';
 import { isSpoilt, NOWHERE } from './directory.ts';
@@ -155,7 +155,7 @@ export class Pager {
   /** Does what a status asks for: brings the missing page in, or makes space. */
   serve(status: number): void {
     // What the operation was given, and has answered so far, has to be there when it is called again.
-    holding(this.core, AREAS_OF_CALL, () => (status === MISS ? this.#load() : this.replenish()));
+    claimingAreas(this.core, AREAS_OF_CALL, () => (status === MISS ? this.#load() : this.replenish()));
   }
 
   /** Ends an operation served by hand, or a step of one that got on: its pages may leave memory, tries count anew. */

@@ -10,7 +10,7 @@
 import { AREA_OUT, OUT_AREA } from '../../assembly/layout.ts';
 import { AegisError } from '../base/errors.ts';
 import type { OwnBytes } from '../base/lib-types.ts';
-import { holding, LATEST } from '../core/wasm.ts';
+import { claimingAreas, LATEST } from '../core/wasm.ts';
 import { RANGE_START_INCLUSIVE } from './range.ts';
 import type { TOMBSTONE, Trees } from './trees.ts';
 
@@ -81,7 +81,7 @@ export class PrivateTree {
     for (let flags = RANGE_START_INCLUSIVE; ; flags = 0) {
       const count = this.#trees.readRange(this.#root, LATEST, start, undefined, flags, WALK_BATCH);
       const done = x.scanDone() !== 0;
-      const goesOn = holding(this.#trees.pager.core, AREA_OUT, () => {
+      const goesOn = claimingAreas(this.#trees.pager.core, AREA_OUT, () => {
         let at = OUT_AREA;
         for (let i = 0; i < count; ++i) {
           const keyLength = u32[at / 4] as number;
@@ -109,16 +109,16 @@ export class PrivateTree {
 }
 
 /** Bits of a packed record's meta word. */
-export const META_CHAINED = 0x40000000;
+export const META_OVERFLOW = 0x40000000;
 export const META_TOMBSTONE = 0x80000000;
 
 /** Bytes of a packed record's value, from its meta word. */
 export function storedBytes(meta: number): number {
-  if (meta & META_CHAINED) return 4;
+  if (meta & META_OVERFLOW) return 4;
   return meta & META_TOMBSTONE ? 0 : meta;
 }
 
 /** Length of a record's value, from its meta word. */
 export function valueLengthOf(meta: number): number {
-  return meta & ~(META_CHAINED | META_TOMBSTONE);
+  return meta & ~(META_OVERFLOW | META_TOMBSTONE);
 }

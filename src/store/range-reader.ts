@@ -11,7 +11,7 @@ import { OUT_AREA } from '../../assembly/layout.ts';
 import { ownBytes } from '../base/bytes-in.ts';
 import { AegisError, invariant } from '../base/errors.ts';
 import type { OwnBytes } from '../base/lib-types.ts';
-import { META_CHAINED, META_TOMBSTONE, storedBytes, valueLengthOf } from './private-tree.ts';
+import { META_OVERFLOW, META_TOMBSTONE, storedBytes, valueLengthOf } from './private-tree.ts';
 import type { Bound, Range } from './range.ts';
 import {
   compareKeys,
@@ -47,7 +47,7 @@ export class RangeReader {
   #chunk = CHUNK_FIRST;
   #asked: Question | undefined;
   /** Length of the key and meta word of each record in the chunk. */
-  readonly #notes: number[] = [];
+  readonly #layout: number[] = [];
   /** First pages of long values, by the number of their record in the chunk. */
   readonly #longs = new Map<number, number>();
   /** The chunk, and where in it each piece begins. */
@@ -120,8 +120,8 @@ export class RangeReader {
     const index = ++this.#index;
     this.#at = this.#next;
     if (this.#at >= this.#pieceEnd) this.#turn(this.#piece + 1);
-    const keyLength = this.#notes[2 * index] as number;
-    const stored = this.#keysOnly ? 0 : storedBytes(this.#notes[2 * index + 1] as number);
+    const keyLength = this.#layout[2 * index] as number;
+    const stored = this.#keysOnly ? 0 : storedBytes(this.#layout[2 * index + 1] as number);
     this.#next = (this.#at + 8 + keyLength + stored + 3) & ~3;
     return true;
   }
@@ -136,7 +136,7 @@ export class RangeReader {
 
   /** Key of the present record. */
   key(): OwnBytes {
-    return this.#cut(8, this.#notes[2 * this.#index] as number);
+    return this.#cut(8, this.#layout[2 * this.#index] as number);
   }
 
   /** Bytes of the present record. */
@@ -154,17 +154,17 @@ export class RangeReader {
 
   /** Whether the present record is a deletion. */
   isTombstone(): boolean {
-    return ((this.#notes[2 * this.#index + 1] as number) & META_TOMBSTONE) !== 0;
+    return ((this.#layout[2 * this.#index + 1] as number) & META_TOMBSTONE) !== 0;
   }
 
   /** Value of the present record. */
   value(): OwnBytes {
     // The caller asked for keys when the chunk was read, and changed its mind.
     if (this.#keysOnly) return this.#lookUp();
-    const meta = this.#notes[2 * this.#index + 1] as number;
-    if (!(meta & META_CHAINED)) return this.#cut(8 + (this.#notes[2 * this.#index] as number), meta);
+    const meta = this.#layout[2 * this.#index + 1] as number;
+    if (!(meta & META_OVERFLOW)) return this.#cut(8 + (this.#layout[2 * this.#index] as number), meta);
     const page = this.#longs.get(this.#index) as number;
-    return this.#trees.chains.read(page, this.#epoch, valueLengthOf(meta));
+    return this.#trees.overflow.read(page, this.#epoch, valueLengthOf(meta));
   }
 
   #lookUp(): OwnBytes {
@@ -206,7 +206,7 @@ export class RangeReader {
   #take(count: number): Uint8Array {
     const { core } = this.#trees.pager;
     const { u8, u32 } = core;
-    const notes = this.#notes;
+    const layout = this.#layout;
     this.#longs.clear();
     this.#pieces = [];
     this.#begins = [0];
@@ -218,9 +218,9 @@ export class RangeReader {
       const keyLength = u32[record] as number;
       const meta = u32[record + 1] as number;
       const value = at + 8 + keyLength;
-      notes[2 * i] = keyLength;
-      notes[2 * i + 1] = meta;
-      if (meta & META_CHAINED && !this.#keysOnly) this.#longs.set(i, pageAt(u8, OUT_AREA + value));
+      layout[2 * i] = keyLength;
+      layout[2 * i + 1] = meta;
+      if (meta & META_OVERFLOW && !this.#keysOnly) this.#longs.set(i, pageAt(u8, OUT_AREA + value));
       last = at;
       at = (value + (this.#keysOnly ? 0 : storedBytes(meta)) + 3) & ~3;
       if (at - begin > SLAB_BYTES && last > begin) {
@@ -232,7 +232,7 @@ export class RangeReader {
     this.#pieces.push(pieceOf(core, OUT_AREA + begin, OUT_AREA + at));
     this.#begins.push(at);
     const key = OUT_AREA + last + 8;
-    return u8.slice(key, key + (notes[2 * count - 2] as number));
+    return u8.slice(key, key + (layout[2 * count - 2] as number));
   }
 
   /** The chunk, after somebody transferred a piece of it away. */

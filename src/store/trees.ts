@@ -16,7 +16,7 @@ import {
   NOT_FOUND,
   OK,
   OUT_AREA,
-  VALUE_CHAINED,
+  VALUE_OVERFLOW,
   VALUE_TOMBSTONE,
 } from '../../assembly/layout.ts';
 import type { Bytes } from '../base/bytes-in.ts';
@@ -57,7 +57,7 @@ export function decodeString(bytes: Uint8Array): string {
 export class Trees {
   readonly pager: Pager;
   /** Values too long for a leaf. */
-  readonly chains: OverflowPages;
+  readonly overflow: OverflowPages;
   /** Largest key in bytes. */
   readonly keyMax: number;
   /** Called before a private tree changes: bytes that it gets, and whether it is by a deletion. Throws OUT_OF_SPACE. */
@@ -67,7 +67,7 @@ export class Trees {
 
   constructor(pager: Pager) {
     this.pager = pager;
-    this.chains = new OverflowPages(pager);
+    this.overflow = new OverflowPages(pager);
     this.#slabs = new Slabs(pager.core);
     this.keyMax = pager.core.pageSize / KEY_SIZE_DIVISOR;
     // One byte more than allowed: a key that fills it is too long.
@@ -172,7 +172,7 @@ export class Trees {
     if (flags & VALUE_TOMBSTONE) return TOMBSTONE;
     const length = x.valueLength();
     const at = x.valueAddress();
-    if (flags & VALUE_CHAINED) return this.chains.read(at, epoch, length);
+    if (flags & VALUE_OVERFLOW) return this.overflow.read(at, epoch, length);
     const value = newBytes(length);
     value.set(u8.subarray(at, at + length));
     return value;
@@ -287,23 +287,23 @@ export class Trees {
       short ? x.treePut(root, key.length, INPUT_AREA, value.length) : LONG,
     );
     if (status === LONG) {
-      this.chains.begin(root, value.length);
+      this.overflow.begin(root, value.length);
       for (let at = 0; at < value.length; at += INPUT_AREA_SIZE) {
         const piece = value.subarray(at, at + INPUT_AREA_SIZE);
         u8.set(piece, INPUT_AREA);
-        this.chains.extend(INPUT_AREA, piece.length);
+        this.overflow.extend(INPUT_AREA, piece.length);
       }
-      this.chains.put(root, key, value.length);
+      this.overflow.put(root, key, value.length);
     }
-    this.chains.freeDropped();
+    this.overflow.freeDropped();
   }
 
   /** Puts a tombstone under the key, in a private tree. */
   writeTombstone(root: number, key: Uint8Array): void {
     const { x, u8 } = this.pager.core;
     u8.set(key, KEY_AREA);
-    this.pager.run(() => x.treeBury(root, key.length));
-    this.chains.freeDropped();
+    this.pager.run(() => x.treePutTombstone(root, key.length));
+    this.overflow.freeDropped();
   }
 
   /** Bytes of a key's value as an epoch sees it; 0: it has none. */
@@ -330,14 +330,14 @@ export class Trees {
       this.delete(root, key);
     } else if (flags & VALUE_TOMBSTONE) {
       this.writeTombstone(root, key);
-    } else if (flags & VALUE_CHAINED) {
-      this.chains.copy(root, key, at, epoch, length);
-      this.chains.freeDropped();
+    } else if (flags & VALUE_OVERFLOW) {
+      this.overflow.copy(root, key, at, epoch, length);
+      this.overflow.freeDropped();
     } else {
       // Out of its frame first: making space may evict it.
       u8.copyWithin(INPUT_AREA, at, at + length);
       this.pager.run(() => x.treePut(root, key.length, INPUT_AREA, length));
-      this.chains.freeDropped();
+      this.overflow.freeDropped();
     }
   }
 
@@ -346,7 +346,7 @@ export class Trees {
     const { x, u8 } = this.pager.core;
     u8.set(key, KEY_AREA);
     const status = this.pager.run(() => x.treeDelete(root, key.length));
-    this.chains.freeDropped();
+    this.overflow.freeDropped();
     return status !== NOT_FOUND;
   }
 }

@@ -206,7 +206,7 @@ export class Versions {
   }
 
   /** Sectors of the old versions that a reader keeps, so that not even the next checkpoint sets them free. */
-  get heldSectors(): number {
+  get protectedSectors(): number {
     const epochs: number[] = [];
     for (let node = this.#newest; node; node = node.older) if (node.readers > 0) epochs.push(node.epoch);
     let sectors = 0;

@@ -10,7 +10,7 @@
  *      refuses the commit instead of stopping the apply of one that is durable.
  *   4. A commit that is to be alone (it drops a tree) is let in when no other is on its way, and none behind it until it
  *      is applied: so every other finds names in the state it will be applied to.
- *   5. Once a commit has its sequence nothing of its admission can fail: its notes, which may need frames, come
+ *   5. Once a commit has its sequence nothing of its admission can fail: its recent writes, which may need frames, come
  *      before, and last of all.
  */
 import {
@@ -28,7 +28,7 @@ import type { Log } from '../wal/log.ts';
 import type { CommitPipeline } from './commit.ts';
 import type { Conflicts } from './conflicts.ts';
 import type { FreeSpace, Load } from './free-space.ts';
-import type { Commit, Committed, Done, Half, Packer } from './queue.ts';
+import type { Commit, Committed, Done, LogBuffer, Packer } from './queue.ts';
 import { packPieces, recordsOf } from './queue.ts';
 import type { WriteSet } from './write-set.ts';
 
@@ -49,7 +49,7 @@ export interface CommitWay {
 }
 
 /** What of a commit is there before its sequence. */
-type Drafted = Pick<Commit, 'from' | 'to' | 'load' | 'done' | 'noted' | 'writes'>;
+type Drafted = Pick<Commit, 'from' | 'to' | 'load' | 'done' | 'tracked' | 'writes'>;
 
 /** Bytes that each piece of a long commit adds: its part, and a value that goes on in it. */
 const PIECE_BYTES = PART_HEADER_SIZE + 8 + RECORD_HEADER_SIZE + 4;
@@ -71,7 +71,7 @@ export class Admission {
     this.#parts = parts;
   }
 
-  /** Most bytes of records of a commit that fits in a half. */
+  /** Most bytes of records of a commit that fits in a log buffer. */
   get maxRecords(): number {
     return this.#parts.pipeline.maxPayload - PART_HEADER_SIZE - 8;
   }
@@ -85,47 +85,49 @@ export class Admission {
   }
 
   /**
-   * Queues a commit that fits in a half. Throws OUT_OF_SPACE, CORRUPTION (a page it would change is damaged), IO_ERROR,
+   * Queues a commit that fits in a log buffer. Throws OUT_OF_SPACE, CORRUPTION (a page it would change is damaged), IO_ERROR,
    * STORE_FAILED; then nothing was changed.
    */
   queue(pack: Packer, size: CommitSize, how: CommitWay, done: Done): Committed {
     const { trees, applier, conflicts, pipeline } = this.#parts;
     const { x } = trees.pager.core;
     const { queue } = pipeline;
-    const half = queue.filling;
-    const limit = half.base + GROUP_HEADER_SIZE + pipeline.maxPayload - 8;
-    const from = half.at + PART_HEADER_SIZE;
+    const buffer = queue.filling;
+    const limit = buffer.base + GROUP_HEADER_SIZE + pipeline.maxPayload - 8;
+    const from = buffer.at + PART_HEADER_SIZE;
     invariant(from + size.bytes <= limit, 'a commit comes when there is space for it in the log buffer');
     const to = pack(from, limit);
     if (!trees.pager.allResident) applier.touch(from, to);
-    const noted = conflicts.needed;
-    this.#ensure(size, noted);
-    if (noted) this.#noteNext((note) => note(from, to));
-    const commit = this.#commit(half, how, { from, to, load: size, done, noted, writes: undefined });
-    half.at = x.partSeal(half.at, to, PART_FIRST | PART_LAST, commit.sequence, x.recordsCount(from, to));
+    const tracked = conflicts.needed;
+    this.#ensure(size, tracked);
+    if (tracked) this.#trackNext((track) => track(from, to));
+    const commit = this.#commit(buffer, how, { from, to, load: size, done, tracked, writes: undefined });
+    buffer.at = x.partSeal(buffer.at, to, PART_FIRST | PART_LAST, commit.sequence, x.recordsCount(from, to));
     queue.push(commit);
     return commit;
   }
 
-  /** Queues a commit from a write set too large for a half: nothing else is queued, and it is written at once. */
+  /** Queues a commit from a write set too large for a log buffer: nothing else is queued, and it is written at once. */
   queueLarge(writes: WriteSet, how: CommitWay, done: Done): Committed {
     const { trees, applier, conflicts, pipeline } = this.#parts;
     invariant(pipeline.isIdle, 'a large commit has the log buffer for itself');
     const { x } = trees.pager.core;
-    const half = pipeline.queue.filling;
+    const buffer = pipeline.queue.filling;
     const load = writes.size;
-    const noted = conflicts.needed;
+    const tracked = conflicts.needed;
     if (!trees.pager.allResident) {
-      packPieces(writes, half, pipeline.maxPayload, (from, end) => applier.touch(from, end));
+      packPieces(writes, buffer, pipeline.maxPayload, (from, end) => applier.touch(from, end));
     }
-    this.#ensure(load, noted);
-    if (noted) {
-      this.#noteNext((note) => packPieces(writes, half, pipeline.maxPayload, (from, end) => note(from, end)));
+    this.#ensure(load, tracked);
+    if (tracked) {
+      this.#trackNext((track) =>
+        packPieces(writes, buffer, pipeline.maxPayload, (from, end) => track(from, end)),
+      );
     }
-    const commit = this.#commit(half, how, { from: 0, to: 0, load, done, noted, writes });
+    const commit = this.#commit(buffer, how, { from: 0, to: 0, load, done, tracked, writes });
     pipeline.writeLarge(commit, (write) => {
       let flags = PART_FIRST;
-      packPieces(writes, half, pipeline.maxPayload, (from, end, records, last) => {
+      packPieces(writes, buffer, pipeline.maxPayload, (from, end, records, last) => {
         const part = from - PART_HEADER_SIZE;
         const to = x.partSeal(part, end, flags | (last ? PART_LAST : 0), commit.sequence, records);
         flags = 0;
@@ -135,20 +137,20 @@ export class Admission {
     return commit;
   }
 
-  /** Makes sure of free space for a commit beside those that are queued, and for its notes. */
-  #ensure(load: Load, noted: boolean): void {
+  /** Makes sure of free space for a commit beside those that are queued, and for its recent writes. */
+  #ensure(load: Load, tracked: boolean): void {
     const { freeSpace, pipeline } = this.#parts;
     const pages = freeSpace.pagesFor(pipeline.queue.loadWith(load));
-    freeSpace.ensure(noted ? pages + freeSpace.pagesFor(load) : pages, load.pages === 0);
+    freeSpace.ensure(tracked ? pages + freeSpace.pagesFor(load) : pages, load.pages === 0);
   }
 
   /** Field by field: an object that is spread costs more than all else of a small commit. */
-  #commit(half: Half, how: CommitWay, { from, to, load, done, noted, writes }: Drafted): Commit {
+  #commit(buffer: LogBuffer, how: CommitWay, { from, to, load, done, tracked, writes }: Drafted): Commit {
     const { log, pipeline } = this.#parts;
     return {
       sync: how.sync && log !== undefined,
       sequence: pipeline.takeSequence(),
-      half,
+      buffer,
       from,
       to,
       writes,
@@ -157,32 +159,32 @@ export class Admission {
       alone: how.alone === true,
       end: 0,
       written: false,
-      noted,
+      tracked,
       deleted: 0,
       done,
     };
   }
 
   /** Notes queued commits for a transaction that begins now (conflicts.ts, invariant 1). */
-  noteQueued(): void {
-    for (const commit of this.#parts.pipeline.queue) if (!commit.noted) this.#note(commit);
+  trackQueued(): void {
+    for (const commit of this.#parts.pipeline.queue) if (!commit.tracked) this.#track(commit);
   }
 
-  /** Notes the commit that is let in next; one that cannot be noted whole is not let in, and counts as taken back. */
-  #noteNext(work: (note: (from: number, end: number) => void) => void): void {
+  /** Adds the next commit to the recent writes; if that fails midway it is not admitted and counts as taken back. */
+  #trackNext(work: (track: (from: number, end: number) => void) => void): void {
     const { conflicts, pipeline } = this.#parts;
     try {
-      work((from, end) => conflicts.note(from, end, pipeline.nextSequence));
+      work((from, end) => conflicts.track(from, end, pipeline.nextSequence));
     } catch (error) {
       conflicts.takeBack(1);
-      pipeline.queue.forgetNotes();
+      pipeline.queue.untrackQueued();
       throw error;
     }
   }
 
-  #note(commit: Commit): void {
+  #track(commit: Commit): void {
     const { conflicts, pipeline } = this.#parts;
-    recordsOf(commit, pipeline.maxPayload, (from, end) => conflicts.note(from, end, commit.sequence));
-    commit.noted = true;
+    recordsOf(commit, pipeline.maxPayload, (from, end) => conflicts.track(from, end, commit.sequence));
+    commit.tracked = true;
   }
 }

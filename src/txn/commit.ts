@@ -3,7 +3,7 @@
  *
  *   validate -> space -> sequence -> records in the log buffer -> write -> sync -> apply -> answer
  *
- * This is the second half, from the log buffer on (admission.ts is the first): what lies in a half of the buffer is
+ * This is the second half, from the log buffer on (admission.ts is the first): what lies in a log buffer is
  * written as one group, so that many callers share one sync (group commit), and then applied from the same bytes.
  *
  * Invariants
@@ -12,10 +12,10 @@
  *      not is applied when it is written and everything before it has been applied.
  *   3. At most one asynchronous sync is under way. A blocking commit syncs by itself, through the log's own
  *      descriptor for that, and settles whatever that made durable; `#settle` never applies a commit twice.
- *   4. A write that fails gives the sequences of its half back: its commits are refused as if never made.
+ *   4. A write that fails gives the sequences of its buffer back: its commits are refused as if never made.
  *   5. After a failed sync nothing is acknowledged; after a failed apply nothing is read either.
  */
-import { GROUP_HEADER_SIZE, LOG_HALF_SIZE, SECTOR_SIZE } from '../../assembly/layout.ts';
+import { GROUP_HEADER_SIZE, LOG_BUFFER_SIZE, SECTOR_SIZE } from '../../assembly/layout.ts';
 import type { Breath } from '../backend/breath.ts';
 import { afterThis } from '../backend/host.ts';
 import { AegisError, causedBy, invariant } from '../base/errors.ts';
@@ -100,7 +100,7 @@ export class CommitPipeline {
 
   /** Largest payload of a group. */
   get maxPayload(): number {
-    return this.#parts.log ? this.#parts.log.maxPayload : LOG_HALF_SIZE - GROUP_HEADER_SIZE - SECTOR_SIZE;
+    return this.#parts.log ? this.#parts.log.maxPayload : LOG_BUFFER_SIZE - GROUP_HEADER_SIZE - SECTOR_SIZE;
   }
 
   /**
@@ -168,7 +168,7 @@ export class CommitPipeline {
       }
       this.#settle();
       this.resume();
-      // What came while the other half was in use: nobody else will write it.
+      // What came while the other buffer was in use: nobody else will write it.
       if (this.#queue.length > 0) this.schedule();
     }
     this.wake();
@@ -192,16 +192,16 @@ export class CommitPipeline {
     );
   }
 
-  /** Writes the filling half as one group. A failure takes its commits back. */
+  /** Writes the filling buffer as one group. A failure takes its commits back. */
   #write(): void {
     const { log } = this.#parts;
-    const half = this.#queue.filling;
-    invariant(this.#queue.otherIsFree, 'the other half is free when one is written');
-    const bytes = half.at - half.base - GROUP_HEADER_SIZE;
+    const buffer = this.#queue.filling;
+    invariant(this.#queue.otherIsFree, 'the other buffer is free when one is written');
+    const bytes = buffer.at - buffer.base - GROUP_HEADER_SIZE;
     this.#position = log?.position;
     let end = 0;
     try {
-      if (log) end = log.write(half.base, bytes, true);
+      if (log) end = log.write(buffer.base, bytes, true);
     } catch (error) {
       this.#takeBack(error);
       return;
@@ -211,15 +211,15 @@ export class CommitPipeline {
     this.#parts.logged(bytes);
   }
 
-  /** Writes a commit too large for a half, group by group, as `pieces` packs it. A failure takes it back. */
+  /** Writes a commit too large for a log buffer, group by group, as `pieces` packs it. A failure takes it back. */
   writeLarge(commit: Commit, pieces: (write: (payload: number, last: boolean) => void) => void): void {
     const { log } = this.#parts;
-    const { half } = commit;
+    const { buffer } = commit;
     let bytes = 0;
     this.#position = log?.position;
     try {
       pieces((payload, last) => {
-        if (log) commit.end = log.write(half.base, payload, last);
+        if (log) commit.end = log.write(buffer.base, payload, last);
         ++this.counters.groups;
         bytes += payload;
       });

@@ -60,7 +60,7 @@ class Holdings {
   readonly #parts: TransactionParts;
   readonly sequence: number;
   /** What its commit is validated with (conflicts.ts). */
-  readonly stamp: number;
+  readonly timestamp: number;
   readonly isReadOnly: boolean;
   readonly writes: WriteSet;
   readonly reads: ReadSet | undefined;
@@ -75,8 +75,8 @@ class Holdings {
     this.writes = new WriteSet(parts.trees);
     this.savepoints = new Savepoints(parts.trees, this.writes);
     this.reads = isolation === 'serializable' && !readOnly ? new ReadSet(parts.trees) : undefined;
-    if (!readOnly) parts.admission.noteQueued();
-    this.stamp = readOnly ? 0 : parts.conflicts.begin(this.sequence);
+    if (!readOnly) parts.admission.trackQueued();
+    this.timestamp = readOnly ? 0 : parts.conflicts.begin(this.sequence);
   }
 
   /** The snapshot is given back: nothing can be read or validated any more. */
@@ -84,7 +84,7 @@ class Holdings {
     this.reads?.drop();
     this.savepoints.drop();
     if (!this.handedOver) this.writes.drop();
-    if (!this.isReadOnly) this.#parts.conflicts.end(this.stamp);
+    if (!this.isReadOnly) this.#parts.conflicts.end(this.timestamp);
     this.#parts.ended();
   }
 }

@@ -1,14 +1,14 @@
 /**
- * The queue of commits between their sequence and their answer, and the log buffer their records lie in.
+ * The queue of commits between their sequence and their answer, and the two log buffers that hold their records.
  *
- * The buffer has two halves: commits are packed into one while the other, written to the log, waits for its sync;
- * then they change places. What was logged is what is applied, from the same bytes.
+ * Commits are packed into one buffer while the other, which is written to the log, waits for its sync; then the two
+ * swap. What was logged is what is applied, from the same bytes.
  *
  * Invariants
  *   1. The queue is in the order of sequences; written commits come before unwritten ones.
- *   2. A half is free when no commit in it is unapplied; only then is it filled again.
+ *   2. A buffer is free when no commit in it is unapplied; only then is it filled again.
  */
-import { GROUP_HEADER_SIZE, LOG_AREA, LOG_HALF_SIZE, PART_HEADER_SIZE } from '../../assembly/layout.ts';
+import { GROUP_HEADER_SIZE, LOG_AREA, LOG_BUFFER_SIZE, PART_HEADER_SIZE } from '../../assembly/layout.ts';
 import type { AegisError } from '../base/errors.ts';
 import type { ComingTrees, NewTrees } from '../store/coming-trees.ts';
 import type { Load } from './free-space.ts';
@@ -47,8 +47,8 @@ export interface Proposal {
 /** Packs the records of a commit at an address; the caller has seen that they fit below the limit. Answers the end. */
 export type Packer = (at: number, limit: number) => number;
 
-/** A half of the log buffer. */
-export interface Half {
+/** One of the two log buffers. */
+export interface LogBuffer {
   readonly base: number;
   /** Where the next part goes. */
   at: number;
@@ -60,11 +60,11 @@ export interface Half {
 export interface Commit extends Committed {
   /** Whether it waits for the log to be durable. */
   readonly sync: boolean;
-  readonly half: Half;
-  /** Its records in the half; unused when it has a write set. */
+  readonly buffer: LogBuffer;
+  /** Its records in the buffer; unused when it has a write set. */
   readonly from: number;
   readonly to: number;
-  /** The write set of a commit too large for a half. */
+  /** The write set of a commit too large for a log buffer. */
   readonly writes: WriteSet | undefined;
   /** What it can change, at the most. */
   readonly load: Load;
@@ -74,8 +74,8 @@ export interface Commit extends Committed {
   readonly alone: boolean;
   end: number;
   written: boolean;
-  /** Whether its keys are noted for open transactions. */
-  noted: boolean;
+  /** Whether its keys are among the recent writes, for open transactions. */
+  tracked: boolean;
   deleted: number;
   readonly done: Done;
 }
@@ -101,8 +101,8 @@ class LoadSum implements Load {
 }
 
 export class CommitQueue {
-  readonly #halves: readonly [Half, Half];
-  #filling: Half;
+  readonly #buffers: readonly [LogBuffer, LogBuffer];
+  #filling: LogBuffer;
   #commits: Commit[] = [];
   #head = 0;
   #written = 0;
@@ -112,20 +112,20 @@ export class CommitQueue {
   /** @param coming hears of trees that queued commits make. */
   constructor(coming: ComingTrees) {
     this.#coming = coming;
-    const half = (index: number): Half => {
-      const base = LOG_AREA + index * LOG_HALF_SIZE;
+    const buffer = (index: number): LogBuffer => {
+      const base = LOG_AREA + index * LOG_BUFFER_SIZE;
       return { base, at: base + GROUP_HEADER_SIZE, pending: 0 };
     };
-    this.#halves = [half(0), half(1)];
-    this.#filling = this.#halves[0];
+    this.#buffers = [buffer(0), buffer(1)];
+    this.#filling = this.#buffers[0];
   }
 
-  /** The half that takes new commits. */
-  get filling(): Half {
+  /** The buffer that takes new commits. */
+  get filling(): LogBuffer {
     return this.#filling;
   }
 
-  /** Whether the half that does not take new commits is free. */
+  /** Whether the buffer that does not take new commits is free. */
   get otherIsFree(): boolean {
     return this.#other().pending === 0;
   }
@@ -169,14 +169,14 @@ export class CommitQueue {
   }
 
   push(commit: Commit): void {
-    ++commit.half.pending;
+    ++commit.buffer.pending;
     this.#load.add(commit.load, 1);
     if (commit.makes) this.#coming.add(commit.makes);
     this.#commits.push(commit);
     if (commit.written) this.#written = this.#commits.length;
   }
 
-  /** The filling half is in the log up to a position: its commits are written and the halves change places. */
+  /** The filling buffer is in the log up to a position: its commits are written and the buffers swap. */
   markWritten(end: number): void {
     for (; this.#written < this.#commits.length; ++this.#written) {
       const commit = this.#commits[this.#written] as Commit;
@@ -186,7 +186,7 @@ export class CommitQueue {
     this.swap();
   }
 
-  /** The halves change places. */
+  /** Swaps the buffers. */
   swap(): void {
     this.#filling = this.#other();
   }
@@ -195,8 +195,8 @@ export class CommitQueue {
   shift(): void {
     const commit = this.#commits[this.#head++] as Commit;
     this.#leaves(commit);
-    const { half } = commit;
-    if (--half.pending === 0) half.at = half.base + GROUP_HEADER_SIZE;
+    const { buffer } = commit;
+    if (--buffer.pending === 0) buffer.at = buffer.base + GROUP_HEADER_SIZE;
     if (this.#head === this.#commits.length) {
       this.#commits = [];
       this.#head = 0;
@@ -206,16 +206,16 @@ export class CommitQueue {
     }
   }
 
-  /** Takes all unwritten commits out: their half could not be written. */
+  /** Takes all unwritten commits out: their buffer could not be written. */
   takeBack(): Commit[] {
     const refused = this.#commits.splice(this.#written);
-    const half = this.#filling;
-    half.at = half.base + GROUP_HEADER_SIZE;
+    const buffer = this.#filling;
+    buffer.at = buffer.base + GROUP_HEADER_SIZE;
     for (const commit of refused) {
-      --half.pending;
+      --buffer.pending;
       this.#leaves(commit);
     }
-    this.forgetNotes();
+    this.untrackQueued();
     return refused;
   }
 
@@ -224,9 +224,9 @@ export class CommitQueue {
     if (makes) this.#coming.remove(makes);
   }
 
-  /** What is still queued has to be noted again, with other stamps. */
-  forgetNotes(): void {
-    for (const commit of this) commit.noted = false;
+  /** What is still queued must be added to the recent writes again, with other timestamps. */
+  untrackQueued(): void {
+    for (const commit of this) commit.tracked = false;
   }
 
   /** Takes everything out: the store has failed. */
@@ -244,20 +244,20 @@ export class CommitQueue {
     for (let i = this.#head; i < this.#commits.length; ++i) yield this.#commits[i] as Commit;
   }
 
-  #other(): Half {
-    return this.#filling === this.#halves[0] ? this.#halves[1] : this.#halves[0];
+  #other(): LogBuffer {
+    return this.#filling === this.#buffers[0] ? this.#buffers[1] : this.#buffers[0];
   }
 }
 
-/** Packs a write set into a half piece by piece, each as large as a group may be. */
+/** Packs a write set into a buffer piece by piece, each as large as a group may be. */
 export function packPieces(
   writes: WriteSet,
-  half: Half,
+  buffer: LogBuffer,
   maxPayload: number,
   visit: (from: number, end: number, records: number, last: boolean) => void,
 ): void {
-  const start = half.base + GROUP_HEADER_SIZE + PART_HEADER_SIZE;
-  const limit = half.base + GROUP_HEADER_SIZE + maxPayload - 8;
+  const start = buffer.base + GROUP_HEADER_SIZE + PART_HEADER_SIZE;
+  const limit = buffer.base + GROUP_HEADER_SIZE + maxPayload - 8;
   writes.pack(start, limit, (end, records, last) => visit(start, end, records, last));
 }
 
@@ -267,6 +267,6 @@ export function recordsOf(
   maxPayload: number,
   visit: (from: number, end: number) => void,
 ): void {
-  if (commit.writes) packPieces(commit.writes, commit.half, maxPayload, visit);
+  if (commit.writes) packPieces(commit.writes, commit.buffer, maxPayload, visit);
   else visit(commit.from, commit.to);
 }

@@ -1,5 +1,5 @@
 /**
- * What a serializable transaction has read: keys (present or absent) and ranges. A write never erases the note of an
+ * What a serializable transaction has read: keys (present or absent) and ranges. A write never erases the record of an
  * earlier read, and nothing is taken back.
  */
 import { PrivateTree } from '../store/private-tree.ts';
@@ -18,7 +18,7 @@ export class ReadSet {
     this.#trees = trees;
   }
 
-  /** Notes a key that was looked up. */
+  /** Records a key that was looked up. */
   addKey(tree: number, key: Uint8Array): void {
     let keys = this.#keys.get(tree);
     if (!keys) {
@@ -28,24 +28,24 @@ export class ReadSet {
     keys.put(key, NOTHING);
   }
 
-  /** Notes a range; the caller moves its bounds as the reading goes on. */
+  /** Records a range; the caller moves its bounds as the reading goes on. */
   addRange(tree: number, lower: Bound, upper: Bound): ReadRange {
     const range: ReadRange = { tree, lower, upper };
     this.#ranges.push(range);
     return range;
   }
 
-  /** Whether anything read was committed after a stamp. */
-  changedSince(stamp: number, conflicts: Conflicts): boolean {
+  /** Whether anything read was committed after a timestamp. */
+  changedSince(timestamp: number, conflicts: Conflicts): boolean {
     for (const [tree, keys] of this.#keys) {
       let changed = false;
       keys.walk((key, keyLength) => {
-        changed = conflicts.keyChanged(tree, key, keyLength, stamp);
+        changed = conflicts.keyChanged(tree, key, keyLength, timestamp);
         return !changed;
       });
       if (changed) return true;
     }
-    return this.#ranges.some((range) => conflicts.rangeChanged(range, stamp));
+    return this.#ranges.some((range) => conflicts.rangeChanged(range, timestamp));
   }
 
   /** Frees what it takes. */

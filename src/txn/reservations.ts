@@ -295,7 +295,7 @@ export class Reservations {
     }
   }
 
-  /** Bytes and commits that are to be written with a request: those in the filling half, and its own. */
+  /** Bytes and commits that are to be written with a request: those in the filling buffer, and its own. */
   #logNeed({ bytes }: Request): [bytes: number, commits: number] {
     const { queue } = this.#parts.pipeline;
     const { at, base } = queue.filling;

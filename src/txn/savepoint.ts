@@ -9,7 +9,7 @@
  *   1. A key written while savepoints are open is in the set of the newest one, unless its tree had no write when that
  *      one was taken. It is there before it is written: a write that fails is put back too.
  *   2. So what was written since a savepoint is in its set and in the sets of the newer ones.
- *   3. What was read stays noted: an outcome may depend on a read whose writes were taken back.
+ *   3. What was read stays recorded: an outcome may depend on a read whose writes were taken back.
  *   4. A savepoint whose object nobody holds any more is merged into the next older one: a loop that takes a savepoint
  *      for each of its steps keeps no more than the collector has not found yet.
  */
@@ -97,7 +97,7 @@ export class Savepoints {
     };
     if (level.older) level.older.newer = level;
     this.#newest = level;
-    this.#writes.beforeWrite = (tree, key) => this.#note(tree, key);
+    this.#writes.beforeWrite = (tree, key) => this.#remember(tree, key);
     const savepoint = new Savepoint(++this.#last);
     this.#levels.set(savepoint, level);
     this.#registry?.register(savepoint, level);
@@ -150,7 +150,7 @@ export class Savepoints {
     while (this.#newest) this.#end(this.#newest);
   }
 
-  #note(tree: string, key: Uint8Array): void {
+  #remember(tree: string, key: Uint8Array): void {
     const level = this.#newest;
     if (level?.written.has(tree)) keysOf(this.#trees, level, tree).put(key, NOTHING);
   }

@@ -54,7 +54,7 @@ export class SnapshotHandle {
     try {
       this.close();
     } catch {
-      // `forget` has noted it.
+      // `forget` has recorded it.
     }
   }
 }

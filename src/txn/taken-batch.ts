@@ -4,7 +4,7 @@
  *
  * Invariants
  *   1. Nothing of the caller's memory is kept: what is added is copied.
- *   2. Operations are moved in the order in which they were added. No more than HELD_MAX bytes wait for that: what would
+ *   2. Operations are moved in the order in which they were added. No more than WAITING_MAX bytes wait for that: what would
  *      be more, and a value that is large by itself, is put in order at once.
  */
 import type { Committed, Done, Proposal } from './queue.ts';
@@ -12,7 +12,7 @@ import type { WriteSet } from './write-set.ts';
 
 const CHUNK = 256 * 1024;
 /** Most bytes that wait to be put in order. */
-const HELD_MAX = 64 * 1024 * 1024;
+const WAITING_MAX = 64 * 1024 * 1024;
 /** Operations put in order before it is asked whether others should have their turn. */
 const SLICE = 1000;
 /** Tree, key length, value length. */
@@ -51,7 +51,7 @@ export class TakenBatch implements Proposal {
   /** Takes an operation in; `value` undefined: a deletion. Throws OUT_OF_SPACE and the like, when it is put in order at once. */
   add(tree: string, key: Uint8Array, value: Uint8Array | undefined): void {
     const needed = HEADER + key.length + (value ? value.length : 0);
-    if (needed > CHUNK || this.#chunks.length * CHUNK > HELD_MAX) this.#move(Number.POSITIVE_INFINITY);
+    if (needed > CHUNK || this.#chunks.length * CHUNK > WAITING_MAX) this.#move(Number.POSITIVE_INFINITY);
     if (needed > CHUNK) {
       this.#write(tree, key, value);
       return;

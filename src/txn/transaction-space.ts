@@ -104,23 +104,23 @@ export abstract class TransactionSpace {
     const { id, root } = this.#target;
     const ownRoot = this.#own?.root ?? 0;
     const handle = handles.share(this.#context.handle, ownRoot !== 0);
-    const onRead = id === NO_TREE ? undefined : this.#rangeNoter(id, range);
+    const onRead = id === NO_TREE ? undefined : this.#rangeTracker(id, range);
     const gaps = ownRoot === 0 ? undefined : this.#context.holdings.writes.gaps(this.#name);
     const scan = new Scan({ trees, root, ownRoot, gaps, handle, range, check, rest, onRead });
     handles.watch(scan, handle);
     return scan;
   }
 
-  /** Notes a scanned range as it grows, for `serializable`. */
-  #rangeNoter(tree: number, range: Range): ((last: Uint8Array | undefined) => void) | undefined {
+  /** Records a scanned range as it grows, for `serializable`. */
+  #rangeTracker(tree: number, range: Range): ((last: Uint8Array | undefined) => void) | undefined {
     const { reads } = this.#context.holdings;
     if (!reads || range.limit === 0) return undefined;
-    let noted: ReturnType<ReadSet['addRange']> | undefined;
+    let read: ReturnType<ReadSet['addRange']> | undefined;
     return (last) => {
-      noted ??= reads.addRange(tree, range.reverse ? range.upper : range.lower, OPEN_BOUND);
+      read ??= reads.addRange(tree, range.reverse ? range.upper : range.lower, OPEN_BOUND);
       const reached = last && { key: last, inclusive: true };
-      noted.lower = range.reverse ? (reached ?? range.lower) : range.lower;
-      noted.upper = range.reverse ? range.upper : (reached ?? range.upper);
+      read.lower = range.reverse ? (reached ?? range.lower) : range.lower;
+      read.upper = range.reverse ? range.upper : (reached ?? range.upper);
     };
   }
 
@@ -137,7 +137,7 @@ export abstract class TransactionSpace {
     return this.#context.holdings.writes.tree(this.#name);
   }
 
-  /** Notes a key read; of a tree that is not there its name says it all. */
+  /** Records a key read; of a tree that is not there its name says it all. */
   #readKey(key: Bytes): void {
     const { holdings, parts } = this.#context;
     if (!holdings.reads) return;

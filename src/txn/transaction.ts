@@ -170,18 +170,18 @@ export class Transaction extends TransactionSpace implements Disposable {
 
   #validate(): void {
     const { conflicts } = this.#context.parts;
-    const { writes, reads, stamp } = this.#context.holdings;
+    const { writes, reads, timestamp } = this.#context.holdings;
     for (const { name, bytes, id: tree, keys } of writes.trees) {
-      if (name !== MAIN_NAME && conflicts.wasDropped(bytes, stamp)) {
+      if (name !== MAIN_NAME && conflicts.wasDropped(bytes, timestamp)) {
         throw conflict('the drop of a tree this transaction writes to');
       }
       if (tree === NO_TREE) continue;
       keys.walk((key, keyLength) => {
-        if (!conflicts.keyChanged(tree, key, keyLength, stamp)) return true;
+        if (!conflicts.keyChanged(tree, key, keyLength, timestamp)) return true;
         throw conflict('a key this transaction writes');
       });
     }
-    if (reads?.changedSince(stamp, conflicts)) throw conflict('what this transaction has read');
+    if (reads?.changedSince(timestamp, conflicts)) throw conflict('what this transaction has read');
   }
 
   #nothingToDo(): CommitResult {

@@ -23,7 +23,7 @@ import { LATEST } from '../core/wasm.ts';
 import { CATALOG_RECORD_MAX, type Catalog } from '../store/catalog.ts';
 import type { NewTrees } from '../store/coming-trees.ts';
 import {
-  META_CHAINED,
+  META_OVERFLOW,
   META_TOMBSTONE,
   PrivateTree,
   storedBytes,
@@ -222,7 +222,7 @@ export class WriteSet {
 
   #count(keyLength: number, valueLength: number, pages: number): void {
     // A long value has a record of its own for every page of its chain, with header and padding.
-    const pieces = Math.ceil(valueLength / this.#trees.pager.core.x.chainPageCapacity());
+    const pieces = Math.ceil(valueLength / this.#trees.pager.core.x.overflowCapacity());
     const bytes = recordBytes(keyLength, valueLength) + (1 + pieces) * (RECORD_HEADER_SIZE + 4);
     const before = this.#counters;
     this.#counters = {
@@ -254,11 +254,11 @@ export class WriteSet {
       }
       if (tree === NO_TREE) continue;
       keys.walk((key, keyLength, meta, value) => {
-        const chained = (meta & META_CHAINED) !== 0;
-        const stored = chained ? 0 : storedBytes(meta);
+        const isLong = (meta & META_OVERFLOW) !== 0;
+        const stored = isLong ? 0 : storedBytes(meta);
         if (at + recordBytes(keyLength, stored) > limit) flush(false);
         u8.copyWithin(at + RECORD_HEADER_SIZE, key, key + keyLength);
-        if (!chained) {
+        if (!isLong) {
           u8.copyWithin(at + RECORD_HEADER_SIZE + keyLength, value, value + stored);
           at = x.recordSeal(at, meta & META_TOMBSTONE ? RECORD_DELETE : RECORD_PUT, tree, keyLength, stored);
           ++records;
@@ -268,7 +268,7 @@ export class WriteSet {
         at = x.recordSealLong(at, RECORD_PUT_LONG, tree, keyLength, total);
         ++records;
         const first = u8[value]! | (u8[value + 1]! << 8) | (u8[value + 2]! << 16) | (u8[value + 3]! << 24);
-        this.#trees.chains.walk(first, LATEST, total, (address, bytes) => {
+        this.#trees.overflow.walk(first, LATEST, total, (address, bytes) => {
           let kept: Uint8Array | undefined;
           for (let done = 0; done < bytes; ) {
             if (limit - at < RECORD_HEADER_SIZE + Math.min(PIECE_MIN, bytes - done) + 4) {
@@ -320,7 +320,7 @@ function holdsPut(keys: PrivateTree): boolean {
   return found;
 }
 
-/** Where the records of a group's only part begin, in the half of the log area at `base`. */
+/** Where the records of a group's only part begin, in the log buffer at `base`. */
 export function recordsStart(base: number): number {
   return base + GROUP_HEADER_SIZE + PART_HEADER_SIZE;
 }

@@ -1,5 +1,5 @@
 /**
- * Follows the chain of groups through the log files, from a checkpoint's start to where it ends. Writes nothing.
+ * Follows the groups through the log files, from a checkpoint's start to where it ends. Writes nothing.
  *
  * A group counts if
  *   1. its header and its payload have their checksums and the store's id,
@@ -17,7 +17,7 @@ import {
   DAMAGE_NONE,
   GROUP_HEADER_SIZE,
   LOG_AREA,
-  LOG_HALF_SIZE,
+  LOG_BUFFER_SIZE,
   SEGMENT_HEADER_SIZE,
 } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../base/errors.ts';
@@ -68,7 +68,7 @@ interface Candidate {
 /** Walks once; afterwards its fields say what was found. */
 export class LogReader {
   readonly runs: Run[] = [];
-  /** Groups above the highest mark that the chain itself has. */
+  /** Groups above the highest mark among those read. */
   tail: Unvouched[] = [];
   end: LogEnd;
   /** The place where the next group was looked for in vain. */
@@ -90,7 +90,7 @@ export class LogReader {
     this.#segments = segments;
     this.#mark = mark;
     this.#near = new LogView(core, LOG_AREA);
-    this.#far = new LogView(core, LOG_AREA + LOG_HALF_SIZE);
+    this.#far = new LogView(core, LOG_AREA + LOG_BUFFER_SIZE);
     this.#content = new LogValidator(core, start.sequence);
     this.lsn = start.lsn;
     this.end = { lsn: start.lsn, link: start.link, runs: 0, offset: 0, sequence: start.sequence };
@@ -102,7 +102,7 @@ export class LogReader {
   }
 
   /**
-   * Follows the chain to its end; says after some bytes that other work may run.
+   * Follows the groups to their end; says after some bytes that other work may run.
    * @throws AegisError `CORRUPTION` for a group that no writer could have made.
    */
   *walk(): Generator<void, void> {
@@ -112,7 +112,7 @@ export class LogReader {
       const next = this.#next() ?? this.#lookAgain();
       if (next === undefined) return;
       this.#accept(next);
-      if (this.lsn - rested < LOG_HALF_SIZE) continue;
+      if (this.lsn - rested < LOG_BUFFER_SIZE) continue;
       rested = this.lsn;
       yield;
     }

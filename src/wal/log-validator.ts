@@ -10,15 +10,15 @@ import type { LogCore } from './log.ts';
 /** Walks along with groups, one after the other. */
 export class LogValidator {
   readonly #core: LogCore;
-  /** Last commit that the checkpoint holds. */
-  readonly #held: number;
+  /** Last commit of the checkpoint. */
+  readonly #checkpointed: number;
   #sequence: number;
   #open: number | undefined;
 
-  constructor(core: LogCore, held: number) {
+  constructor(core: LogCore, checkpointed: number) {
     this.#core = core;
-    this.#held = held;
-    this.#sequence = held;
+    this.#checkpointed = checkpointed;
+    this.#sequence = checkpointed;
   }
 
   /** Last commit that was met, or the checkpoint's. */
@@ -45,7 +45,7 @@ export class LogValidator {
       if (first !== this.#open) return `goes on with commit ${first}, which is not the one before it`;
     } else {
       if (this.#open !== undefined) return `begins commit ${first} inside commit ${this.#open}`;
-      const again = this.#sequence === this.#held && first <= this.#sequence;
+      const again = this.#sequence === this.#checkpointed && first <= this.#sequence;
       if (!again && first !== this.#sequence + 1) return `holds commit ${first} after ${this.#sequence}`;
       this.#sequence = Math.max(this.#sequence, last);
     }

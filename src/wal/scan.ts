@@ -22,7 +22,7 @@ import {
   DAMAGE_NONE,
   GROUP_HEADER_SIZE,
   LOG_AREA,
-  LOG_HALF_SIZE,
+  LOG_BUFFER_SIZE,
   SECTOR_SIZE,
   SEGMENT_HEADER_SIZE,
 } from '../../assembly/layout.ts';
@@ -75,9 +75,9 @@ type Same = (address: number) => boolean;
 
 /** What the files were found to hold. */
 interface Found {
-  readonly chain: LogReader;
+  readonly reader: LogReader;
   readonly mark: Mark;
-  /** Highest fence outside the chain. */
+  /** Highest fence outside the groups that the reader accepted. */
   readonly staleFence: number;
 }
 
@@ -89,14 +89,14 @@ function* readFiles(
   refuse: (error: unknown) => void,
 ): Generator<void, Found> {
   const mark: Mark = { lsn: start.mark, file: undefined, offset: 0 };
-  const chain = new LogReader(core, segments, start, mark);
+  const reader = new LogReader(core, segments, start, mark);
   try {
-    yield* chain.walk();
+    yield* reader.walk();
   } catch (error) {
     refuse(error);
   }
-  const staleFence = yield* readStaleHeaders(core, segments, chain.runs, mark, start.lsn);
-  return { chain, mark, staleFence };
+  const staleFence = yield* readStaleHeaders(core, segments, reader.runs, mark, start.lsn);
+  return { reader, mark, staleFence };
 }
 
 /** The payload of a group in linear memory. */
@@ -139,14 +139,14 @@ export class LogScan {
     start: LogStart,
     readOnly: boolean,
     refuse: (error: unknown) => void,
-    { chain, mark, staleFence }: Found,
+    { reader, mark, staleFence }: Found,
   ) {
     this.#core = core;
     this.#start = start;
     this.#readOnly = readOnly;
     this.segments = segments;
-    const { end } = chain;
-    if (mark.lsn > end.lsn) refuse(brokenBelow(mark, chain, segments));
+    const { end } = reader;
+    if (mark.lsn > end.lsn) refuse(brokenBelow(mark, reader, segments));
     const missing = missingOf(segments, start.size, end.lsn);
     if (missing) refuse(missing);
     this.end = { lsn: end.lsn, link: end.link };
@@ -154,15 +154,15 @@ export class LogScan {
     this.highestMark = mark.lsn;
     this.highestFence = Math.max(
       staleFence,
-      chain.highestFence,
+      reader.highestFence,
       ...segments.map(({ header }) => header?.fence ?? 0),
     );
-    this.runs = chain.runs.slice(0, end.runs);
+    this.runs = reader.runs.slice(0, end.runs);
     const last = this.runs.at(-1);
     if (last !== undefined) last.to = end.offset;
     this.bytes = this.runs.reduce((sum, run) => sum + run.to - run.from, 0);
     this.current = last?.segment ?? holderOf(segments, end.lsn);
-    this.#tail = chain.tail.filter(({ segment, offset }) => {
+    this.#tail = reader.tail.filter(({ segment, offset }) => {
       const lsn = segment.firstLsn + offset;
       return lsn >= mark.lsn && lsn < end.lsn;
     });
@@ -301,8 +301,8 @@ function* readStaleHeaders(
   const view = new LogView(core, LOG_AREA);
   let fence = 0;
   const search = function* (segment: Segment, from: number, to: number): Generator<void, void> {
-    for (let begin = from; begin < to; begin += LOG_HALF_SIZE) {
-      const length = view.read(segment, begin, Math.min(LOG_HALF_SIZE, to - begin));
+    for (let begin = from; begin < to; begin += LOG_BUFFER_SIZE) {
+      const length = view.read(segment, begin, Math.min(LOG_BUFFER_SIZE, to - begin));
       for (let at = 0; at < length; at += SECTOR_SIZE) {
         at += x.groupFind(view.address + at, length - at);
         if (at >= length) break;
@@ -362,14 +362,14 @@ function rethrow(error: unknown): never {
   throw error;
 }
 
-function brokenBelow(mark: Mark, chain: LogReader, segments: readonly Segment[]): AegisError {
+function brokenBelow(mark: Mark, reader: LogReader, segments: readonly Segment[]): AegisError {
   const witness = mark.file === undefined ? 'the superblock' : `${mark.file} at ${mark.offset}`;
-  const last = chain.runs.at(-1)?.segment;
+  const last = reader.runs.at(-1)?.segment;
   const segment =
-    segments.find(({ firstLsn }) => firstLsn === chain.lsn) ?? last ?? holderOf(segments, chain.lsn);
-  const offset = segment && Math.max(chain.lsn - segment.firstLsn, SEGMENT_HEADER_SIZE);
+    segments.find(({ firstLsn }) => firstLsn === reader.lsn) ?? last ?? holderOf(segments, reader.lsn);
+  const offset = segment && Math.max(reader.lsn - segment.firstLsn, SEGMENT_HEADER_SIZE);
   const place = segment === undefined ? '' : ` (no group follows in ${segment.name} at ${offset})`;
-  const message = `the log ends at LSN ${chain.end.lsn}${place}, but ${witness} says it was durable up to ${mark.lsn}`;
+  const message = `the log ends at LSN ${reader.end.lsn}${place}, but ${witness} says it was durable up to ${mark.lsn}`;
   if (segment !== undefined)
     return new AegisError('CORRUPTION', message, { file: segment.name, offset: offset! });
   if (mark.file === undefined) return new AegisError('CORRUPTION', message);

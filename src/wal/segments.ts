@@ -22,7 +22,12 @@
  *
  * Must not: wait for space (the commit pipeline asked for it), or know what a record means.
  */
-import { GROUP_HEADER_SIZE, LOG_HALF_SIZE, SECTOR_SIZE, SEGMENT_HEADER_SIZE } from '../../assembly/layout.ts';
+import {
+  GROUP_HEADER_SIZE,
+  LOG_BUFFER_SIZE,
+  SECTOR_SIZE,
+  SEGMENT_HEADER_SIZE,
+} from '../../assembly/layout.ts';
 import type { StorageBackend } from '../backend/backend.ts';
 import { type AegisError, invariant } from '../base/errors.ts';
 import { auditLog } from './audit.ts';
@@ -93,8 +98,8 @@ export class SegmentLog implements Log {
   /** Files that stay for what comes next, and the bytes that are to be there with them. */
   #spare = 1;
   #planned = 0;
-  /** New segments that what was let in and is not written yet may need. */
-  #held = 0;
+  /** New segments that what was admitted and is not written yet may need. */
+  #reserved = 0;
   #retired = false;
 
   constructor({ core, backend, storeId, fence, fences = FENCE_STEP, segmentSize, scan }: SegmentLogOptions) {
@@ -151,7 +156,7 @@ export class SegmentLog implements Log {
     this.#health.check();
     const needed = this.#segmentsFor(bytes, commits);
     if (this.#recycler.ready < needed) return this.#recycler.make();
-    this.#held = needed;
+    this.#reserved = needed;
     return undefined;
   }
 
@@ -159,7 +164,7 @@ export class SegmentLog implements Log {
     this.#health.check();
     const needed = this.#segmentsFor(bytes, commits);
     while (this.#recycler.ready < needed) this.#recycler.makeSync();
-    this.#held = needed;
+    this.#reserved = needed;
   }
 
   write(address: number, payloadLength: number, endsCommit: boolean): number {
@@ -181,7 +186,7 @@ export class SegmentLog implements Log {
     this.#end = lsn + length;
     if (endsCommit) {
       this.#commitEnd = this.position;
-      this.#held = 0;
+      this.#reserved = 0;
     }
     return this.#end;
   }
@@ -227,7 +232,7 @@ export class SegmentLog implements Log {
 
   async retire(): Promise<void> {
     this.#retired = true;
-    this.#held = 0;
+    this.#reserved = 0;
     while (this.#syncing !== undefined) await this.#syncing.catch(() => undefined);
     await this.#recycler.rest();
   }
@@ -241,8 +246,8 @@ export class SegmentLog implements Log {
       this.#recycler.give(last);
       this.#live.length = 0;
     }
-    // What was to find space behind the end finds it in one of these: there is one, and what is held counts without that.
-    const count = this.#retired ? 0 : Math.max(this.#spare, this.#held);
+    // What was to find space behind the end finds it in one of these: there is one, and the reservation does not count it.
+    const count = this.#retired ? 0 : Math.max(this.#spare, this.#reserved);
     this.#recycler.trim(count, this.#planned - filledOf(this.#live));
   }
 
@@ -347,7 +352,7 @@ export class SegmentLog implements Log {
     const { lsn, link } = this.#commitEnd;
     while (this.#live.at(-1)!.firstLsn > lsn) this.#recycler.give(this.#live.pop()!);
     this.#end = lsn;
-    this.#held = 0;
+    this.#reserved = 0;
     this.#core.x.groupConfigure(...this.#storeId, ++this.#fence);
     this.#core.x.groupLinkSet(...link);
     const segment = this.#live.at(-1)!;
@@ -376,8 +381,8 @@ function paddedGroup(payloadLength: number): number {
   return Math.ceil((GROUP_HEADER_SIZE + payloadLength) / SECTOR_SIZE) * SECTOR_SIZE;
 }
 
-/** The largest group: it fits one half of the log area, and a whole number of them fills a segment. */
+/** The largest group: it fits one log buffer, and a whole number of them fills a segment. */
 function largestGroup(usable: number): number {
-  const groups = Math.ceil(usable / LOG_HALF_SIZE);
+  const groups = Math.ceil(usable / LOG_BUFFER_SIZE);
   return Math.floor(usable / groups / SECTOR_SIZE) * SECTOR_SIZE;
 }

@@ -1,8 +1,8 @@
 /**
- * Log files seen through one half of the core's log area, which is as large as the largest group: one read brings
- * in many small groups. The bytes stay until the next call.
+ * Log files seen through one of the core's log buffers, which is as large as the largest group: one read brings in
+ * many small groups. The bytes stay until the next call.
  */
-import { LOG_HALF_SIZE } from '../../assembly/layout.ts';
+import { LOG_BUFFER_SIZE } from '../../assembly/layout.ts';
 import type { LogCore } from './log.ts';
 import type { Segment } from './segment.ts';
 
@@ -40,7 +40,7 @@ export class LogView {
 
   /** Address of so many bytes at an offset; 0 when the file ends before. */
   find(segment: Segment, offset: number, length: number): number {
-    if (!this.#holds(segment, offset, length)) this.read(segment, offset, LOG_HALF_SIZE);
+    if (!this.#holds(segment, offset, length)) this.read(segment, offset, LOG_BUFFER_SIZE);
     return this.#holds(segment, offset, length) ? this.#address + (offset - this.#offset) : 0;
   }
 

@@ -1,6 +1,6 @@
 /*
- * The ledger of areas: in the debug build nobody uses an area that somebody holds, and whoever waits holds what it will
- * need again.
+ * Claims on areas: in the debug build nobody uses an area that is claimed, and whoever waits claims what it will need
+ * again.
  */
 import { describe, expect, test } from 'vitest';
 import {
@@ -28,7 +28,7 @@ import { MemoryBackend } from '../../src/backend/memory.ts';
 import type { Codec } from '../../src/codec/codec.ts';
 import { lz4Wasm } from '../../src/codec/lz4-wasm.ts';
 import { resolveConfig } from '../../src/config/config.ts';
-import { holding, LATEST } from '../../src/core/wasm.ts';
+import { claimingAreas, LATEST } from '../../src/core/wasm.ts';
 import { openStore } from '../../src/maintenance/recovery.ts';
 import { PrivateTree } from '../../src/store/private-tree.ts';
 import { CoreDriver } from '../support/core-driver.ts';
@@ -49,15 +49,15 @@ const users: readonly [name: string, areas: number, call: (own: Planted) => unkn
   ['treeProbe', AREA_KEY, ({ x, root }) => x.treeProbe(root, LATEST, 4)],
   ['treeGetGroup', AREA_INPUT | AREA_OUT, ({ x, root }) => x.treeGetGroup(root, LATEST, 0)],
   ['treePut', AREA_KEY | AREA_INPUT, ({ x, root }) => x.treePut(root, 4, INPUT_AREA, 4)],
-  ['treePutChain', AREA_KEY, ({ x, root }) => x.treePutChain(root, 4, 4)],
+  ['treePutOverflow', AREA_KEY, ({ x, root }) => x.treePutOverflow(root, 4, 4)],
   ['treePutDropped', AREA_KEY, ({ x, root }) => x.treePutDropped(root, 4, 9, 9)],
-  ['treeBury', AREA_KEY, ({ x, root }) => x.treeBury(root, 4)],
+  ['treePutTombstone', AREA_KEY, ({ x, root }) => x.treePutTombstone(root, 4)],
   ['treeDelete', AREA_KEY, ({ x, root }) => x.treeDelete(root, 4)],
   ['treeRange', AREA_KEY | AREA_BOUND | AREA_OUT, ({ x, root }) => x.treeRange(root, LATEST, 1, 1, 0, 9)],
   ['treePeer', AREA_KEY | AREA_OUT, ({ x, root }) => x.treePeer(root, 1, 0)],
-  ['treeTighten', AREA_KEY | AREA_OUT, ({ x, root }) => x.treeTighten(root, 1, 0, 0)],
-  ['chainAppend', AREA_INPUT, ({ x }) => x.chainAppend(INPUT_AREA + 8, 0)],
-  ['chainPage that misses', AREA_FENCES, ({ x }) => x.chainPage(77, LATEST, 9)],
+  ['treeRepack', AREA_KEY | AREA_OUT, ({ x, root }) => x.treeRepack(root, 1, 0, 0)],
+  ['overflowAppend', AREA_INPUT, ({ x }) => x.overflowAppend(INPUT_AREA + 8, 0)],
+  ['overflowPage that misses', AREA_FENCES, ({ x }) => x.overflowPage(77, LATEST, 9)],
   [
     'inspectFences',
     AREA_KEY | AREA_BOUND,
@@ -88,36 +88,36 @@ function reasonOf(call: () => unknown): string {
   }
 }
 
-const held = /an area is not used while somebody holds it/;
+const claimed = /an area is not used while it is claimed/;
 
 describe('debug', () => {
   test.each(users)('areas: %s asks for what it uses, and for nothing else', (_, areas, call) => {
     for (let area = 1; area <= AREAS_ALL; area *= 2) {
       const own = planted();
-      own.x.areasHold(area);
+      own.x.areasClaim(area);
       // Called with what makes no sense, some refuse it afterwards.
       const refusal = reasonOf(() => call(own));
-      if (areas & area) expect(refusal, `area ${area}`).toMatch(held);
-      else expect(refusal, `area ${area}`).not.toMatch(held);
+      if (areas & area) expect(refusal, `area ${area}`).toMatch(claimed);
+      else expect(refusal, `area ${area}`).not.toMatch(claimed);
     }
   });
 
-  test('areas: what is held already is not let go by the one who holds it again', () => {
+  test('areas: what is claimed already is not released by the one who claims it again', () => {
     const { driver, x, root } = planted();
     const use = (): number => x.treeProbe(root, LATEST, 1);
-    holding(driver.core, AREA_KEY, () => {
-      holding(driver.core, AREA_KEY | AREA_OUT, () => expect(use).toThrow(held));
-      expect(use).toThrow(held);
-      expect(x.areasHold(AREA_OUT)).toBe(AREA_OUT);
+    claimingAreas(driver.core, AREA_KEY, () => {
+      claimingAreas(driver.core, AREA_KEY | AREA_OUT, () => expect(use).toThrow(claimed));
+      expect(use).toThrow(claimed);
+      expect(x.areasClaim(AREA_OUT)).toBe(AREA_OUT);
       x.areasRelease(AREA_OUT);
     });
     expect(use).not.toThrow();
-    expect(() => x.areasRelease(AREA_OUT)).toThrow(/only what is held/);
-    expect(() => x.areasHold(AREAS_ALL + 1)).toThrow(/one of those there are/);
+    expect(() => x.areasRelease(AREA_OUT)).toThrow(/only what is claimed/);
+    expect(() => x.areasClaim(AREAS_ALL + 1)).toThrow(/one of those there are/);
     const fails = (): never => {
       throw new Error('no space');
     };
-    expect(() => holding(driver.core, AREAS_ALL, fails)).toThrow('no space');
+    expect(() => claimingAreas(driver.core, AREAS_ALL, fails)).toThrow('no space');
     expect(use).not.toThrow();
   });
 
@@ -155,7 +155,7 @@ describe('debug', () => {
       for (const key of keys) trees.get(root, LATEST, trees.setKey(key));
     };
     // What a codec throws makes its page damaged.
-    const cause = expect.objectContaining({ message: expect.stringMatching(held) });
+    const cause = expect.objectContaining({ message: expect.stringMatching(claimed) });
     expect(read).toThrow(expect.objectContaining({ code: 'CORRUPTION', cause }));
     expect(asked).toBeGreaterThan(0);
   });
@@ -168,7 +168,7 @@ describe('debug', () => {
     const own = new PrivateTree(trees);
     for (const key of ['a', 'b', 'c']) own.put(bytesOf(key), bytesOf(key));
     const walk = (visit: () => unknown): void => own.walk(() => visit() === undefined);
-    expect(() => walk(() => void trees.get(root, LATEST, trees.setKey('a')))).toThrow(held);
+    expect(() => walk(() => void trees.get(root, LATEST, trees.setKey('a')))).toThrow(claimed);
     expect(() => walk(() => void trees.has(root, LATEST, trees.setKey('a')))).not.toThrow();
     expect(trees.getString(own.root, LATEST, trees.setKey('b'))).toBe('b');
   });
@@ -176,7 +176,7 @@ describe('debug', () => {
 
 test('areas: the release build holds nothing', () => {
   const own = planted({});
-  expect(own.x.areasHold(AREAS_ALL)).toBe(0);
+  expect(own.x.areasClaim(AREAS_ALL)).toBe(0);
   expect(() => own.x.areasRelease(AREAS_ALL)).not.toThrow();
   for (const [name, , call] of users.slice(0, 3)) expect(() => call(own), name).not.toThrow();
 });
@@ -185,15 +185,15 @@ describe.each([
   { name: 'release', module: {} },
   { name: 'debug', module: { module: debug } },
 ])('$name', ({ module }) => {
-  test('areas: notes, and chains that are set aside, leave the answers of a walk alone', () => {
+  test('areas: recent, and chains that are set aside, leave the answers of a walk alone', () => {
     const { driver, x } = planted(module);
     const { u8 } = driver.core;
-    const notes = driver.create(true);
+    const recent = driver.create(true);
     const root = driver.create();
     u8.fill(0xa5, OUT_AREA, OUT_AREA + OUT_AREA_SIZE);
     u8.set(bytesOf('key'), LOG_AREA);
-    expect(driver.serve(() => x.notePut(notes, LOG_AREA, 3, 123_456))).toBe(OK);
-    expect(driver.serve(() => x.noteNewer(notes, LOG_AREA, 3, 123_455))).toBe(OK);
+    expect(driver.serve(() => x.recentAdd(recent, LOG_AREA, 3, 123_456))).toBe(OK);
+    expect(driver.serve(() => x.recentSince(recent, LOG_AREA, 3, 123_455))).toBe(OK);
     expect(x.valueLength()).toBe(1);
     expect(driver.serve(() => x.treePutDropped(root, 3, 99, 1234))).toBe(OK);
     expect(u8.subarray(OUT_AREA, OUT_AREA + OUT_AREA_SIZE).every((byte) => byte === 0xa5)).toBe(true);
@@ -201,13 +201,13 @@ describe.each([
     expect([x.valueAddress(), x.valueLength()]).toEqual([99, 1234]);
   });
 
-  test('areas: a step of tightening that cannot begin leaves no neighbour of an earlier one', () => {
+  test('areas: a step of repacking that cannot begin leaves no neighbour of an earlier one', () => {
     const { x, root } = planted(module);
     expect(x.treePeer(root, 0, 0)).toBe(OK);
     expect(x.peerNext()).toBeGreaterThan(0);
     // New roots take frames, and nobody frees any.
     for (let n = 0; n < 200; ++n) x.treeCreate(600_000 + n);
-    expect(x.treeTighten(root, 0, 0, 0)).toBe(EXHAUSTED);
+    expect(x.treeRepack(root, 0, 0, 0)).toBe(EXHAUSTED);
     expect(x.peerNext()).toBe(-1);
   });
 });

@@ -12,7 +12,7 @@ import {
   DAMAGED,
   OK,
   STATE_AREA,
-  VALUE_CHAINED,
+  VALUE_OVERFLOW,
 } from '../../assembly/layout.ts';
 import { bytes as debug } from '../../build/wasm/debug.js';
 import { createCore } from '../../src/core/wasm.ts';
@@ -206,7 +206,7 @@ test('inspection: the value of a slot is told with its length, or with the first
   const leaf = x.frameAddress(frames.leaf);
   x.inspectValue(leaf, 0);
   expect([x.valueFlags(), x.valueLength(), x.valueAddress()]).toEqual([
-    VALUE_CHAINED,
+    VALUE_OVERFLOW,
     5000,
     x.frameNumber(frames.overflow),
   ]);

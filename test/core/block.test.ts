@@ -289,7 +289,7 @@ describe.each(builds)('$name', ({ module, mutations }) => {
           else if (step < 22) driver.put(root, key, new Uint8Array(random(900)));
           else driver.delete(root, key);
         });
-        if (driver.x.chainDropped() !== 0) driver.x.chainForget();
+        if (driver.x.overflowDropped() !== 0) driver.x.overflowForget();
         driver.x.framesUnpin();
       }
     }

@@ -3,7 +3,7 @@ import {
   INPUT_AREA,
   KEY_AREA,
   LOG_AREA,
-  LOG_HALF_SIZE,
+  LOG_BUFFER_SIZE,
   NOT_FOUND,
   OK,
   OUT_AREA,
@@ -71,7 +71,7 @@ class Packer {
   }
 
   hasRoom(): boolean {
-    return this.end < LOG_AREA + LOG_HALF_SIZE - 100_000;
+    return this.end < LOG_AREA + LOG_BUFFER_SIZE - 100_000;
   }
 }
 
@@ -129,13 +129,13 @@ describe.each(rows)('$name', ({ module, batches, pool, frames }) => {
           packer.add(shape === 1 ? RECORD_PUT : RECORD_DELETE, 5, name, new Uint8Array(shape === 1 ? 9 : 0));
       }
       driver.bulk(packer.start, packer.end, (at, end) =>
-        driver.x.recordsNote(notes, 5, at, end, sequence * 1e9),
+        driver.x.recordsAddRecent(notes, 5, at, end, sequence * 1e9),
       );
       for (let i = 0; i < 20; i++) {
         const name = key();
         const since = random(sequence + 1) * 1e9;
         driver.core.u8.set(name, KEY_AREA);
-        expect(driver.serve(() => driver.x.noteNewer(notes, KEY_AREA, name.length, since))).toBe(OK);
+        expect(driver.serve(() => driver.x.recentSince(notes, KEY_AREA, name.length, since))).toBe(OK);
         expect(driver.x.valueLength() === 1).toBe((newest.get(textOf(name)) ?? 0) > since);
         driver.x.framesUnpin();
       }

@@ -2,10 +2,10 @@ import { describe, expect, test } from 'vitest';
 import {
   BLOCK_PAGE,
   CODEC_NONE,
-  DAMAGE_CHAIN,
   DAMAGE_KIND,
   DAMAGE_NONE,
   DAMAGE_ORDER,
+  DAMAGE_OVERFLOW,
   DAMAGE_REFERENCE,
   DAMAGE_SIZE,
   INPUT_AREA,
@@ -265,7 +265,7 @@ describe.each([
     const driver = storeOf(pages);
     expect(driver.get(1, bytesOf('g'))).toHaveLength(0);
     driver.x.mergesSet(false); // else the two leaves become one first
-    expect(() => driver.delete(1, bytesOf('a'))).toThrow(`damage ${DAMAGE_CHAIN} of page 7`);
+    expect(() => driver.delete(1, bytesOf('a'))).toThrow(`damage ${DAMAGE_OVERFLOW} of page 7`);
   });
 
   test.each<[fact: string, chain: Record<number, Buffer>]>([
@@ -277,6 +277,6 @@ describe.each([
   ])('payload: a chain that %s is damage', (_fact, chain) => {
     const rows = [{ key: 'a', word: CHAINED + 5000, value: 4 }];
     const driver = storeOf({ 1: payloadOf({ rows }), ...chain });
-    expect(() => driver.get(1, bytesOf('a'))).toThrow(`damage ${DAMAGE_CHAIN}`);
+    expect(() => driver.get(1, bytesOf('a'))).toThrow(`damage ${DAMAGE_OVERFLOW}`);
   });
 });

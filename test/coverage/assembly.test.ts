@@ -23,7 +23,7 @@ const quick = [
     'tree',
     'versions',
     'audit',
-    'tighten',
+    'repack',
   ].map((one) => `core/${one}`),
   ...[
     'codec/block',

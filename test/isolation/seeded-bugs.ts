@@ -40,7 +40,7 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: TRANSACTION,
-        from: 'if (!conflicts.keyChanged(tree, key, keyLength, stamp)) return true;',
+        from: 'if (!conflicts.keyChanged(tree, key, keyLength, timestamp)) return true;',
         to: 'return true;',
       },
     ],
@@ -51,7 +51,7 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: TRANSACTION,
-        from: "if (reads?.changedSince(stamp, conflicts)) throw conflict('what this transaction has read');",
+        from: "if (reads?.changedSince(timestamp, conflicts)) throw conflict('what this transaction has read');",
         to: '',
       },
     ],
@@ -84,7 +84,7 @@ export const seededBugs: readonly SeededBug[] = [
       },
       {
         file: 'txn/read-set.ts',
-        from: '  /** Whether anything read was committed after a stamp. */',
+        from: '  /** Whether anything read was committed after a timestamp. */',
         to: `  forget(key) {
           const kept = this.#ranges.filter(({ lower, upper }) =>
             (lower.key && Buffer.compare(key, lower.key) < 0) || (upper.key && Buffer.compare(key, upper.key) > 0));
@@ -121,13 +121,13 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: SPACE,
-        from: 'noted.lower = range.reverse ? (reached ?? range.lower) : range.lower;',
-        to: 'noted.lower = range.lower;',
+        from: 'read.lower = range.reverse ? (reached ?? range.lower) : range.lower;',
+        to: 'read.lower = range.lower;',
       },
       {
         file: SPACE,
-        from: 'noted.upper = range.reverse ? range.upper : (reached ?? range.upper);',
-        to: 'noted.upper = reached ?? range.upper;',
+        from: 'read.upper = range.reverse ? range.upper : (reached ?? range.upper);',
+        to: 'read.upper = reached ?? range.upper;',
       },
     ],
   },
@@ -143,7 +143,7 @@ export const seededBugs: readonly SeededBug[] = [
     ],
   },
   {
-    name: 'single operations are not noted, and so lost under a later commit',
+    name: 'single operations are not tracked, and so lost under a later commit',
     inLists: true,
     patches: [
       {
@@ -153,20 +153,20 @@ export const seededBugs: readonly SeededBug[] = [
       },
       {
         file: 'txn/admission.ts',
-        from: 'const noted = conflicts.needed;\n    this.#ensure(size, noted);',
-        to: 'const noted = how.blind || conflicts.needed;\n    this.#ensure(size, noted);',
+        from: 'const tracked = conflicts.needed;\n    this.#ensure(size, tracked);',
+        to: 'const tracked = how.blind || conflicts.needed;\n    this.#ensure(size, tracked);',
       },
       {
         file: 'txn/admission.ts',
-        from: 'if (noted) this.#noteNext((note) => note(from, to));',
-        to: 'if (noted && !how.blind) this.#noteNext((note) => note(from, to));',
+        from: 'if (tracked) this.#trackNext((track) => track(from, to));',
+        to: 'if (tracked && !how.blind) this.#trackNext((track) => track(from, to));',
       },
     ],
   },
   {
     name: 'queued commits are not noted for a transaction that begins',
     inLists: true,
-    patches: [{ file: CONTEXT, from: 'parts.admission.noteQueued();', to: '' }],
+    patches: [{ file: CONTEXT, from: 'parts.admission.trackQueued();', to: '' }],
   },
   {
     name: 'queued commits count as seen by a transaction that begins',
@@ -185,7 +185,7 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: 'txn/conflicts.ts',
-        from: 'for (const stamp of this.#open.keys()) oldest = Math.min(oldest, stamp);',
+        from: 'for (const timestamp of this.#open.keys()) oldest = Math.min(oldest, timestamp);',
         to: '',
       },
     ],

@@ -53,7 +53,7 @@ async function cutAgain(left: SimulatedBackend, story: Story, least: number, at:
 }
 
 test.each([
-  { what: 'a tree to tighten', keep: (i: number) => i % 6 === 0, beside: false },
+  { what: 'a tree to repack', keep: (i: number) => i % 6 === 0, beside: false },
   { what: 'pages to move', keep: (i: number) => i > 1100, beside: false },
   { what: 'commits beside it', keep: (i: number) => i % 5 === 0 || i > 1100, beside: true },
 ])('compact: no power cut takes anything, with $what', async ({ keep, beside }) => {

@@ -52,7 +52,7 @@ export const backupMutants: readonly Mutant[] = [
   {
     name: 'backup: pages are copied as they are now, not as the snapshot sees them',
     file: BACKUP,
-    edits: [['sightOf(pager, page, epoch)', 'sightOf(pager, page, 2 ** 52)']],
+    edits: [['visibleVersion(pager, page, epoch)', 'visibleVersion(pager, page, 2 ** 52)']],
     killer: load,
   },
   {

@@ -89,13 +89,13 @@ export const commitMutants: readonly Mutant[] = [
   {
     name: 'M20 a commit is logged without space to apply it',
     file: ADMISSION,
-    edits: [['this.#ensure(size, noted);', '']],
+    edits: [['this.#ensure(size, tracked);', '']],
     killer: { file: 'engine/full-disk.test.ts', test: /./ },
   },
   {
     name: 'M20 a large commit is logged without space to apply it',
     file: ADMISSION,
-    edits: [['this.#ensure(load, noted);', '']],
+    edits: [['this.#ensure(load, tracked);', '']],
     killer: { file: 'txn/private-space.test.ts', test: /a large commit into/ },
   },
   {
@@ -188,7 +188,7 @@ export const commitMutants: readonly Mutant[] = [
     file: TRANSACTION,
     edits: [
       [
-        'if (!conflicts.keyChanged(tree, key, keyLength, stamp)) return true;',
+        'if (!conflicts.keyChanged(tree, key, keyLength, timestamp)) return true;',
         'if (keyLength >= 0) return true;',
       ],
     ],
@@ -199,9 +199,9 @@ export const commitMutants: readonly Mutant[] = [
     file: ADMISSION,
     edits: [
       [
-        'if (noted) this.#noteNext((note) => note(from, to));\n    const commit = this.#commit(half, how, { from, to, load: size, done, noted, writes: undefined });',
-        `const commit = this.#commit(half, how, { from, to, load: size, writes: undefined, noted: true, done: (error) => {
-          if (noted) this.#note(commit);
+        'if (tracked) this.#trackNext((track) => track(from, to));\n    const commit = this.#commit(buffer, how, { from, to, load: size, done, tracked, writes: undefined });',
+        `const commit = this.#commit(buffer, how, { from, to, load: size, writes: undefined, tracked: true, done: (error) => {
+          if (tracked) this.#track(commit);
           done(error);
         } });`,
       ],
@@ -211,7 +211,9 @@ export const commitMutants: readonly Mutant[] = [
   {
     name: 'M27 whether a commit is noted is decided when it is queued',
     file: ADMISSION,
-    edits: [['for (const commit of this.#parts.pipeline.queue) if (!commit.noted) this.#note(commit);', '']],
+    edits: [
+      ['for (const commit of this.#parts.pipeline.queue) if (!commit.tracked) this.#track(commit);', ''],
+    ],
     killer: conflicts(/when a transaction begins/),
   },
   {
@@ -223,7 +225,9 @@ export const commitMutants: readonly Mutant[] = [
   {
     name: 'M28 ranges that were read are not validated',
     file: 'src/txn/read-set.ts',
-    edits: [['return this.#ranges.some((range) => conflicts.rangeChanged(range, stamp));', 'return false;']],
+    edits: [
+      ['return this.#ranges.some((range) => conflicts.rangeChanged(range, timestamp));', 'return false;'],
+    ],
     killer: conflicts(/notes a scan/),
   },
   {
@@ -235,7 +239,7 @@ export const commitMutants: readonly Mutant[] = [
   {
     name: 'M28 a scanned range is noted as far as its first records only',
     file: SPACE,
-    edits: [['noted ??= reads.addRange', 'if (noted) return;\n      noted = reads.addRange']],
+    edits: [['read ??= reads.addRange', 'if (read) return;\n      read = reads.addRange']],
     killer: conflicts(/a long scan/),
   },
   {

@@ -1,8 +1,8 @@
 /* Mutants of compaction: filling of pages, what is moved and when, and what is cut off the file. */
-import { compaction, compactionBeside, compactionCut, model, tightening } from './killers.ts';
+import { compaction, compactionBeside, compactionCut, model, repacking } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
-const TIGHTEN = 'assembly/tree/repack.ts';
+const REPACK = 'assembly/tree/repack.ts';
 const RESHAPE = 'assembly/tree/reshape.ts';
 const COMPACT = 'src/maintenance/compact.ts';
 const GATHER = 'src/maintenance/relocator.ts';
@@ -11,51 +11,51 @@ const FREE_SPACE = 'src/txn/free-space.ts';
 const DIRECTORY = 'src/store/directory.ts';
 const BLOCKS = 'src/store/blocks.ts';
 
-const anyShape = tightening(/release.*4096.*a tree of any shape/);
+const anyShape = repacking(/release.*4096.*a tree of any shape/);
 const likeNew = compaction(/is as a new one/);
 
 export const compactMutants: readonly Mutant[] = [
   {
-    name: 'tighten: a page that is filled loses a record at the seam',
+    name: 'repack: a page that is filled loses a record at the seam',
     file: RESHAPE,
     edits: [['    pageAppend(right, spare, take, count);', '    pageAppend(right, spare, take + 1, count);']],
     killer: anyShape,
   },
   {
-    name: 'tighten: the separator stays where it was',
+    name: 'repack: the separator stays where it was',
     file: RESHAPE,
     edits: [['  replaceSeparator(above, index, spare, take, inner, pageNumber(right));\n', '']],
     killer: anyShape,
   },
   {
-    name: 'tighten: the page that gives is changed though a snapshot sees it',
-    file: TIGHTEN,
+    name: 'repack: the page that gives is changed though a snapshot sees it',
+    file: REPACK,
     edits: [['  makeWritable(sibling);\n', '']],
-    killer: tightening(/release.*4096.*snapshots taken before/),
+    killer: repacking(/release.*4096.*snapshots taken before/),
   },
   {
-    name: 'tighten: what an old snapshot holds is written a second time',
-    file: TIGHTEN,
+    name: 'repack: what an old snapshot holds is written a second time',
+    file: REPACK,
     edits: [
-      ['  if (pageEpoch(left) <= (held as u64)) return leaveAsItIs();\n', ''],
-      ['  if (pageEpoch(right) <= held) return leaveAsItIs();\n', ''],
+      ['  if (pageEpoch(left) <= (protectedEpoch as u64)) return leaveAsItIs();\n', ''],
+      ['  if (pageEpoch(right) <= protectedEpoch) return leaveAsItIs();\n', ''],
     ],
-    killer: tightening(/release.*4096.*what an old snapshot sees/),
+    killer: repacking(/release.*4096.*what an old snapshot sees/),
   },
   {
-    name: 'tighten: a full parent is given a longer separator',
-    file: TIGHTEN,
+    name: 'repack: a full parent is given a longer separator',
+    file: REPACK,
     edits: [
       [
         '  while (take > 0 && (inner ? keyLength(right, take) : separatorBytes(right, take)) > separatorMost) --take;\n',
         '',
       ],
     ],
-    killer: tightening(/release.*4096.*short separators/),
+    killer: repacking(/release.*4096.*short separators/),
   },
   {
-    name: 'tighten: the bounds of a neighbour that is read are those of the page beside it',
-    file: TIGHTEN,
+    name: 'repack: the bounds of a neighbour that is read are those of the page beside it',
+    file: REPACK,
     edits: [
       [
         `    const again = walkAbove(root, keyBytes, level);
@@ -64,7 +64,7 @@ export const compactMutants: readonly Mutant[] = [
         '',
       ],
     ],
-    killer: tightening(/release.*4096.*in no frame/),
+    killer: repacking(/release.*4096.*in no frame/),
   },
   {
     name: 'compact: what no hole takes is left behind the end',
@@ -129,7 +129,7 @@ export const compactMutants: readonly Mutant[] = [
   {
     name: 'compact: what an old snapshot sees is moved, and kept where it was as well',
     file: GATHER,
-    edits: [['if (held > 0 && pager.directory.from(page) <= held) {', 'if (held < 0) {']],
+    edits: [['if (epoch > 0 && pager.directory.from(page) <= epoch) {', 'if (held < 0) {']],
     killer: compaction(/a snapshot sees are left/),
   },
   {

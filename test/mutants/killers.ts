@@ -93,9 +93,9 @@ export function storeCodecs(test: RegExp): Killer {
   return { file: 'codec/stores.test.ts', test };
 }
 
-/** Steps of tightening trees, beside a model. */
-export function tightening(test: RegExp): Killer {
-  return { file: 'core/tighten.test.ts', test };
+/** Steps of repacking trees, beside a model. */
+export function repacking(test: RegExp): Killer {
+  return { file: 'core/repack.test.ts', test };
 }
 
 export function compaction(test: RegExp): Killer {

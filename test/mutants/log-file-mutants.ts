@@ -53,9 +53,9 @@ export const logFileMutants: readonly Mutant[] = [
     killer: givingBack(/is kept while a sync/),
   },
   {
-    name: 'give back: what was promised to a commit goes',
+    name: 'give back: what was reserved for a commit goes',
     file: SEGMENTS,
-    edits: [['Math.max(this.#spare, this.#held)', 'this.#spare']],
+    edits: [['Math.max(this.#spare, this.#reserved)', 'this.#spare']],
     killer: segments(/however it is grouped/),
   },
   {

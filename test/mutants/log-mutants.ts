@@ -170,7 +170,7 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'free space: after a commit given up the log goes on behind it',
     file: SEGMENTS,
-    edits: [['this.#end = lsn;\n    this.#held', 'this.#held']],
+    edits: [['this.#end = lsn;\n    this.#reserved', 'this.#held']],
     killer: logCrashes(20),
   },
   // --- what counts ---
@@ -189,7 +189,7 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'M33 marks are not compared with the end of the log',
     file: SCAN,
-    edits: [['if (mark.lsn > end.lsn) refuse(brokenBelow(mark, chain, segments));', '']],
+    edits: [['if (mark.lsn > end.lsn) refuse(brokenBelow(mark, reader, segments));', '']],
     killer: scan(/a rotten byte below a mark/),
   },
   {

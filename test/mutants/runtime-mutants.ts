@@ -22,24 +22,24 @@ function areas(test: RegExp): Killer {
 
 export const runtimeMutants: readonly Mutant[] = [
   {
-    name: 'areas: whoever waits for a page holds nothing',
+    name: 'areas: whoever waits for a page claims nothing',
     file: 'src/store/pager.ts',
-    edits: [['holding(this.core, AREAS_OF_CALL,', 'holding(this.core, 0,']],
+    edits: [['claimingAreas(this.core, AREAS_OF_CALL,', 'holding(this.core, 0,']],
     killer: areas(/whatever page/),
   },
   {
-    name: 'areas: a walk does not hold what it walks over',
+    name: 'areas: a walk does not claim what it walks over',
     file: 'src/store/private-tree.ts',
-    edits: [['holding(this.#trees.pager.core, AREA_OUT,', 'holding(this.#trees.pager.core, 0,']],
+    edits: [['claimingAreas(this.#trees.pager.core, AREA_OUT,', 'holding(this.#trees.pager.core, 0,']],
     killer: areas(/visitor reads/),
   },
   {
-    name: 'areas: what is held is not let go when the work fails',
+    name: 'areas: what is claimed is not released when the work fails',
     file: 'src/core/wasm.ts',
     edits: [
       [
-        '  try {\n    return work();\n  } finally {\n    x.areasRelease(held);\n  }',
-        '  const answer = work();\n  x.areasRelease(held);\n  return answer;',
+        '  try {\n    return work();\n  } finally {\n    x.areasRelease(claimed);\n  }',
+        '  const answer = work();\n  x.areasRelease(claimed);\n  return answer;',
       ],
     ],
     killer: areas(/held already/),

@@ -102,7 +102,12 @@ export const treeMutants: readonly Mutant[] = [
   {
     name: 'trees: a drop refuses nobody who wrote',
     file: 'src/txn/transaction.ts',
-    edits: [['if (name !== MAIN_NAME && conflicts.wasDropped(bytes, stamp)) {', 'if (stamp < 0 && bytes) {']],
+    edits: [
+      [
+        'if (name !== MAIN_NAME && conflicts.wasDropped(bytes, timestamp)) {',
+        'if (timestamp < 0 && bytes) {',
+      ],
+    ],
     killer: drop(/refuses who wrote/),
   },
   {
@@ -138,7 +143,7 @@ export const treeMutants: readonly Mutant[] = [
   {
     name: 'trees: long values of a dropped one are kept',
     file: 'assembly/tree/cut.ts',
-    edits: [['if (!(cellWord(page, i) & META_CHAINED)) continue;', 'continue;']],
+    edits: [['if (!(cellWord(page, i) & META_OVERFLOW)) continue;', 'continue;']],
     killer: drop(/free again/),
   },
   {

@@ -15,7 +15,7 @@ import { FLUSH_INTERVAL, SLACK } from './profile.ts';
 import { inWords, Violation } from './violation.ts';
 
 const KEYS = 40;
-const HELD_MAX = 2;
+const WAITING_MAX = 2;
 
 interface Held {
   readonly transaction: Transaction;
@@ -237,7 +237,7 @@ export class Program {
   /** Begins a transaction that is open for a while: nobody ever sees it, or it writes keys of its own. */
   #hold(): void {
     const { db, random, profile } = this.#engineCore;
-    if (this.#held.length >= HELD_MAX) this.#end();
+    if (this.#held.length >= WAITING_MAX) this.#end();
     const isOwn = random.oneIn(2);
     const id = ++this.#own % 6; // more than are open, so that no two share keys
     const own = (): string => keyIn(this.#tree(), `own ${id} ${random.below(3)}`);
@@ -391,7 +391,7 @@ export class Program {
 
   #takeSnapshot(): void {
     const { db } = this.#engineCore;
-    if (this.#snapshots.length >= HELD_MAX) return;
+    if (this.#snapshots.length >= WAITING_MAX) return;
     this.#snapshots.push({ snapshot: db.snapshot(), base: db.stats().sequence });
   }
 

@@ -14,7 +14,7 @@ import {
   PRIVATE_PAGE,
   RECORD_HEADER_SIZE,
   RECORD_PUT,
-  VALUE_CHAINED,
+  VALUE_OVERFLOW,
   VALUE_TOMBSTONE,
 } from '../../assembly/layout.ts';
 import { LATEST, NO_BOUND } from '../../src/core/wasm.ts';
@@ -72,7 +72,7 @@ export class CoreDriver extends CoreHost {
     if (answer === -1) return undefined;
     const [flags, address, length] = [this.x.valueFlags(), this.x.valueAddress(), this.x.valueLength()];
     if (flags === VALUE_TOMBSTONE) return 'tombstone';
-    return flags === VALUE_CHAINED
+    return flags === VALUE_OVERFLOW
       ? this.chain(address, length, epoch)
       : this.core.u8.slice(address, address + length);
   }
@@ -81,8 +81,8 @@ export class CoreDriver extends CoreHost {
   chain(first: number, length: number, epoch: number): Uint8Array {
     const value = new Uint8Array(length);
     let number = first;
-    for (let at = 0; at < length; number = this.x.chainNext()) {
-      this.must(() => this.x.chainPage(number, epoch, length - at));
+    for (let at = 0; at < length; number = this.x.overflowNext()) {
+      this.must(() => this.x.overflowPage(number, epoch, length - at));
       const [address, piece] = [this.x.valueAddress(), this.x.valueLength()];
       value.set(this.core.u8.subarray(address, address + piece), at);
       at += piece;
@@ -104,22 +104,22 @@ export class CoreDriver extends CoreHost {
 
   #putLong(root: number, key: Uint8Array, value: Uint8Array): void {
     const isPrivate = (root & PRIVATE_PAGE) !== 0;
-    this.must(() => this.x.chainBegin(isPrivate, value.length));
+    this.must(() => this.x.overflowBegin(isPrivate, value.length));
     for (let at = 0; at < value.length; ) {
       const piece = value.subarray(at, at + INPUT_AREA_SIZE);
       this.core.u8.set(piece, INPUT_AREA);
-      const status = this.x.chainAppend(INPUT_AREA, piece.length);
-      at += this.x.chainTaken();
+      const status = this.x.overflowAppend(INPUT_AREA, piece.length);
+      at += this.x.overflowTaken();
       this.x.framesUnpin();
       if (status !== OK) this.help(status);
     }
     this.core.u8.set(key, KEY_AREA);
-    this.must(() => this.x.treePutChain(root, key.length, value.length));
+    this.must(() => this.x.treePutOverflow(root, key.length, value.length));
   }
 
   writeTombstone(root: number, key: Uint8Array): void {
     this.core.u8.set(key, KEY_AREA);
-    this.must(() => this.x.treeBury(root, key.length));
+    this.must(() => this.x.treePutTombstone(root, key.length));
     this.settle();
   }
 
@@ -225,7 +225,7 @@ export class CoreDriver extends CoreHost {
       deleted += this.x.deletedCount();
       if (status === LONG) at = this.#applyLong(root, at);
       else if (status !== OK) this.help(status);
-      if (this.x.chainDropped() !== 0) this.settle();
+      if (this.x.overflowDropped() !== 0) this.settle();
     }
     this.settle();
     return deleted;
@@ -251,10 +251,10 @@ export class CoreDriver extends CoreHost {
 
   /** Ends a changing operation: dropped chains are freed, pins released. */
   settle(): void {
-    while (this.x.chainDropped() !== 0) {
-      const before = this.x.chainDropped();
-      const status = this.x.chainFree();
-      if (this.x.chainDropped() !== before) this.x.framesUnpin();
+    while (this.x.overflowDropped() !== 0) {
+      const before = this.x.overflowDropped();
+      const status = this.x.overflowFree();
+      if (this.x.overflowDropped() !== before) this.x.framesUnpin();
       if (status !== OK) this.help(status);
     }
     this.x.framesUnpin();

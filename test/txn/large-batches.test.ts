@@ -5,7 +5,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import {
   GROUP_HEADER_SIZE,
-  LOG_HALF_SIZE,
+  LOG_BUFFER_SIZE,
   PART_HEADER_SIZE,
   RECORD_HEADER_SIZE,
 } from '../../assembly/layout.ts';
@@ -59,7 +59,7 @@ test.each([true, false])(
   'large batches: one that fits the log buffer but for the name of the tree it makes is whole, blocking %s',
   async (isBlocking) => {
     const db = await open(undefined, { checkpointWalSize: '64MB', bufferPoolSize: '16MB' });
-    const fits = LOG_HALF_SIZE - GROUP_HEADER_SIZE - PART_HEADER_SIZE;
+    const fits = LOG_BUFFER_SIZE - GROUP_HEADER_SIZE - PART_HEADER_SIZE;
     // The limit is a little below half the log buffer; the name of a tree takes 212 bytes.
     for (let beyond = -1200; beyond <= 0; beyond += 100) {
       const tree = `${beyond}`.padEnd(200, '-');

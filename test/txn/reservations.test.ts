@@ -57,7 +57,7 @@ function kit(log: Partial<Log> | undefined = undefined, limit: Partial<LogLimit>
     reservations.wait(request(name, more), (error) => void events.push(`${name}: ${codeOf(error)}`));
   const push = (alone = false): void => {
     const load = { operations: 1, pages: 0.1, named: 0 };
-    const half = queue.filling;
+    const buffer = queue.filling;
     const done = () => undefined;
     const rest = {
       end: 0,
@@ -69,7 +69,7 @@ function kit(log: Partial<Log> | undefined = undefined, limit: Partial<LogLimit>
       makes: undefined,
       written: false,
     };
-    queue.push({ ...rest, sequence: 1, half, load, alone, noted: false, done });
+    queue.push({ ...rest, sequence: 1, buffer, load, alone, tracked: false, done });
   };
   return { queue, events, pipeline, reservations, limit: all, request, wait, push };
 }

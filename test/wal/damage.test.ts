@@ -8,7 +8,7 @@ import { expect, test } from 'vitest';
 import {
   GROUP_HEADER_SIZE,
   LOG_AREA,
-  LOG_HALF_SIZE,
+  LOG_BUFFER_SIZE,
   PART_FIRST,
   PART_LAST,
   RECORD_DELETE,
@@ -174,7 +174,7 @@ function reseal(files: ReadonlyMap<string, Uint8Array>, groups: readonly FoundGr
       .get(file)!
       .subarray(offset + GROUP_HEADER_SIZE, offset + GROUP_HEADER_SIZE + length);
     header.set(link, 32);
-    if (payload.length < LOG_HALF_SIZE - 64) header.set(checksumBytes(core, payload), 48);
+    if (payload.length < LOG_BUFFER_SIZE - 64) header.set(checksumBytes(core, payload), 48);
     header.set(checksumBytes(core, header.subarray(0, 56)), 56);
     link = header.slice(56, 64);
   }

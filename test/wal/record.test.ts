@@ -1,17 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import {
-  DAMAGE_CHAIN,
   DAMAGE_CHECKSUM,
   DAMAGE_IDENTITY,
   DAMAGE_KIND,
   DAMAGE_MAGIC,
   DAMAGE_NONE,
   DAMAGE_ORDER,
+  DAMAGE_OVERFLOW,
   DAMAGE_SIZE,
   GROUP_HEADER_SIZE,
   KEY_SIZE_MAX,
   LOG_AREA,
-  LOG_HALF_SIZE,
+  LOG_BUFFER_SIZE,
   NAME_SIZE_MAX,
   PART_FIRST,
   PART_LAST,
@@ -114,7 +114,7 @@ describe.each(['release', 'debug'] as const)('%s build', (target) => {
       [0, 512],
       [448, 512],
       [449, 1024],
-      [LOG_HALF_SIZE - 64, LOG_HALF_SIZE],
+      [LOG_BUFFER_SIZE - 64, LOG_BUFFER_SIZE],
     ] as const) {
       u8.fill(1, LOG_AREA + 64, LOG_AREA + 64 + payload);
       expect(x.groupSeal(LOG_AREA, payload, 512, 0)).toBe(length);
@@ -139,7 +139,7 @@ describe.each(['release', 'debug'] as const)('%s build', (target) => {
 
   test.each([
     ["another store's id", 8, 1n, DAMAGE_IDENTITY],
-    ['a payload larger than any', 4, BigInt(LOG_HALF_SIZE - 63), DAMAGE_SIZE],
+    ['a payload larger than any', 4, BigInt(LOG_BUFFER_SIZE - 63), DAMAGE_SIZE],
     ['an LSN off the sectors', 24, 5121n, DAMAGE_ORDER],
     ['an LSN no number holds', 24, 2n ** 53n, DAMAGE_ORDER],
     ['a mark above its own place', 40, 5632n, DAMAGE_ORDER],
@@ -211,7 +211,7 @@ describe.each(['release', 'debug'] as const)('%s build', (target) => {
       DAMAGE_SIZE,
     ],
     ['a tree with a value', [part([{ kind: RECORD_TREE, key, valueLength: 1 }])], DAMAGE_SIZE],
-    ['a tree inside a long value', [part([longPut(9), { kind: RECORD_TREE, key }])], DAMAGE_CHAIN],
+    ['a tree inside a long value', [part([longPut(9), { kind: RECORD_TREE, key }])], DAMAGE_OVERFLOW],
     ['kind 0', [part([{ kind: 0, key }])], DAMAGE_KIND],
     [
       'a key longer than any',
@@ -221,17 +221,17 @@ describe.each(['release', 'debug'] as const)('%s build', (target) => {
     ['a value longer than any', [part([longPut(0x40000000)])], DAMAGE_SIZE],
     ['a value that ends outside', [part([{ ...put, valueLength: 40 }])], DAMAGE_SIZE],
     ['a delete with a value', [part([{ kind: RECORD_DELETE, key, valueLength: 1 }])], DAMAGE_SIZE],
-    ['a piece of no value', [part([piece(4)])], DAMAGE_CHAIN],
-    ['a long value of nothing', [part([longPut(0)])], DAMAGE_CHAIN],
-    ['a piece of nothing', [part([longPut(4), piece(0), piece(4)])], DAMAGE_CHAIN],
-    ['a piece too long', [part([longPut(4), piece(5)])], DAMAGE_CHAIN],
+    ['a piece of no value', [part([piece(4)])], DAMAGE_OVERFLOW],
+    ['a long value of nothing', [part([longPut(0)])], DAMAGE_OVERFLOW],
+    ['a piece of nothing', [part([longPut(4), piece(0), piece(4)])], DAMAGE_OVERFLOW],
+    ['a piece too long', [part([longPut(4), piece(5)])], DAMAGE_OVERFLOW],
     [
       'a piece with a key',
       [part([longPut(9), { kind: RECORD_VALUE, key, value: valueFor(1, 9) }])],
-      DAMAGE_CHAIN,
+      DAMAGE_OVERFLOW,
     ],
-    ['a record inside a long value', [part([longPut(9), put])], DAMAGE_CHAIN],
-    ['a commit that ends inside a long value', [part([longPut(9), piece(4)])], DAMAGE_CHAIN],
+    ['a record inside a long value', [part([longPut(9), put])], DAMAGE_OVERFLOW],
+    ['a commit that ends inside a long value', [part([longPut(9), piece(4)])], DAMAGE_OVERFLOW],
     ['sequence 0', [part([put], WHOLE, 0)], DAMAGE_ORDER],
     ['a sequence no number holds', [part([put], WHOLE, 2 ** 53)], DAMAGE_ORDER],
     ['an unknown flag', [part([put], 7)], DAMAGE_KIND],
@@ -273,13 +273,13 @@ describe.each(['release', 'debug'] as const)('%s build', (target) => {
       return x.groupStructureCheck(second);
     };
     start();
-    expect(groups.map(check)).toEqual([DAMAGE_CHAIN, DAMAGE_CHAIN, DAMAGE_NONE]);
+    expect(groups.map(check)).toEqual([DAMAGE_OVERFLOW, DAMAGE_OVERFLOW, DAMAGE_NONE]);
     start();
     u8.set(first, LOG_AREA);
     expect(x.groupStructureCheck(LOG_AREA)).toBe(DAMAGE_NONE);
     x.groupAccept(LOG_AREA);
-    expect(groups.map(check)).toEqual([DAMAGE_NONE, DAMAGE_CHAIN, DAMAGE_CHAIN]);
-    expect(check(part([put]))).toBe(DAMAGE_CHAIN);
+    expect(groups.map(check)).toEqual([DAMAGE_NONE, DAMAGE_OVERFLOW, DAMAGE_OVERFLOW]);
+    expect(check(part([put]))).toBe(DAMAGE_OVERFLOW);
   });
 
   test('record: a segment header is the bytes the format says, and every field is checked', () => {

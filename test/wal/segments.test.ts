@@ -729,7 +729,7 @@ describe('space', () => {
     expect(() => log.prepare(100)).toThrow(expect.objectContaining({ code: 'CLOSED' }));
   });
 
-  test('log: the largest group fits one half of the log area, and a whole number of them a segment', async () => {
+  test('log: the largest group fits one log buffer, and a whole number of them a segment', async () => {
     for (const segmentSize of [262_144, 1_048_576, 1_049_088, 3_000_320, 8_388_608]) {
       const { log } = await openLog(new MemoryBackend(), { segmentSize });
       const largest = log.maxPayload + GROUP_HEADER_SIZE;

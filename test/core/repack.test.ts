@@ -1,5 +1,5 @@
 /*
- * Tightening: each step is held against a sorted model and, in the debug build, against the audit of every page it
+ * Repacking: each step is held against a sorted model and, in the debug build, against the audit of every page it
  * touches; what comes out is fuller, holds the same records, and has nothing left to be done.
  */
 import { describe, expect, test } from 'vitest';
@@ -23,7 +23,7 @@ interface Sum {
 }
 
 /** Goes once along a level; `each` is called after every step. */
-function tightenLevel(
+function repackLevel(
   driver: CoreDriver,
   root: number,
   level: number,
@@ -36,13 +36,13 @@ function tightenLevel(
     const at: Uint8Array = key;
     const status = driver.serve(() => {
       driver.core.u8.set(at, KEY_AREA);
-      return x.treeTighten(root, at.length, level, held);
+      return x.treeRepack(root, at.length, level, held);
     });
     driver.x.framesUnpin();
     if (status !== OK && status !== NOT_FOUND) throw new Error(`status ${status}`);
     const length = x.peerNext();
     const next = length < 0 ? undefined : driver.core.u8.slice(OUT_AREA, OUT_AREA + length);
-    if (status === NOT_FOUND && x.peerHeld()) sum.held++;
+    if (status === NOT_FOUND && x.peerProtected()) sum.held++;
     if (status === OK && x.peerMerged()) sum.merged++;
     else {
       if (status === OK) sum.filled++;
@@ -55,14 +55,14 @@ function tightenLevel(
   return sum;
 }
 
-/** Tightens all levels until nothing happens any more. */
-function tighten(driver: CoreDriver, root: number, each?: () => void): Sum {
+/** Repacks all levels until nothing happens any more. */
+function repack(driver: CoreDriver, root: number, each?: () => void): Sum {
   const total: Sum = { merged: 0, filled: 0, held: 0 };
   for (let pass = 0; ; pass++) {
-    if (pass > 20) throw new Error('tightening ends');
+    if (pass > 20) throw new Error('repacking ends');
     let done = 0;
     for (let level = 0; level < 6; level++) {
-      const { merged, filled } = tightenLevel(driver, root, level, 0, each);
+      const { merged, filled } = repackLevel(driver, root, level, 0, each);
       total.merged += merged;
       total.filled += filled;
       done += merged + filled;
@@ -94,7 +94,7 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
   test.each([
     { pool: 'a pool that fits', frames: 3000 },
     { pool: 'the smallest pool', frames: 16 },
-  ])('tighten: a tree of any shape keeps its records in $pool', ({ frames }) => {
+  ])('repack: a tree of any shape keeps its records in $pool', ({ frames }) => {
     const random = randomFrom(seed + pageSize + frames);
     const driver = new CoreDriver({
       ...module,
@@ -107,7 +107,7 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
     for (let round = 0; round < 12 * scale; round++) {
       for (let i = 0; i < 700; i++) walk.step(round % 2 === 0 ? 3000 : 150);
       const often = 1 + random(60);
-      const { merged, filled } = tighten(driver, root, () => {
+      const { merged, filled } = repack(driver, root, () => {
         if (++steps % often === 0) checkAll(driver, root, walk.model);
       });
       steps += merged + filled;
@@ -117,7 +117,7 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
     expect(steps).toBeGreaterThan(20);
   });
 
-  test('tighten: snapshots taken before, and in the middle, see what they saw', () => {
+  test('repack: snapshots taken before, and in the middle, see what they saw', () => {
     const random = randomFrom(seed + pageSize);
     const driver = new CoreDriver({ ...module, pageSize, frames: 300 });
     const root = driver.create();
@@ -128,7 +128,7 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
       for (let i = 0; i < 400; i++) walk.step(round % 2 === 0 ? 1500 : 100);
       seen.push({ epoch: driver.open(), model: walk.model.copy() });
       let steps = 0;
-      tighten(driver, root, () => {
+      repack(driver, root, () => {
         if (++steps % 40 === 0) seen.push({ epoch: driver.open(), model: walk.model.copy() });
       });
       driver.drain();
@@ -140,7 +140,7 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
     expect(versions).toBeGreaterThan(0);
   });
 
-  test('tighten: half empty leaves become full ones', () => {
+  test('repack: half empty leaves become full ones', () => {
     const count = Math.floor(9000 * scale);
     const driver = new CoreDriver({
       ...module,
@@ -160,7 +160,7 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
     }
     const before = fillOf(driver, PAGE_LEAF);
     expect(mean(before)).toBeLessThan(0.6);
-    const { merged } = tighten(driver, root);
+    const { merged } = repack(driver, root);
     const after = fillOf(driver, PAGE_LEAF);
     expect(merged).toBeGreaterThan(0);
     expect(after.length).toBeLessThan(before.length * 0.65 + 2);
@@ -171,7 +171,7 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
     for (const key of model.keys) expect(driver.get(root, bytesOf(key))).toBeInstanceOf(Uint8Array);
   });
 
-  test('tighten: pages that are in no frame come in, and are held against their own bounds', () => {
+  test('repack: pages that are in no frame come in, and are held against their own bounds', () => {
     const driver = new CoreDriver({ ...module, pageSize, frames: 16 });
     const root = driver.create();
     const model = new Model();
@@ -185,13 +185,13 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
       if (random(10) < 6 && driver.delete(root, bytesOf(key))) model.delete(key);
     }
     const before = driver.misses;
-    const { merged, filled } = tighten(driver, root);
+    const { merged, filled } = repack(driver, root);
     expect(merged + filled).toBeGreaterThan(20);
     expect(driver.misses - before).toBeGreaterThan(40);
     checkAll(driver, root, model);
   });
 
-  test('tighten: separators that leave their parent no space are left where they are', () => {
+  test('repack: separators that leave their parent no space are left where they are', () => {
     const driver = new CoreDriver({ ...module, pageSize, frames: 900 });
     const root = driver.create();
     const random = randomFrom(seed);
@@ -215,7 +215,7 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
     }
     const pages = driver.pagesUsed();
     let steps = 0;
-    const { merged, filled } = tighten(driver, root, () => {
+    const { merged, filled } = repack(driver, root, () => {
       if (++steps % 25 === 0) checkAll(driver, root, model);
     });
     expect(merged + filled).toBeGreaterThan(0);
@@ -223,7 +223,7 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
     checkAll(driver, root, model);
   });
 
-  test('tighten: a parent that short separators have filled takes no long one', () => {
+  test('repack: a parent that short separators have filled takes no long one', () => {
     const random = randomFrom(seed);
     for (let round = 0; round < (pageSize === 4096 ? 8 : 1); round++) {
       const driver = new CoreDriver({ ...module, pageSize, frames: 900 });
@@ -245,13 +245,13 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
         if (random(5) > 1 || !driver.delete(root, bytesOf(key))) continue;
         model.delete(key);
       }
-      tighten(driver, root);
+      repack(driver, root);
       checkAll(driver, root, model);
       expect(model.keys.length).toBeGreaterThan(100);
     }
   });
 
-  test('tighten: what an old snapshot sees is not touched, what it does not see is', () => {
+  test('repack: what an old snapshot sees is not touched, what it does not see is', () => {
     const driver = new CoreDriver({ ...module, pageSize, frames: 600 });
     const root = driver.create();
     const value = new Uint8Array(pageSize / 40);
@@ -259,20 +259,20 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
     for (let i = 0; i < 2000; i++) if (i % 3 > 0) driver.delete(root, keyOf(i));
     const epoch = driver.open();
     const pages = driver.pagesUsed();
-    const none = tightenLevel(driver, root, 0, epoch);
+    const none = repackLevel(driver, root, 0, epoch);
     expect(none).toMatchObject({ merged: 0, filled: 0 });
     expect(none.held).toBeGreaterThan(0);
     expect(driver.pagesUsed()).toBe(pages);
     // Changed since: two neighbours at the start of the tree.
     for (let i = 0; i < 200; i++) driver.put(root, keyOf(i * 3), new Uint8Array(3));
-    expect(tightenLevel(driver, root, 0, epoch).merged).toBeGreaterThan(0);
+    expect(repackLevel(driver, root, 0, epoch).merged).toBeGreaterThan(0);
     driver.close(epoch);
-    tightenLevel(driver, root, 0, 0);
+    repackLevel(driver, root, 0, 0);
     expect(driver.pagesUsed()).toBeLessThan(pages / 2);
     expect(driver.count(root, undefined, undefined, 0)).toBe(667);
   });
 
-  test('tighten: a root with one child takes its place', () => {
+  test('repack: a root with one child takes its place', () => {
     const driver = new CoreDriver({ ...module, pageSize, frames: 600 });
     const root = driver.create();
     const value = new Uint8Array(pageSize / 20);
@@ -282,7 +282,7 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, pageSize, name }) =>
     for (let i = 0; i < 3000; i++) if (i % 600 !== 5) driver.delete(root, keyOf(i));
     driver.x.mergesSet(true);
     expect(driver.pagesUsed()).toBeGreaterThan(5);
-    tighten(driver, root);
+    repack(driver, root);
     expect(driver.pagesUsed()).toBe(1);
     for (let i = 0; i < 5; i++) expect(driver.get(root, keyOf(i * 600 + 5))).toEqual(value);
     expect(driver.count(root, undefined, undefined, 0)).toBe(5);
