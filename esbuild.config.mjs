@@ -8,13 +8,14 @@
  *    So does each codec package (esbuild.codecs.mjs).
  * 3. esbuild bundles the entry points with shared chunks, so that AegisError is one class whoever throws it, and
  *    once more for browsers, where the local backend only answers that it is not there.
- *    The TOML parser is bundled too, with its licence: a browser finds no package, and no start pays for six files.
+ *    The packages they use are bundled too, so that who installs this one installs no other, and no start pays for
+ *    more files; their licences are in LICENSE-cli.txt.
  *    zstd is a chunk that only a dynamic import reaches.
  * 4. With `--bench`, the benchmarks instead of the package: bench/*.ts into build/bench/, their peers left outside.
  * 5. tsc writes the declarations (without checking: that is `npm run check`).
  *
- * Two promises are checked here because nothing else sees the bundles: the main entry reaches no `node:` module
- * before a local store is opened, and the browser bundle reaches none at all.
+ * Three promises are checked here because nothing else sees the bundles: the main entry reaches no `node:` module
+ * before a local store is opened, the browser bundle reaches none at all, and no package is bundled without its licence.
  */
 import { spawnSync } from 'node:child_process';
 import {
@@ -22,12 +23,13 @@ import {
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
-import { createRequire } from 'node:module';
+import { createRequire, isBuiltin } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { codecModules } from './esbuild.codecs.mjs';
@@ -124,14 +126,13 @@ async function buildBundles() {
     outdir: 'build',
     splitting: true,
     chunkNames: 'chunks/[name]-[hash]',
-    packages: 'external',
+    mainFields: ['module', 'main'],
     external: ['node:*'],
-    sourcemap: true,
     legalComments: 'eof',
     metafile: true,
     write: false,
     logLevel: 'warning',
-    plugins: [withTomlParser],
+    plugins: [withNodeModules],
     logOverride: { 'suspicious-boolean-not': 'silent' }, // zstd-codec has some, and means nothing by them
   };
   const main = await esbuild.build({
@@ -148,29 +149,23 @@ async function buildBundles() {
     ...shared,
     entryPoints: { browser: present.index, 'browser-local': present.local },
     minify: true,
-    plugins: [withTomlParser, withoutLocal(local)],
+    plugins: [withNodeModules, withoutLocal(local)],
   });
   writeOutputs(browser);
+  requireLicences([main, browser]);
   dropStaleChunks([main, browser]);
   for (const entry of ['build/browser.js', 'build/browser-local.js']) {
     requireNoNode(entry, browser.metafile, ['import-statement', 'require-call', 'dynamic-import']);
   }
 }
 
-/** Nobody debugs zstd-codec, and its source maps would be half of the package. */
-const unmapped = /[\\/]zstd-\w+\.js(\.map)?$/;
-
 function writeOutputs(result) {
-  for (const { path, contents, text } of result.outputFiles) {
-    if (!unmapped.test(path)) replaceFile(path, contents);
-    else if (!path.endsWith('.map')) replaceFile(path, text.replace(/\n\/\/# sourceMappingURL=.*\n?$/, '\n'));
-  }
+  for (const { path, contents } of result.outputFiles) replaceFile(path, contents);
 }
 
 function dropStaleChunks(results) {
   const folder = join(root, 'build/chunks');
-  const written = results.flatMap(({ outputFiles }) => outputFiles.map((file) => file.path));
-  const current = new Set(written.filter((path) => !(unmapped.test(path) && path.endsWith('.map'))));
+  const current = new Set(results.flatMap(({ outputFiles }) => outputFiles.map(({ path }) => path)));
   for (const name of existsSync(folder) ? readdirSync(folder) : []) {
     if (!current.has(join(folder, name))) rmSync(join(folder, name));
   }
@@ -188,17 +183,32 @@ function requireNoNode(entry, metafile, kinds) {
   }
 }
 
-/** The one package that goes into the bundles; all others stay outside. */
-const withTomlParser = {
-  name: 'with-toml-parser',
+/**
+ * Packages in CommonJS ask for modules of Node by `require`, which an ES module has not: here they get them from the
+ * process. Only the command line's packages do.
+ */
+const withNodeModules = {
+  name: 'with-node-modules',
   setup(build) {
-    const { resolve } = createRequire(import.meta.url);
-    build.onResolve({ filter: /^smol-toml$/ }, () => ({
-      path: join(dirname(resolve('smol-toml')), 'index.js'),
-      sideEffects: false,
+    build.onResolve({ filter: /./ }, ({ path, kind }) =>
+      kind === 'require-call' && isBuiltin(path) ? { path, namespace: 'node-module' } : undefined,
+    );
+    build.onLoad({ filter: /./, namespace: 'node-module' }, ({ path }) => ({
+      contents: `module.exports = process.getBuiltinModule(${JSON.stringify(path)});`,
     }));
   },
 };
+
+/** Refuses a bundled package whose licence would not be in the tarball. */
+function requireLicences(results) {
+  const inputs = results.flatMap(({ metafile }) => Object.keys(metafile.inputs));
+  const packages = inputs.flatMap((path) => path.match(/.*node_modules\/((?:@[^/]+\/)?[^/]+)/)?.[1] ?? []);
+  const texts = ['LICENSE-cli.txt', 'LICENSE-codecs.txt'].map((name) => readFileSync(join(root, name), 'utf8'));
+  for (const name of new Set(packages)) {
+    const isNamed = texts.some((text) => text.split('\n').some((line) => line.startsWith(`${name}: `)));
+    if (!isNamed) throw new Error(`${name} is bundled, and its licence is in no LICENSE file`);
+  }
+}
 
 const localSource = /\/backend\/local(\.ts)?$/;
 
@@ -259,6 +269,7 @@ async function buildBench() {
 }
 
 function buildTypes() {
+  rmSync(join(root, 'build/types'), { recursive: true, force: true }); // what was left by names that are gone
   const tsc = join(root, 'node_modules/typescript/bin/tsc');
   const flags = [
     '--noCheck',

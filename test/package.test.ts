@@ -10,7 +10,7 @@ const root = new URL('../', import.meta.url);
 const manifest: unknown = JSON.parse(readFileSync(new URL('package.json', root), 'utf8'));
 
 function filesNamed(value: unknown): string[] {
-  if (typeof value === 'string') return /^(\.\/)?build\/./.test(value) ? [value] : [];
+  if (typeof value === 'string') return /^(\.\/)?build\/[^*]+\.\w+$/.test(value) ? [value] : [];
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(filesNamed) : [];
 }
 
