@@ -5,9 +5,9 @@
  *
  * 1. build/wasm/lz4.js: `instantiate()` makes an instance of lz4-wasm, so that one that trapped can be thrown away. Its
  *    published glue is used as it is, inside a function.
- * 2. build/wasm/zstd.js and, for programs that must load it between two statements, build/zstd.cjs: `open()` starts
- *    zstd-codec and answers its `Simple`. Its loader is replaced by one that instantiates at once and prints nothing;
- *    the asm.js fallback stays out.
+ * 2. build/zstd-codec.js: `open()` starts zstd-codec and answers its `Simple`. Its loader is replaced by one that
+ *    instantiates at once and prints nothing; the asm.js fallback stays out. The file is a script but for its last line,
+ *    the one export, so that src/core/zstd-file.ts can load it between two statements too.
  *
  * A package that looks otherwise than what was read when this was written stops the build.
  */
@@ -109,7 +109,7 @@ const zstdParts = {
   },
 };
 
-async function zstdModule(format) {
+async function zstdModule() {
   const esbuild = await import('esbuild');
   const contents = `
     import zstdCodec from 'zstd-codec';
@@ -122,7 +122,8 @@ async function zstdModule(format) {
   const { outputFiles } = await esbuild.build({
     stdin: { contents, resolveDir: dirname(new URL(import.meta.url).pathname) },
     bundle: true,
-    format,
+    format: 'iife',
+    globalName: 'zstdCodec',
     platform: 'neutral',
     mainFields: ['main'],
     target: 'es2022',
@@ -134,7 +135,7 @@ async function zstdModule(format) {
     logLevel: 'warning',
     logOverride: { 'suspicious-boolean-not': 'silent' },
   });
-  return `${zstdNotice}\n${outputFiles[0].text}`;
+  return `${zstdNotice}\n${outputFiles[0].text}export const open = zstdCodec.open;\n`;
 }
 
 /** The text of each module by its path under build/. */
@@ -145,8 +146,7 @@ export async function codecModules() {
   return {
     'wasm/lz4.js': lz4Module(),
     'wasm/lz4.d.ts': `export function instantiate(): ${codec};\n`,
-    'wasm/zstd.js': await zstdModule('esm'),
-    'wasm/zstd.d.ts': `export function open(): ${simple};\n`,
-    'zstd.cjs': await zstdModule('cjs'),
+    'zstd-codec.js': await zstdModule(),
+    'zstd-codec.d.ts': `export function open(): ${simple};\n`,
   };
 }

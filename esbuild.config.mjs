@@ -10,7 +10,8 @@
  *    once more for browsers, where the local backend only answers that it is not there.
  *    The packages they use are bundled too, so that who installs this one installs no other, and no start pays for
  *    more files; their licences are in LICENSE-cli.txt.
- *    zstd is a chunk that only a dynamic import reaches.
+ *    zstd is a file of its own (build/zstd-codec.js) that both share, and that no bundle for browsers has unless
+ *    `aegis-storage/zstd` is imported.
  * 4. With `--bench`, the benchmarks instead of the package: bench/*.ts into build/bench/, their peers left outside.
  * 5. tsc writes the declarations (without checking: that is `npm run check`).
  *
@@ -32,6 +33,7 @@ import {
 import { createRequire, isBuiltin } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { deflateRawSync } from 'node:zlib';
 import { codecModules } from './esbuild.codecs.mjs';
 
 const root = dirname(fileURLToPath(import.meta.url));
@@ -39,10 +41,15 @@ const wasmTargets = ['release', 'debug'];
 const entryPoints = {
   index: 'src/index.ts',
   local: 'src/local.ts',
+  zstd: 'src/zstd.ts',
   testing: 'src/testing/index.ts',
   'lz4-wasm': 'src/codec/lz4-wasm.ts',
   cli: 'src/cli/index.ts',
 };
+
+/** The one copy of zstd; sources name it as seen from src/core. */
+const zstdFile = 'build/zstd-codec.js';
+const zstdFromSources = `../../${zstdFile}`;
 
 /** Compiles both WebAssembly targets and makes the codec modules, or only what is older than its sources. */
 export async function buildWasm({ onlyStale = false } = {}) {
@@ -60,7 +67,7 @@ export async function buildWasm({ onlyStale = false } = {}) {
 
 async function buildCodecs(onlyStale) {
   const sources = newestChange(['esbuild.codecs.mjs', 'package-lock.json'].map((name) => join(root, name)));
-  if (onlyStale && changedAt(join(root, 'build/zstd.cjs')) > sources) return;
+  if (onlyStale && changedAt(join(root, zstdFile)) > sources) return;
   for (const [name, text] of Object.entries(await codecModules()))
     replaceFile(join(root, 'build', name), text);
 }
@@ -77,11 +84,7 @@ async function compileWasm(target) {
   const bytes = output.get(`${target}.wasm`);
   for (const [name, contents] of output) replaceFile(join(root, 'build/wasm', name), contents);
   replaceFile(wasmFile(target, 'd.ts'), 'export const bytes: Uint8Array<ArrayBuffer>;\n');
-  const text = Buffer.from(bytes).toString('base64');
-  replaceFile(
-    wasmFile(target, 'js'),
-    `export const bytes = /* @__PURE__ */ Uint8Array.from(atob('${text}'), (c) => c.charCodeAt(0));\n`,
-  );
+  replaceFile(wasmFile(target, 'js'), `export const bytes = ${decoded(Buffer.from(bytes))};\n`);
 }
 
 function wasmFile(target, extension) {
@@ -132,8 +135,7 @@ async function buildBundles() {
     metafile: true,
     write: false,
     logLevel: 'warning',
-    plugins: [withNodeModules],
-    logOverride: { 'suspicious-boolean-not': 'silent' }, // zstd-codec has some, and means nothing by them
+    plugins: [withNodeModules, withoutZstd],
   };
   const main = await esbuild.build({
     ...shared,
@@ -147,21 +149,33 @@ async function buildBundles() {
   const local = await localExports(esbuild, shared);
   const browser = await esbuild.build({
     ...shared,
-    entryPoints: { browser: present.index, 'browser-local': present.local },
+    entryPoints: {
+      browser: present.index,
+      'browser-core': 'build/wasm/release.js', // apart, and so at the beginning of bundles: amid code it costs more
+      'browser-local': present.local,
+      'browser-zstd': present.zstd,
+    },
     minify: true,
-    plugins: [withNodeModules, withoutLocal(local)],
+    plugins: [withNodeModules, withoutZstd, forBrowsers, withoutLocal(local)],
   });
   writeOutputs(browser);
   requireLicences([main, browser]);
   dropStaleChunks([main, browser]);
-  for (const entry of ['build/browser.js', 'build/browser-local.js']) {
+  for (const entry of ['build/browser.js', 'build/browser-local.js', 'build/browser-zstd.js']) {
     requireNoNode(entry, browser.metafile, ['import-statement', 'require-call', 'dynamic-import']);
   }
 }
 
 function writeOutputs(result) {
-  for (const { path, contents } of result.outputFiles) replaceFile(path, contents);
+  for (const { path, text } of result.outputFiles) {
+    const zstd = relative(dirname(path), join(root, zstdFile));
+    const placed = text.replaceAll(zstdFromSources, zstd.startsWith('.') ? zstd : `./${zstd}`);
+    replaceFile(path, placed.replace(/\bimport\((?=\w+\))/, leftAlone));
+  }
 }
+
+/** An import that no bundler is to follow, nor to warn of; esbuild drops these words where it minifies. */
+const leftAlone = 'import(/* webpackIgnore: true */ /* @vite-ignore */ ';
 
 function dropStaleChunks(results) {
   const folder = join(root, 'build/chunks');
@@ -199,11 +213,42 @@ const withNodeModules = {
   },
 };
 
+/** Keeps zstd out of every bundle; `writeOutputs` makes its path right. */
+const withoutZstd = {
+  name: 'without-zstd',
+  setup(build) {
+    build.onResolve({ filter: /\/zstd-codec\.js$/ }, () => ({ path: zstdFromSources, external: true }));
+  },
+};
+
+/** Browsers load zstd another way, and have the module compressed: both make their bundles smaller. */
+const forBrowsers = {
+  name: 'for-browsers',
+  setup(build) {
+    const path = join(root, 'src/core/zstd-file.browser.ts');
+    build.onResolve({ filter: /\/zstd-file\.ts$/ }, () => ({ path }));
+    build.onLoad({ filter: /[\\/]wasm[\\/]release\.js$/ }, () => {
+      const module = readFileSync(join(root, 'build/wasm/release.wasm'));
+      const packed = deflateRawSync(module, { level: 9 });
+      const contents = `import { inflate } from '../../src/core/inflate.ts';
+        export const bytes = /* @__PURE__ */ inflate(${decoded(packed)}, ${module.length});`;
+      return { contents, resolveDir: join(root, 'build/wasm') };
+    });
+  },
+};
+
+/** An expression for bytes, as text that every bundler and every page leaves as it is. */
+function decoded(bytes) {
+  return `/* @__PURE__ */ Uint8Array.from(atob('${bytes.toString('base64')}'), (c) => c.charCodeAt(0))`;
+}
+
 /** Refuses a bundled package whose licence would not be in the tarball. */
 function requireLicences(results) {
   const inputs = results.flatMap(({ metafile }) => Object.keys(metafile.inputs));
   const packages = inputs.flatMap((path) => path.match(/.*node_modules\/((?:@[^/]+\/)?[^/]+)/)?.[1] ?? []);
-  const texts = ['LICENSE-cli.txt', 'LICENSE-codecs.txt'].map((name) => readFileSync(join(root, name), 'utf8'));
+  const texts = ['LICENSE-cli.txt', 'LICENSE-codecs.txt'].map((name) =>
+    readFileSync(join(root, name), 'utf8'),
+  );
   for (const name of new Set(packages)) {
     const isNamed = texts.some((text) => text.split('\n').some((line) => line.startsWith(`${name}: `)));
     if (!isNamed) throw new Error(`${name} is bundled, and its licence is in no LICENSE file`);

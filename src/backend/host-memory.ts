@@ -16,7 +16,7 @@ export function runtimePin(): Pin | undefined {
   const { process } = globalThis as { process?: { getBuiltinModule?: (name: string) => unknown } };
   let mark: Pin | undefined;
   try {
-    const workers = process?.getBuiltinModule?.('node:worker_threads');
+    const workers = process?.getBuiltinModule?.('worker_threads');
     mark = (workers as { markAsUntransferable?: Pin } | undefined)?.markAsUntransferable;
   } catch {
     // A runtime that has the name and not the thing.

@@ -79,11 +79,8 @@ export function afterThis(run: () => void): void {
   queueMicrotask(run);
 }
 
-/** A `require` that resolves from a module, in runtimes that can load a file between two statements. */
-export function runtimeRequire(from: string): ((file: string) => unknown) | undefined {
+/** A module of Node's, in runtimes that have those and hand one out between two statements. */
+export function runtimeModule(name: string): unknown {
   const { process } = globalThis as { process?: { getBuiltinModule?: (name: string) => unknown } };
-  const module = process?.getBuiltinModule?.('node:module') as
-    | { createRequire(from: string): (file: string) => unknown }
-    | undefined;
-  return module?.createRequire(from);
+  return process?.getBuiltinModule?.(name);
 }

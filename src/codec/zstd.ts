@@ -10,10 +10,10 @@
  * 2. A frame is decoded only if it says that it has as many bytes as the target.
  * 3. Whatever it answers or throws, a call ends with a number.
  */
-import { runtimeRequire } from '../backend/host.ts';
+import { runtimeModule } from '../backend/host.ts';
 import { AegisError, invalid, reasonOf } from '../base/errors.ts';
 import type { ZstdSimple } from '../core/wasm-zstd.ts';
-import { importZstd, moduleUrl, requireZstd } from '../core/wasm-zstd.ts';
+import { importZstd, readZstd, startZstd } from '../core/wasm-zstd.ts';
 import type { Codec, CompressionType } from './codec.ts';
 
 /** Bytes of source and target together that fit its memory beside its own tables, at every level. */
@@ -66,51 +66,54 @@ function codecOf(simple: ZstdSimple): Codec {
   });
 }
 
-let loaded: Codec | undefined;
+let started: Codec | undefined;
 
-function refusal(cause: unknown, advice: string): AegisError {
-  return new AegisError('UNSUPPORTED', `zstd cannot be loaded here: ${reasonOf(cause)}; ${advice}`, {
-    cause,
-  });
+/** What is to be done where the file of zstd is not in reach: in a bundle, most of all. */
+const ADVICE =
+  "import 'aegis-storage/zstd' beside 'aegis-storage', or give another implementation as the option codecs";
+
+function start(): Codec {
+  try {
+    started = codecOf(startZstd());
+    return started;
+  } catch (cause) {
+    const advice = 'the option codecs takes another implementation';
+    throw new AegisError('UNSUPPORTED', `zstd cannot start here: ${reasonOf(cause)}; ${advice}`, { cause });
+  }
 }
 
 /** The built-in zstd codec; loads it if need be. @throws AegisError `UNSUPPORTED` */
 export async function loadZstd(): Promise<Codec> {
-  if (loaded === undefined) {
-    try {
-      loaded ??= codecOf(await importZstd());
-    } catch (cause) {
-      throw refusal(cause, 'the option codecs takes another implementation');
-    }
+  if (started) return started;
+  try {
+    await importZstd();
+  } catch (cause) {
+    throw new AegisError('UNSUPPORTED', `zstd is not in this program: ${ADVICE}`, { cause });
   }
-  return loaded;
+  return start();
 }
 
-/** The same between two statements, which only Node, Deno and Bun can do. @throws AegisError `UNSUPPORTED` */
+/** The same between two statements, which only Node, Deno and Bun can load it. @throws AegisError `UNSUPPORTED` */
 export function loadZstdSync(): Codec {
-  if (loaded === undefined) {
-    const load = runtimeRequire(moduleUrl);
-    if (load === undefined) {
-      throw new AegisError(
-        'UNSUPPORTED',
-        "zstd is not loaded: this runtime needs await loadCodec('zstd') first",
-      );
-    }
-    try {
-      loaded = codecOf(requireZstd(load));
-    } catch (cause) {
-      throw refusal(cause, "await loadCodec('zstd') first");
-    }
+  if (started) return started;
+  let cause: unknown;
+  try {
+    if (readZstd(runtimeModule)) return start();
+  } catch (error) {
+    if (error instanceof AegisError) throw error;
+    cause = error;
   }
-  return loaded;
+  const message = `zstd is not loaded: await loadCodec('zstd') first; where that fails, ${ADVICE}`;
+  throw new AegisError('UNSUPPORTED', message, { cause });
 }
 
 /**
  * Loads a codec, so that blocks can be made and read with it at once. Only zstd has anything to load, and only a browser
- * needs to be told: `StorageEngine.open` does it for stores, and in Node, Deno and Bun blocks do it by themselves.
+ * needs to be told: `StorageEngine.open` does it for stores, and in Node, Deno and Bun blocks do it by themselves. A
+ * bundle for browsers has zstd only if `aegis-storage/zstd` is imported too; with that, blocks need no loading.
  *
- * @throws AegisError `INVALID_ARGUMENT`, `UNSUPPORTED` (it cannot be loaded here, for instance because the page's
- *   content security policy has no `'unsafe-eval'`)
+ * @throws AegisError `INVALID_ARGUMENT`, `UNSUPPORTED` (it is not in the bundle, or cannot start: a page's content
+ *   security policy needs `'unsafe-eval'` for it)
  */
 export async function loadCodec(type: CompressionType): Promise<void> {
   if (type === 'zstd') await loadZstd();

@@ -1,40 +1,31 @@
 /**
- * The door to zstd-codec: its WebAssembly starts here and nowhere else. It is a chunk of its own that nothing imports
- * statically, and a second time a CommonJS file, for runtimes that can load one between two statements.
+ * The door to zstd-codec: its WebAssembly starts here and nowhere else, from a file that `aegis-storage/zstd` has
+ * brought, or that is loaded when zstd is needed.
  */
+import type { ZstdFile, ZstdSimple } from './zstd-file.ts';
+import { importZstdFile, readZstdFile } from './zstd-file.ts';
 
-/** What of the package is used. */
-export interface ZstdSimple {
-  /** Answers a frame, or null. */
-  compress(bytes: Uint8Array, level?: number): Uint8Array | null;
-  /** Answers what a frame holds, or null. */
-  decompress(frame: Uint8Array): Uint8Array | null;
+export type { ZstdSimple } from './zstd-file.ts';
+
+let file: ZstdFile | undefined;
+
+/** Takes the file that somebody imported. */
+export function provideZstd(imported: ZstdFile): void {
+  file = imported;
 }
 
-/** Where `requireZstd` looks from. */
-export const moduleUrl: string = import.meta.url;
-
-/** The CommonJS file as seen from the bundle, from one of its chunks, and from the sources. */
-const PLACES = ['./zstd.cjs', '../zstd.cjs', '../../build/zstd.cjs'] as const;
-
-/** Starts the package, in every runtime. */
-export async function importZstd(): Promise<ZstdSimple> {
-  const { open } = await import('../../build/wasm/zstd.js');
-  return open();
+/** Loads the file, in every runtime where it is in reach. */
+export async function importZstd(): Promise<void> {
+  file ??= await importZstdFile();
 }
 
-/** Starts the package at once, with a loader of files that resolves from this module. */
-export function requireZstd(load: (file: string) => unknown): ZstdSimple {
-  let failure: unknown;
-  for (const place of PLACES) {
-    let found: { open(): ZstdSimple };
-    try {
-      found = load(place) as { open(): ZstdSimple };
-    } catch (error) {
-      failure ??= error;
-      continue;
-    }
-    return found.open();
-  }
-  throw failure;
+/** Loads the file at once, by modules of the runtime; false where there is no way to. */
+export function readZstd(moduleOf: (name: string) => unknown): boolean {
+  file ??= readZstdFile(moduleOf);
+  return file !== undefined;
+}
+
+/** Starts the package from the file that was loaded. */
+export function startZstd(): ZstdSimple {
+  return (file as ZstdFile).open();
 }

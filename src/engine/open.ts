@@ -68,7 +68,7 @@ async function importLocal(): Promise<typeof import('../backend/local.ts')> {
   try {
     return await import('../backend/local.ts');
   } catch (cause) {
-    const message = 'the local backend needs Node, Deno or Bun: this runtime has no node:fs';
+    const message = 'the local backend needs Node, Deno or Bun: this runtime has no files';
     throw new AegisError('UNSUPPORTED', message, { cause });
   }
 }

@@ -37,7 +37,7 @@ export class Savepoint {
 
 /** What stands behind a savepoint; it must not refer to it, or the collector never finds it. */
 interface Level {
-  readonly node: SnapshotNode;
+  readonly snapshot: SnapshotNode;
   readonly counters: Counters;
   /** Trees of the store that the transaction had written to. */
   readonly written: ReadonlySet<string>;
@@ -87,7 +87,7 @@ export class Savepoints {
     const written = new Set<string>();
     for (const { name, keys } of this.#writes.trees) if (keys.root !== 0) written.add(name);
     const level: Level = {
-      node: this.#trees.pager.takePrivateSnapshot(),
+      snapshot: this.#trees.pager.takePrivateSnapshot(),
       counters: this.#writes.counters,
       written,
       changed: new Map(),
@@ -155,11 +155,11 @@ export class Savepoints {
     if (level?.written.has(tree)) keysOf(this.#trees, level, tree).put(key, NOTHING);
   }
 
-  #restore(tree: string, keys: PrivateTree, { node }: Level): void {
+  #restore(tree: string, keys: PrivateTree, { snapshot }: Level): void {
     const own = this.#writes.tree(tree);
     const { u8 } = this.#trees.pager.core;
     keys.walk((key, keyLength) => {
-      own?.restore(u8.slice(key, key + keyLength), node.epoch);
+      own?.restore(u8.slice(key, key + keyLength), snapshot.epoch);
       return true;
     });
   }
@@ -188,7 +188,7 @@ export class Savepoints {
     // A set that the next older one has taken over is not ours to drop.
     for (const [tree, keys] of level.changed) if (older?.changed.get(tree) !== keys) keys.drop();
     level.changed.clear();
-    this.#trees.pager.releasePrivateSnapshot(level.node);
+    this.#trees.pager.releasePrivateSnapshot(level.snapshot);
     if (!this.#newest) this.#writes.beforeWrite = undefined;
   }
 }

@@ -101,11 +101,9 @@ export class SnapshotHandles {
 
   /** Takes the epoch of an open handle once more and, if asked, the present one of private pages. */
   share(handle: SnapshotHandle, withPrivate: boolean): SnapshotHandle {
-    const { node, sequence } = handle;
-    this.#pager.versions.share(node);
-    return this.#add(
-      new SnapshotHandle(this, node, sequence, withPrivate ? this.#pager.takePrivateSnapshot() : undefined),
-    );
+    this.#pager.versions.share(handle.node);
+    const own = withPrivate ? this.#pager.takePrivateSnapshot() : undefined;
+    return this.#add(new SnapshotHandle(this, handle.node, handle.sequence, own));
   }
 
   /** Closes the handle when nobody can reach the holder any more. */

@@ -340,9 +340,14 @@ test('codec: zstd is loaded when asked for, and told apart from what there is no
 });
 
 test('block: zstd loads itself between two statements, and without such a way says what to do', async () => {
-  const load = async (canRequire: boolean) => {
+  const load = async (canRead: boolean) => {
     vi.resetModules();
-    if (!canRequire) vi.doMock('../../src/backend/host.ts', () => ({ runtimeRequire: () => undefined }));
+    if (!canRead) {
+      vi.doMock('../../src/backend/host.ts', async (original) => ({
+        ...(await original<typeof import('../../src/backend/host.ts')>()),
+        runtimeModule: () => undefined,
+      }));
+    }
     const fresh = await import('../../src/engine/block.ts');
     const codec = await import('../../src/codec/zstd.ts');
     vi.doUnmock('../../src/backend/host.ts');

@@ -104,7 +104,7 @@ import * as aegis from '/build/browser.js';
 import { smoke } from '/test/runtimes/smoke.mjs';
 try { window.answer = { done: await smoke(aegis) }; } catch (error) { window.answer = { error: error.stack }; }
 </script>`;
-const served = /^\/(build\/browser\.js|build\/chunks\/[\w-]+\.js|test\/runtimes\/smoke\.mjs)$/;
+const served = /^\/(build\/(chunks\/)?[\w-]+\.js|test\/runtimes\/smoke\.mjs)$/;
 
 /**
  * Serves the page and the modules it needs. The strictest policy that WebAssembly can live with has no room for zstd,

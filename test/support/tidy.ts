@@ -180,7 +180,7 @@ const rooms: readonly (readonly [RegExp, string, number])[] = [
   [/^src\/txn\//, 'txn', 8],
   [/^src\/engine\//, 'engine', 9],
   [/^src\/testing\//, 'testing', 10],
-  [/^src\/(index|local)\.ts$/, 'entry', 10],
+  [/^src\/(index|local|zstd)\.ts$/, 'entry', 10],
   [/^src\/cli\//, 'cli', 11],
 ];
 
