@@ -1,5 +1,5 @@
 /**
- * The books of the newest state: every page number and every sector of the data file has one owner.
+ * The allocation audit of the newest state: every page number and every sector of the data file has one owner.
  *
  * Both change with every write, so each is counted in one go, between two operations; a million pages take some
  * hundredths of a second. They need no snapshot.

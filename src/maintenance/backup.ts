@@ -3,7 +3,7 @@
  * writers and checkpoints go on.
  *
  *   1. lock the target and begin a creation there, as a new store does: a superblock of generation 0, synced
- *   2. take a snapshot, and note the moment it belongs to
+ *   2. take a snapshot, and take the checkpoint descriptor that belongs to it
  *   3. copy every page that it sees, in slices: the block where it has one, else the page from its frame; the snapshot
  *      ends here
  *   4. write the directory of the copy, sync
@@ -99,7 +99,7 @@ export async function backUp(parts: BackupParts): Promise<BackupReport> {
 
 /** Pages that were copied, and what they belong to. */
 interface Copied {
-  readonly moment: CheckpointDescriptor;
+  readonly descriptor: CheckpointDescriptor;
   readonly directory: Directory;
   readonly pages: number;
 }
@@ -130,8 +130,8 @@ class Backup {
       const copied = await this.#guarded(() => this.#copyPages());
       await this.#guarded(() => this.#finish(copied));
       const { records } = await this.#verify(copied);
-      const { moment, pages } = copied;
-      return { sequence: moment.sequence, pages, records, bytes: this.#blocks.extents.end * SECTOR_SIZE };
+      const { descriptor, pages } = copied;
+      return { sequence: descriptor.sequence, pages, records, bytes: this.#blocks.extents.end * SECTOR_SIZE };
     } catch (error) {
       await takeBackCreation(this.#file, this.#finishing ? this.#unfinished : undefined);
       throw error;
@@ -143,12 +143,12 @@ class Backup {
     const { pager, take, pause, check, onProgress } = this.#parts;
     const snapshot = take();
     try {
-      const moment = describeCheckpoint(this.#parts, snapshot.epoch);
+      const descriptor = describeCheckpoint(this.#parts, snapshot.epoch);
       const directory = new Directory(pager.core.pageSize);
       const total = pager.pageCount;
       let pages = 0;
       // Numbers that are in none of these runs now are those of no page that the snapshot sees.
-      for (const { from, to } of [...pager.freeNumbers.outside(moment.nextPage)]) {
+      for (const { from, to } of [...pager.freeNumbers.outside(descriptor.nextPage)]) {
         for (let page = from; page < to; ++page) {
           const place = this.#copyPage(page, snapshot.epoch);
           if (!place) continue;
@@ -160,7 +160,7 @@ class Backup {
         }
       }
       onProgress('backup', total, total);
-      return { moment, directory, pages };
+      return { descriptor, directory, pages };
     } finally {
       snapshot.close();
     }
@@ -188,17 +188,17 @@ class Backup {
   }
 
   /** Steps 4 and 5. */
-  async #finish({ moment, directory }: Copied): Promise<void> {
+  async #finish({ descriptor, directory }: Copied): Promise<void> {
     const { pager, superblock, log, pause, check } = this.#parts;
     const changed: number[] = [];
     directory.eachChunk((_words, index) => void changed.push(index));
     const steps = writeChunks({
       directory,
       blocks: this.#blocks,
-      chunkCount: moment.chunkCount,
+      chunkCount: descriptor.chunkCount,
       changed,
       entries: (index) =>
-        composeEntries(directory.fanout, index, moment.nextPage, (page) => directory.place(page)),
+        composeEntries(directory.fanout, index, descriptor.nextPage, (page) => directory.place(page)),
       written: () => undefined,
     });
     let step = this.#aimedSync(() => steps.next());
@@ -209,9 +209,9 @@ class Backup {
     }
     const finished: Superblock = {
       ...superblock,
-      ...moment,
+      ...descriptor,
       // There is no log behind it: nothing may be missed that was never copied.
-      mark: Math.min(moment.lsn, log?.durable ?? moment.lsn),
+      mark: Math.min(descriptor.lsn, log?.durable ?? descriptor.lsn),
       logSize: 0,
       directory: step.value.root,
       codecs: superblock.codecs | this.#blocks.codecs.used,

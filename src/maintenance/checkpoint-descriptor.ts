@@ -1,6 +1,7 @@
 /**
- * What a superblock says of one moment of a store: taken in the same turn as a snapshot, so that numbers, roots and
- * the place in the log belong to the pages that the snapshot sees, whatever is written afterwards.
+ * The checkpoint descriptor: what a superblock records of one state of a store. It is taken in the same turn as a
+ * snapshot, so that numbers, roots and the log position belong to the pages that the snapshot sees, whatever is
+ * written afterwards.
  */
 import type { CatalogState } from '../store/catalog.ts';
 import type { Pager } from '../store/pager.ts';
@@ -22,7 +23,7 @@ export type CheckpointDescriptor = Pick<
   | 'nextBlock'
 >;
 
-/** What a moment is read from. */
+/** What a descriptor is read from. */
 export interface DescriptorParts {
   readonly pager: Pager;
   readonly pipeline: { readonly applied: number; readonly replayPosition: LogPosition };
@@ -31,7 +32,7 @@ export interface DescriptorParts {
   readonly catalog: { readonly state: CatalogState };
 }
 
-/** The present moment, of which a snapshot was just taken. */
+/** Describes the present state, of which a snapshot was just taken. */
 export function describeCheckpoint(
   { pager, pipeline, superblock, catalog }: DescriptorParts,
   epoch: number,

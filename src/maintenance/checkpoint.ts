@@ -248,11 +248,11 @@ export class Checkpointer {
     const { directory, blocks } = pager;
     this.checkFence();
     const snapshot = pager.takeSnapshot();
-    const moment = describeCheckpoint(
+    const descriptor = describeCheckpoint(
       { pager, pipeline, catalog, superblock: this.#superblock },
       snapshot.epoch,
     );
-    const { sequence, lsn, chunkCount } = moment;
+    const { sequence, lsn, chunkCount } = descriptor;
     const changed = directory.takeChanged(snapshot.epoch);
     const fresh: Place[] = [];
     this.#unsettled = fresh;
@@ -266,7 +266,7 @@ export class Checkpointer {
         blocks,
         chunkCount,
         changed,
-        entries: (index) => entriesAsOf(pager, snapshot.epoch, index, moment.nextPage),
+        entries: (index) => entriesAsOf(pager, snapshot.epoch, index, descriptor.nextPage),
         written: (place, old) => {
           if (place.sectors > 0) fresh.push(place);
           if (old && old.sectors > 0) retired.push(old);
@@ -274,7 +274,7 @@ export class Checkpointer {
       });
       const superblock: Superblock = {
         ...this.#superblock,
-        ...moment,
+        ...descriptor,
         generation: this.#superblock.generation + 1,
         mark: log ? log.durable : lsn,
         directory: plan.root,

@@ -44,14 +44,14 @@ export class TimeSlices {
   /** The most of any round. */
   #protectedMost = 0;
   /** Newest epoch of the snapshots that were open before this round, and of those open now. */
-  #seniors: number;
+  #protectedUpTo: number;
   #present: number;
 
   constructor(parts: TimeSlicesParts) {
     this.#parts = parts;
     this.#total = parts.pager.pageCount;
     this.#present = this.#mark();
-    this.#seniors = this.#present;
+    this.#protectedUpTo = this.#present;
   }
 
   get pager(): Pager {
@@ -81,7 +81,7 @@ export class TimeSlices {
 
   /** Begins a round: snapshots that were opened during the last one count as old if they are still open. */
   beginRound(): void {
-    this.#seniors = this.#present;
+    this.#protectedUpTo = this.#present;
     this.#present = this.#mark();
     this.#protectedMost = this.protectedMost;
     this.protectedSectors = 0;
@@ -111,7 +111,7 @@ export class TimeSlices {
 
   /** Newest epoch of the old snapshots that are still open; 0 without one. */
   get protectedEpoch(): number {
-    return this.#parts.pager.versions.readerUpTo(this.#seniors);
+    return this.#parts.pager.versions.readerUpTo(this.#protectedUpTo);
   }
 
   /** Records a page that could not be read; rethrows any other error. */

@@ -5,7 +5,7 @@
  *      frame; then every page that the snapshot sees must have been reached. The snapshot ends here.
  *   2. The durable checkpoint: superblock slots and directory chunks (checkpoint-audit.ts).
  *   3. The log, as far as it is durable and recovery would read it (wal/audit.ts), and that every file is there.
- *   4. The books of the newest state: page numbers, old versions, sectors of the data file (allocation-audit.ts).
+ *   4. The allocation of the newest state: page numbers, old versions, sectors of the data file (allocation-audit.ts).
  *
  * It goes in slices and lets other work run in between; whatever that changes, a sound store gives no finding. A read
  * that the device refuses is a finding like damage; only a store that is closed or failed meanwhile ends the walk.

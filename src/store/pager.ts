@@ -1,11 +1,11 @@
 /**
- * The pager drives the buffer pool: it serves what the core asks for between two tries of an operation (a missing
- * page, space) and keeps the books that the core cannot keep: where pages lie, which old versions live, which page
- * numbers are free.
+ * The pager drives the buffer pool. Between two tries of an operation it provides what the core asks for: a missing
+ * page (MISS), or frames, page numbers and event slots (EXHAUSTED). It keeps the state that the core cannot keep: where
+ * pages lie, which old versions are alive, which page numbers are free.
  *
- * Every operation on a tree goes through `run` (or a loop of its own that calls `serve`): it calls the core until the
- * answer is neither MISS nor EXHAUSTED. What the core changed it reports as events, which are drained before anybody looks
- * at directory or versions.
+ * Every operation on a tree goes through `run` (or a loop of its own that calls `serve`), which calls the core until
+ * the answer is neither MISS nor EXHAUSTED. The core reports its changes as events; they are drained before anybody
+ * looks at the directory or the versions.
  *
  * Invariants
  *   1. Events are drained before a page is loaded, a snapshot is taken or ended, or a place is looked up.

@@ -58,7 +58,9 @@ export const backupMutants: readonly Mutant[] = [
   {
     name: 'backup: it claims commits that came after its snapshot',
     file: BACKUP,
-    edits: [['      ...moment,\n', '      ...moment,\n      sequence: this.#parts.pipeline.applied,\n']],
+    edits: [
+      ['      ...descriptor,\n', '      ...descriptor,\n      sequence: this.#parts.pipeline.applied,\n'],
+    ],
     killer: load,
   },
   {

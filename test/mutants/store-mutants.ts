@@ -203,7 +203,7 @@ export const storeMutants: readonly Mutant[] = [
   {
     name: 'checkpoint: it claims commits that were applied after its snapshot',
     file: CHECKPOINT,
-    edits: [['        ...moment,\n', '        ...moment,\n        sequence: pipeline.applied,\n']],
+    edits: [['        ...descriptor,\n', '        ...descriptor,\n        sequence: pipeline.applied,\n']],
     killer: lives(/: (promises|no log)/),
   },
   {
