@@ -1,6 +1,6 @@
 /**
- * The core of an engine: all the parts of an open store, put together, and the few decisions that need more
- * than one of them: what closing waits for, and when nothing can be trusted any more.
+ * The engine core: wires all parts of an open store together, and makes the few decisions that need more than one of
+ * them: what closing waits for, and when nothing can be trusted any more.
  *
  * Invariants
  *   1. After a trap or a broken rule nothing is read from memory and nothing is written to the store.

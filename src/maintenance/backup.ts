@@ -3,7 +3,7 @@
  * writers and checkpoints go on.
  *
  *   1. lock the target and begin a creation there, as a new store does: a superblock of generation 0, synced
- *   2. take a snapshot, and take the checkpoint descriptor that belongs to it
+ *   2. take a snapshot and its checkpoint descriptor
  *   3. copy every page that it sees, in slices: the block where it has one, else the page from its frame; the snapshot
  *      ends here
  *   4. write the directory of the copy, sync

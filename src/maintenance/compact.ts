@@ -1,17 +1,17 @@
 /**
- * Compaction: makes the data file as small as what is in it, while readers and writers go on.
+ * Compaction: makes the data file as small as its contents, while readers and writers go on.
  *
  *   1. a checkpoint, so that what has been deleted is free
  *   2. the trees are repacked (repacker.ts); blocks of another codec are written anew (relocator.ts)
- *   3. in rounds: what lies high is relocated below, a checkpoint sets free where it lay, the file is cut
+ *   3. in rounds: blocks high in the file are relocated, a checkpoint frees their old places, the file is cut
  *
- * It changes no record, and every block is written by the rules of any other change: to free space, named by the next
- * checkpoint, its old place free only after that one is durable. So it can die at any moment.
+ * No record changes, and every block is written by the rules of any other change: to free space, referenced by the
+ * next checkpoint, its old place free only after that one is durable. So a crash at any moment is safe.
  *
  * Invariants
  *   1. One run at a time; callers that come meanwhile share it.
- *   2. The file is cut only above everything that any checkpoint, version or write owns, and never below the space that
- *      was promised to commits.
+ *   2. The file is cut only above everything that any checkpoint, version or write owns, and never below the free
+ *      space that was promised to commits.
  */
 import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import { AegisError } from '../base/errors.ts';

@@ -1,14 +1,15 @@
 /**
- * Giving back: the pages of dropped trees become free, in the background and in slices, while readers and writers go on.
+ * The reclaimer frees the pages of dropped trees, in the background and in time slices, while readers and writers go
+ * on.
  *
- * Like a merge this is work on the structure only, and is not logged. A tree gets smaller with every step (assembly/
- * cut.ts) and stands in the catalog as dropped until nothing is left of it: whatever a crash leaves behind is found
- * there when the store is opened, and gone on with. What snapshots still see of it they keep, page by page.
+ * Like a merge this changes only the structure, and is not logged. A tree shrinks with every step
+ * (assembly/tree/cut.ts) and stays in the catalog as dropped until nothing is left of it. So whatever a crash leaves
+ * is found there when the store is opened, and the work goes on. Snapshots keep the pages they see.
  *
  * Invariants
- *   1. Space for what a slice changes is made sure of first; without it the work waits for the next checkpoint.
- *   2. A tree with a page that cannot be read is left as it is: `verify` tells of the damage. A long value that cannot be
- *      read is set aside as a dropped tree of its own, so that everything beside it is given back.
+ *   1. Free space for what a slice changes is ensured first; without it the work waits for the next checkpoint.
+ *   2. A tree with a page that cannot be read is left as it is: `verify` reports the damage. A long value that cannot
+ *      be read becomes a dropped tree of its own, so that everything else is freed.
  *   3. Nothing is touched once the engine is closing or has failed.
  */
 import { OK } from '../../assembly/layout.ts';

@@ -1,11 +1,11 @@
 /**
- * Relocation of blocks: pages that lie high in the file, or whose blocks have another codec than the configured one,
- * are made dirty as if they had been changed and written anew at once, to the lowest hole that takes them. Where they
- * lay is free when the next checkpoint is durable, as after any other change: no block is ever moved.
+ * Relocates blocks: pages that lie high in the file, or whose blocks have another codec than the configured one, are
+ * marked as dirty and written anew at once, to the lowest hole that is large enough. Their old place becomes free
+ * when the next checkpoint is durable, as after any other change.
  *
- *   relocate   what lies above a sector goes to holes below it, as far as they are long enough
- *   evacuate   a stretch of the file is emptied, its pages set behind the end, so that the next round finds one long
- *              hole where there were many short ones
+ *   relocate   blocks above a sector go to holes below it, as far as these are long enough
+ *   evacuate   a stretch of the file is emptied by writing its blocks behind the end, so that the next round finds
+ *              one long hole instead of many short ones
  */
 import { CODEC_NONE } from '../../assembly/layout.ts';
 import { AegisError } from '../base/errors.ts';

@@ -1,12 +1,12 @@
 /**
- * Trees that are coming: what ids they have in the commits on their way that make them. The catalog knows a tree once it
- * is made; until then every commit that puts to it makes it, and all of them must mean the same one.
+ * Trees that queued commits will make, and their ids. The catalog knows a tree once it is made. Until then every
+ * commit that puts to it makes it, and all of them must mean the same tree.
  *
  * Invariants
- *   1. A name has one id from the time the first commit that makes it is queued until that one is applied, or refused
- *      with all behind it (a log buffer is written when nothing in the other one is unapplied).
- *   2. Meanwhile the id is no other tree's: what is logged with it will be applied.
- *   3. Then it is forgotten. Unless the tree was made the id is free again: no log names it.
+ *   1. A name has one id from the time the first commit that makes it is queued until that commit is applied, or
+ *      refused with all behind it (a log buffer is written when nothing in the other one is unapplied).
+ *   2. Meanwhile no other tree has the id: what is logged with it will be applied.
+ *   3. Then the entry is forgotten. If the tree was not made the id is free again: no log record uses it.
  */
 
 /** Trees that a commit makes: name -> id. */

@@ -1,8 +1,9 @@
 /**
- * Overflow chains over the pager: values too long for a leaf, read and built piece by piece (assembly/tree/overflow.ts).
+ * Overflow pages over the pager: values too long for a leaf, read and built piece by piece
+ * (assembly/tree/overflow.ts).
  *
- * One chain is built at a time: `begin`, `extend` until it has all its bytes, `put`. Whoever changes a tree calls
- * `freeDropped` afterwards.
+ * One overflow chain is built at a time: `begin`, `extend` until it has all its bytes, `put`. Whoever changes a tree
+ * calls `freeDropped` afterwards.
  */
 import { INPUT_AREA, KEY_AREA, PRIVATE_PAGE } from '../../assembly/layout.ts';
 import type { OwnBytes } from '../base/lib-types.ts';

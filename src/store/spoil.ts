@@ -1,8 +1,8 @@
 /**
- * Pages that a durable change was lost for. A change that the log holds is to be made in a page, and the page cannot be
- * read: the change is passed over, and the page must never be believed again, even if a later read of it goes well. Its
- * reference gets a checksum that no block has; the next checkpoint makes that durable. Until its tree is dropped, or
- * the store is salvaged, every read of what lies in it or below it is CORRUPTION.
+ * Spoilt pages: pages that a durable change could not be made in, because they could not be read. The change is
+ * skipped, and the page must never be believed again, even if a later read of it succeeds. So its reference gets a
+ * checksum that no block has; the next checkpoint makes that durable. Until its tree is dropped, or the store is
+ * salvaged, every read of what lies in it or below it is CORRUPTION.
  */
 import { isSpoilt } from './directory.ts';
 import type { Pager } from './pager.ts';

@@ -1,17 +1,17 @@
 /**
  * Admission: the first half of the commit pipeline. A commit comes here once, when there is space for it in the log
- * buffer and in the log (reservations.ts); here space in the pool and in the data file is made sure of. Then it has its
- * sequence, and its records lie in the buffer.
+ * buffer and in the log (reservations.ts). Here the space it needs in the pool and in the data file is ensured. Then
+ * the commit has its sequence, and its records lie in the log buffer.
  *
  * Invariants
  *   1. A commit for which there is not enough space is refused before it has a sequence; nothing was changed.
- *   2. From validation to sequence nothing else runs: callers validate in the same turn.
- *   3. The pages a commit will change have been read before it is logged, as far as they fit in the pool: damage
- *      refuses the commit instead of stopping the apply of one that is durable.
- *   4. A commit that is to be alone (it drops a tree) is let in when no other is on its way, and none behind it until it
- *      is applied: so every other finds names in the state it will be applied to.
- *   5. Once a commit has its sequence nothing of its admission can fail: its recent writes, which may need frames, come
- *      before, and last of all.
+ *   2. Nothing else runs between validation and sequence: callers validate in the same turn.
+ *   3. The pages that a commit will change are read before it is logged, as far as they fit in the pool. So damage
+ *      refuses the commit, and does not stop the apply of a durable one.
+ *   4. An exclusive commit (a drop of a tree) is admitted when no other is queued, and no other is admitted until it
+ *      is applied. So every other commit resolves names in the state that it will be applied to.
+ *   5. Once a commit has its sequence, nothing in its admission can fail. Adding it to the recent writes may need
+ *      frames, so that comes before, as the last step.
  */
 import {
   GROUP_HEADER_SIZE,

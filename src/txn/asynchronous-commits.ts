@@ -1,9 +1,9 @@
 /**
- * Commits that were answered before they are durable (`sync: false`): the process may die without losing one, a power
- * cut may take those of the last flush interval.
+ * Asynchronous commits: acknowledged before they are durable (`sync: false`). The death of the process loses none of
+ * them; a power cut may lose those of the last flush interval.
  *
- *   1. A sync follows within the interval. If it fails nobody waits for it, so the failure goes to the store, and
- *      `unsaved` keeps what was answered and may be lost: somebody has to be told, at the latest by `close`.
+ *   1. A sync follows within the interval. If it fails nobody waits for it, so the store fails, and `unsaved` keeps
+ *      what was acknowledged and may be lost: some later call must report it, at the latest `close`.
  */
 import type { BackendHost } from '../backend/backend.ts';
 import type { Log } from '../wal/log.ts';

@@ -1,18 +1,18 @@
 /**
- * The commit pipeline: every change of the store goes through here, one after the other.
+ * The commit pipeline: every change of the store goes through it, one after the other.
  *
  *   validate -> space -> sequence -> records in the log buffer -> write -> sync -> apply -> answer
  *
- * This is the second half, from the log buffer on (admission.ts is the first): what lies in a log buffer is
+ * This is the second half, from the log buffer on (admission.ts is the first). The contents of a log buffer are
  * written as one group, so that many callers share one sync (group commit), and then applied from the same bytes.
  *
  * Invariants
  *   1. Sequence order = log order = apply order; sequences have no gaps.
- *   2. A commit that asks for a sync is applied, and so visible, only when its log records are durable; one that does
+ *   2. A commit that asks for a sync is applied, and so visible, only when its log records are durable. One that does
  *      not is applied when it is written and everything before it has been applied.
  *   3. At most one asynchronous sync is under way. A blocking commit syncs by itself, through the log's own
  *      descriptor for that, and settles whatever that made durable; `#settle` never applies a commit twice.
- *   4. A write that fails gives the sequences of its buffer back: its commits are refused as if never made.
+ *   4. If a write fails, the sequences of its buffer are taken back: its commits are refused as if never made.
  *   5. After a failed sync nothing is acknowledged; after a failed apply nothing is read either.
  */
 import { GROUP_HEADER_SIZE, LOG_BUFFER_SIZE, SECTOR_SIZE } from '../../assembly/layout.ts';

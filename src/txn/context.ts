@@ -1,11 +1,11 @@
 /**
  * What a transaction and its trees share: the snapshot they read, what was written and read so far, and whether the
- * transaction still goes on.
+ * transaction is still open.
  *
  * Invariants
- *   1. The snapshot is given back once: when the transaction ends, when the engine closes, or when nobody can reach
- *      the transaction or one of its trees any more. What is told then must not refer to either of them.
- *   2. What a name stands for in the snapshot is looked up once; it cannot change.
+ *   1. The snapshot is released once: when the transaction ends, when the engine closes, or when the transaction and
+ *      all its trees have become unreachable. So the callbacks for that must not refer to any of them.
+ *   2. A name is resolved once per snapshot; its meaning cannot change.
  */
 import { AegisError } from '../base/errors.ts';
 import type { Catalog, CatalogView } from '../store/catalog.ts';

@@ -1,17 +1,20 @@
 /**
- * FreeSpace: what must be in hand before a commit is logged, so that a durable commit never meets a full disk.
+ * Free space in the data file: what must be available before a commit is logged, so that a durable commit never meets
+ * a full disk.
  *
- * Two promises are kept in space of the data file that has been written once, and so is real:
- *   1. Applying: the pages that queued commits can dirty find a frame that is free or clean, or space to evict to.
+ * Two promises are kept with space of the data file that has been written before, so that the device really has it:
+ *   1. Apply: each page that a queued commit can dirty finds a frame that is free or clean, or space to evict one to.
  *   2. Checkpoint, while the log is on: every dirty page and every changed chunk of the directory can be written, so
- *      that a checkpoint succeeds on a full disk. Shadow paging frees nothing before one does; with this, and with a
- *      reserve that is left to them, deletes work on a full disk.
- * Private pages of transactions leave memory for the same file. An eviction takes what its page was promised, so only
- * dirtying one more has to be asked for: else they would take what commits were promised that are logged already.
- * Usually the tail of the file is long enough, or grows. When the disk is full, holes count too: as many pages of the
- * largest size as fit in them, since each block that is put into one takes at most one such place away.
- * The estimates are upper bounds for all queued commits together: a page that many of them change is dirty once, so the
- * pages there are bound what paths and splits can come to, however many the operations; only what is new adds up.
+ *      a checkpoint succeeds on a full disk. Shadow paging frees nothing before one does. Together with a reserve
+ *      that only deletes may use, this makes deletes work on a full disk.
+ *
+ * Private pages of transactions are evicted to the same file. An eviction uses the space that its page was promised,
+ * so space must be ensured only for each further dirty page. Otherwise they would take what logged commits were
+ * promised. Usually the tail of the file is long enough, or can grow. When the disk is full, holes count too: as many
+ * pages of the largest size as fit in them, since each block that is put into a hole takes at most one such place.
+ *
+ * The estimates are upper bounds for all queued commits together. A page that many of them change is dirty once, so
+ * the number of existing pages bounds paths and splits, however many operations there are; only new data adds up.
  */
 
 import { AegisError } from '../base/errors.ts';

@@ -1,17 +1,17 @@
 /**
- * Space reservations: a commit asks once for space in the log buffer, in the log and below the log's limit, and waits in
- * a queue, in the order of its coming, until all of it is there. Then it is admitted: validated, packed and given its
- * sequence, once, in the turn in which the space was there.
+ * Space reservations. A commit asks once for space: in the log buffer, in the log, and below the log's limit. It
+ * waits in a queue, first come first served, until all of that is there. Then it is admitted in the same turn:
+ * validated, packed and given its sequence, once.
  *
- * What a commit asks for is known from its size, so nothing of it is packed or validated while it waits. Only the first
- * in the queue asks; the others cost nothing until it is their turn.
+ * The size of a commit says what it needs, so nothing is packed or validated while it waits. Only the first in the
+ * queue asks for space; the others cost nothing until it is their turn.
  *
  * Invariants
- *   1. Requests are admitted or refused in the order of their coming; a blocking one serves those before it first.
- *   2. While a request waits, something is under way that will call `serve`: a flush, a checkpoint, a log file, or the
- *      putting in order of what it writes.
- *   3. One failure refuses one request: the one whose turn it was. After the failure of the store all are refused.
- *   4. However a request leaves the queue, the next one is served, and what is queued behind the log buffer is written.
+ *   1. Requests are admitted or refused in the order of their arrival; a blocking one serves those before it first.
+ *   2. While a request waits, something is under way that will call `serve`: a flush, a checkpoint, the making of a
+ *      log file, or the sorting of the operations it will write.
+ *   3. One failure refuses one request: the first in the queue. After the store has failed all are refused.
+ *   4. However a request leaves the queue, the next one is served, and what is queued in the log buffer is written.
  */
 import { GROUP_HEADER_SIZE, PART_HEADER_SIZE } from '../../assembly/layout.ts';
 import { AegisError } from '../base/errors.ts';

@@ -1,10 +1,10 @@
 /**
- * What names of trees stand for in a commit that is being admitted: the tree there is, or the one that commits on their
- * way make, or one that this commit makes. A tree that is not there, and that this commit only deletes from, needs no id:
- * there is nothing to delete, so nothing of it is logged.
+ * Resolves names of trees for a commit that is being admitted: to the existing tree, to one that queued commits will
+ * make, or to one that this commit makes. A tree that does not exist and that this commit only deletes from needs no
+ * id: there is nothing to delete, so nothing is logged.
  *
- * Ids of trees to be made are given out from here to the queueing of the commit, in one turn (admission.ts, invariant 2);
- * a commit that is refused in between leaves nothing behind.
+ * Ids of new trees are assigned between here and the queueing of the commit, in one turn (admission.ts, invariant 2).
+ * A commit that is refused in between leaves nothing behind.
  */
 import type { Catalog } from '../store/catalog.ts';
 import { NO_TREE } from '../store/tree-name.ts';

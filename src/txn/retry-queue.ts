@@ -1,11 +1,12 @@
 /**
- * The queue of transactions that lost a conflict. If all of them tried again at once, one would win and all others lose
- * again; so they try one after the other, in the order of their losing, and each meets only those who have not lost.
+ * The queue of transactions that lost a conflict. If all of them retried at once, one would win and all others would
+ * lose again. So they retry one after the other, first come first served, and each competes only with new
+ * transactions.
  *
  * Invariants
- *   1. One loser at a time has its turn, and keeps it until it is through or gives up. Who takes longer than `PATIENCE`
- *      for it lets the next one try beside it: a transaction inside another one waits for that long, not for ever.
- *   2. A loser that loses in its turn insists: who has not tried yet waits for it to pass, so nobody starves.
+ *   1. One loser retries at a time, until it succeeds or gives up. If it takes longer than `PATIENCE`, the next one
+ *      may retry beside it: a transaction inside another one waits for that long, not for ever.
+ *   2. If a loser loses its retry, new transactions wait until it is through, so nobody starves.
  */
 
 /** Milliseconds after which the next loser no longer waits for the one before it. */

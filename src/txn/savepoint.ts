@@ -1,17 +1,17 @@
 /**
- * Savepoints: points in a transaction's writes to go back to.
+ * Savepoints: points in a transaction's writes that it can go back to.
  *
- * A savepoint is an epoch of private pages that is held, the write set's counters of that moment, and the keys that
- * were written since. Going back puts each such key back to what that epoch sees (a value, a deletion, or nothing), so
- * it costs what was written since and never what was written before. A tree that had no write yet is dropped whole.
+ * A savepoint is a snapshot of the private pages, the write set's counters at that time, and the set of keys written
+ * since. Going back restores each such key to what the snapshot has (a value, a deletion, or nothing). So it costs
+ * what was written since, never what was written before. A tree that had no write yet is dropped as a whole.
  *
  * Invariants
- *   1. A key written while savepoints are open is in the set of the newest one, unless its tree had no write when that
- *      one was taken. It is there before it is written: a write that fails is put back too.
- *   2. So what was written since a savepoint is in its set and in the sets of the newer ones.
- *   3. What was read stays recorded: an outcome may depend on a read whose writes were taken back.
- *   4. A savepoint whose object nobody holds any more is merged into the next older one: a loop that takes a savepoint
- *      for each of its steps keeps no more than the collector has not found yet.
+ *   1. A key written while savepoints are open is in the set of the newest one, unless its tree had no write when
+ *      that one was taken. It is added before it is written: a write that fails is undone too.
+ *   2. So everything written since a savepoint is in its set or in the set of a newer one.
+ *   3. What was read stays recorded: the outcome may depend on a read whose writes were undone.
+ *   4. A savepoint whose object is unreachable is merged into the next older one. So a loop that takes a savepoint at
+ *      every step keeps only those that the collector has not found yet.
  */
 import { AegisError, invalid } from '../base/errors.ts';
 import { PrivateTree } from '../store/private-tree.ts';

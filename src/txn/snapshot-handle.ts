@@ -1,6 +1,7 @@
 /**
- * Snapshot handles: what a scan, a snapshot or a transaction holds while it reads, and gives back exactly once,
- * when it is closed, when the engine closes, or when the collector finds that nobody can close it any more.
+ * Snapshot handles: the reference of a scan, a snapshot or a transaction to the epoch it reads. It is released
+ * exactly once: when its owner is closed, when the engine closes, or when the collector finds that nobody can close
+ * it any more.
  */
 import type { Pager } from '../store/pager.ts';
 import type { SnapshotNode } from '../store/versions.ts';

@@ -1,11 +1,11 @@
 /**
- * A batch too large for the log buffer, taken in: copied within its call as it lies, one operation after the other, and
- * put in order afterwards, turn by turn. Copying costs a fraction of putting in order, so the call is short.
+ * A batch too large for the log buffer. Its operations are copied in the call, in the order given, and sorted into
+ * the write set afterwards, slice by slice. Copying costs a fraction of sorting, so the call is short.
  *
  * Invariants
  *   1. Nothing of the caller's memory is kept: what is added is copied.
- *   2. Operations are moved in the order in which they were added. No more than WAITING_MAX bytes wait for that: what would
- *      be more, and a value that is large by itself, is put in order at once.
+ *   2. Operations are moved in the order in which they were added. At most WAITING_MAX bytes wait for that. What
+ *      would exceed it, and a value that is large by itself, is moved at once.
  */
 import type { Committed, Done, Proposal } from './queue.ts';
 import type { WriteSet } from './write-set.ts';

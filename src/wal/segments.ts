@@ -1,26 +1,27 @@
 /**
- * The log as files on one backend: groups are written to the last segment, and a group that does not fit begins the
- * next one, header and group in one write.
+ * The log as files on one backend: groups are written to the last segment. A group that does not fit begins the next
+ * segment, header and group in one write.
  *
- * Owns the segments that hold what recovery needs (`#live`, in the order of the log; all others are in the supply),
- * the end of the log and what is known durable.
+ * Owns the segments that recovery needs (`#live`, in the order of the log; the segment recycler has all others), the
+ * end of the log, and how far it is known to be durable.
  *
  *   1. A group lies at its LSN: first LSN of its segment + offset. A segment whose first LSN is the end of the log
- *      holds no group yet, and its header goes out with its first group.
- *   2. Once a segment was begun at a place, the next group goes into it, also when the write failed: of two groups at
+ *      holds no group yet, and its header is written with its first group.
+ *   2. Once a segment was begun at a place, the next group goes into it, even if the write failed: of two groups at
  *      one place, recovery prefers the one its segment begins with.
- *   3. A group says `durable` as its mark, never what is merely written.
- *   4. A sync covers whatever was written when it began; `durable` then moves to the end of the last commit that
- *      was complete at that time, and only after every segment it touched has been synced.
- *   5. A commit that ends halfway is taken back: the log goes on where the commit began, and the header of its first
- *      group is written over and that is synced, before anyone hears of it. If even that fails, the log is over.
- *   6. What follows has a higher fence. The groups behind the first one stay in their segments, whole as they are, and
- *      the same commit tried again is the same bytes: without it, a group of the first try would follow one of the second.
- *      No other writer has any of these fences, whether or not it sees the files: openings take them `FENCE_STEP` apart.
- *   7. A file is given back only when a superblock that is on stable storage, twice, says that there may be fewer. Until
- *      its removal is on stable storage too it may come back, with groups that lie before the checkpoint.
+ *   3. The mark of a group is what is durable, never what is merely written.
+ *   4. A sync covers what was written when it began. `durable` then moves to the end of the last commit that was
+ *      complete at that time, and only after every segment it touched has been synced.
+ *   5. A commit that fails halfway is taken back: the log continues where the commit began. The header of its first
+ *      group is overwritten and that is synced before the caller hears of it. If even that fails, the log has failed.
+ *   6. What follows has a higher fence. The groups after the first one stay in their segments, whole, and the same
+ *      commit tried again has the same bytes: without a new fence a group of the first try could follow one of the
+ *      second. No other writer has any of these fences, whether or not it sees the files: openings take them
+ *      `FENCE_STEP` apart.
+ *   7. A file is removed only when both superblocks on stable storage say that there may be fewer. Until its removal
+ *      is on stable storage too it may come back, with groups that lie before the checkpoint.
  *
- * Must not: wait for space (the commit pipeline asked for it), or know what a record means.
+ * Must not: wait for space (the commit pipeline reserved it), or know what a record means.
  */
 import {
   GROUP_HEADER_SIZE,
