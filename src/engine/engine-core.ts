@@ -196,7 +196,7 @@ export class EngineCore {
     void this.reclaimer.start();
   }
 
-  /** Ends everything, once; gives files and lock back even when the last checkpoint fails. */
+  /** Ends everything, once; releases files and lock even when the last checkpoint fails. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -309,7 +309,7 @@ export class EngineCore {
   #checkpointed(): void {
     this.#limit.checkpointed();
     this.pipeline.resume();
-    // Space may have become free that giving back waits for.
+    // Space may have become free that the reclaimer waits for.
     if (this.#mayWrite && !this.config.readOnly) void this.reclaimer.start();
   }
 

@@ -1,6 +1,6 @@
 /**
  * Opening: from a configuration to the machine behind an engine, with the lock taken and everything acknowledged in
- * place. Whatever fails on the way gives files and lock back.
+ * place. If any step fails, files and lock are released.
  */
 import type { StorageBackend } from '../backend/backend.ts';
 import { hostOf } from '../backend/host.ts';

@@ -1,14 +1,14 @@
 /**
  * Checkpoints: a snapshot reader that writes the store as of its snapshot, while writers go on.
  *
- *   1. take snapshot P; note the last commit it holds, the log position after it, and take over the changed chunks
+ *   1. take snapshot P with its checkpoint descriptor, and take over the changed chunks
  *   2. write every page that is dirty as of P, in slices
  *   3. compose and write the changed chunks of the directory as of P, then the chunks above them, up to the root
  *   4. sync the data file
  *   5. write the superblock to the slot not written last      6. sync
  *   7. write it to the other slot                             8. sync
- *   9. the checkpoint before ends: its extents are free, and the log below P's position; log files go of which the
- *      superblock says nothing
+ *   9. the previous checkpoint ends: its extents are free, and so is the log below P's position; log files that the
+ *      superblock does not count are removed
  *
  * One run is a generator that says where it can pause and where it needs a sync. Usually it is driven with promises;
  * a program that never yields drives the same run to its end with blocking syncs.

@@ -112,7 +112,7 @@ export class Compactor {
       rounds += await this.#relocate(slices);
       this.#cut();
     } catch (error) {
-      // What has been gained until the space ran out is given back.
+      // What has been gained until the space ran out is cut off.
       if (error instanceof AegisError && error.code === 'OUT_OF_SPACE') this.#cut();
       throw error;
     } finally {

@@ -17,7 +17,7 @@ import { AegisError } from '../base/errors.ts';
 import type { Catalog, DroppedTree } from '../store/catalog.ts';
 import type { Trees } from '../store/trees.ts';
 
-/** What giving back works with. */
+/** What the reclaimer works with. */
 export interface ReclaimerParts {
   readonly trees: Trees;
   readonly catalog: Catalog;

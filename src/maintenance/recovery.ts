@@ -12,10 +12,11 @@
  *   8. a first checkpoint follows in the background
  *
  * Running it twice, or dying inside it, changes nothing: until step 6 the same bytes go to the same places, and step 6
- * keeps one whole slot at any moment. After a failed sync, what was read may have been in the page cache only; steps 5
- * and 6 make it durable before anything relies on it. Space is no better: a system may keep calling a part of a file
- * filled whose first write was lost, and lose each later write to it without a word (ext4 does). So what was filled and
- * never vouched for is given back to the system, here and in log files that were never used. A read-only open writes nothing (overlay.ts).
+ * keeps one whole slot at any time. After a failed sync, what was read may have been in the page cache only; steps 5
+ * and 6 make it durable before anything relies on it. The same holds for space: if the first write to a part of a file
+ * was lost, a system may go on treating it as filled and lose every later write to it without an error (ext4 does).
+ * So space that was filled, but that no checkpoint covers, is returned to the system here, as are log files that were
+ * never used. A read-only open writes nothing (overlay.ts).
  *
  * A store is created the same way: a superblock of generation 0 says that its creation was not finished.
  */

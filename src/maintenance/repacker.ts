@@ -49,7 +49,7 @@ export class Repacker {
   /** Pages that are as full as they get, waiting to be written. */
   #finished: number[] = [];
   #gone = false;
-  /** Pages given back. */
+  /** Pages freed. */
   merged = 0;
 
   constructor(slices: TimeSlices, root: number) {

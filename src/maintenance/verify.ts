@@ -147,7 +147,7 @@ function* stepsOf(parts: VerifyParts, walk: TreeWalk, slice: number, findings: F
 /** A file that was removed is still read by whoever has it open: what it holds is lost when the store is closed. */
 async function checkNames({ list, log }: VerifyParts, findings: Findings): Promise<void> {
   if (!list) return;
-  // Before and after the files are listed: one that is made or given back meanwhile need not be among them.
+  // Before and after the files are listed: one that is made or removed meanwhile need not be among them.
   const before = log?.files ?? [];
   await findings.during(async () => {
     const names = await list();

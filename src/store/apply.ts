@@ -7,12 +7,12 @@
  * A long value may be spread over several calls; between its pieces nothing else is applied.
  *
  * Invariants
- *   1. What a change frees is never the reason why it cannot be made: chains that cannot be read are set aside, and kept
- *      in the catalog when no long value is on its way (a replay: when it is over, for ids that the log names go first).
- *   2. A page that a record is for, and that cannot be read after some tries, stops the apply of a commit just made: its
- *      pages were read at admission, and reopening tries again. In a replay the record is passed over, the page is
- *      spoilt (spoil.ts), and everything else is applied.
- *   3. Ids that a record passed over names are used all the same.
+ *   1. A change never fails because of what it frees: overflow chains that cannot be read are set aside, and listed in
+ *      the catalog when no long value is being applied (in a replay: at its end, since ids that the log names go first).
+ *   2. If the page of a record cannot be read after some tries, the apply of a new commit stops: its pages were read at
+ *      admission, and reopening tries again. In a replay the record is skipped, the page is spoilt (spoil.ts), and
+ *      everything else is applied.
+ *   3. Ids in a skipped record count as used.
  */
 import {
   LONG,

@@ -5,7 +5,7 @@
  * a block is only ever written to sectors that nobody owns. Nothing here is durable before the data file is synced.
  *
  * Invariants
- *   1. An extent is owned from before its block is written; when the write fails it is given back.
+ *   1. An extent is owned before its block is written; if the write fails it is freed.
  *   2. A block is read in full, checked against the checksum of the reference that led to it, before any use.
  */
 import {
@@ -109,7 +109,7 @@ export class BlockStore {
 
   /**
    * Writes the pages in frames as blocks and reports each place once its bytes are written. When a write fails, what
-   * was reported stays and the rest is given back; throws the backend's error.
+   * was reported stays and the rest is freed; throws the backend's error.
    */
   writePages(frames: readonly number[], written: (frame: number, place: Place) => void): void {
     const most = this.pageSectors * SECTOR_SIZE;
@@ -270,7 +270,7 @@ export class BlockStore {
     }
   }
 
-  /** Gives the tail back to the device, but for so many sectors. */
+  /** Cuts the tail off, except for so many sectors. */
   cutTail(keep = 0): void {
     const { end, filled } = this.#extents;
     if (filled <= end + keep) return;

@@ -1,20 +1,20 @@
 /**
- * The catalog: which trees there are besides the default one, and where their roots are. It is a tree itself, made
- * when the first named tree is, with a record for each tree: name -> id and root page. All of it is kept in memory as
- * well, in its latest state; what a snapshot sees is looked up in the tree.
+ * The catalog: the trees besides the default one, and where their roots are. It is a tree itself, made with the first
+ * named tree, with a record for each tree: name -> id and root page. Its latest state is also kept in memory; what a
+ * snapshot sees is looked up in the tree.
  *
- * The log names trees by ids, which are never used again in a store's life. A name that is put to before there is such a
- * tree has an id as long as a commit that makes it is on its way (coming-trees.ts): every such commit says so in the log
- * first (RECORD_TREE), and whichever is applied first makes it.
+ * The log refers to trees by ids, which are never reused. A put to a name that has no tree makes the tree. The name has
+ * an id as long as such a commit is queued (coming-trees.ts): every such commit says so in the log first (RECORD_TREE),
+ * and the first one that is applied makes the tree.
  *
- * A tree that is dropped leaves its name at once. Its pages are given back later, piece by piece; until then its root
- * stands in the catalog under the bytes 0xFF 0x00 and its id, so that the work is found again after a crash.
+ * A dropped tree loses its name at once. Its pages are freed later, piece by piece; until then the catalog lists its root
+ * under the bytes 0xFF 0x00 and its id, so that the work is found again after a crash.
  *
  * Invariants
- *   1. Names, ids and roots are each another's only one; ids are 2 or more and below `nextTree`.
- *   2. Memory and tree say the same between two operations, unless the tree could not be read when the store was
+ *   1. Names, ids and roots correspond one to one; ids are 2 or more and below `nextTree`.
+ *   2. Memory and tree agree between two operations, unless the tree could not be read when the store was
  *      opened: then every call that needs it says so, and the default tree goes on.
- *   3. Only what is applied changes the catalog: the id of a tree that is coming is memory's affair.
+ *   3. Only what is applied changes the catalog: the id of a tree that a queued commit will make is in memory only.
  */
 import { NAME_SIZE_MAX, OK } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../base/errors.ts';
@@ -50,7 +50,7 @@ export interface CatalogState {
   readonly nextBlock: number;
 }
 
-/** A tree whose pages are being given back. */
+/** A tree whose pages are being freed. */
 export interface DroppedTree {
   readonly id: number;
   readonly root: number;
@@ -250,7 +250,7 @@ export class Catalog {
 
   /**
    * Keeps chains that could not be freed, each as a dropped tree of its own: what their pages are is known again when the
-   * store is opened, and they are given back when they can be read. Answers the ids. @throws AegisError `OUT_OF_SPACE`; what is left stays stuck
+   * store is opened, and they are freed when they can be read. Answers the ids. @throws AegisError `OUT_OF_SPACE`; what is left stays stuck
    */
   keepStuck(): number[] {
     const { overflow } = this.#trees;

@@ -1,10 +1,10 @@
 /**
  * The page directory: page number -> where its newest version lies (extent and checksum), and the epoch that version
- * began with. The one table that says what the data file means.
+ * began with. Nothing else says what the data file means.
  *
- * It is kept whole in memory (24 bytes a page: 0.3 % of the data) in chunks, those without an entry left out; a chunk of
- * the file holds as many entries as fit in a page, 16 bytes each. Chunks of level 1 and above hold the places of the chunks below them, up
- * to a single root. A checkpoint writes the chunks that changed, as of its snapshot.
+ * All of it is in memory (24 bytes a page: 0.3 % of the data), in chunks; chunks without an entry are left out. In the
+ * file a chunk holds as many entries as fit in a page, 16 bytes each. Chunks of level 1 and above hold the places of
+ * the chunks below them, up to a single root. A checkpoint writes the chunks that changed, as of its snapshot.
  *
  * Invariants
  *   1. Entry 0 is never used; a number's entry is absent (kind 0) while the page has never been written, or is free.

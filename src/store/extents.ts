@@ -10,7 +10,7 @@
  * sure beforehand that the tail is long enough (`tailSectors`).
  *
  * Invariants
- *   1. A sector is owned once: taking an owned one, or giving back a free one, is an error.
+ *   1. A sector is owned once: taking an owned one, or freeing a free one, is an error.
  *   2. Everything at or above `end` is free, and `end` is one past an owned sector (or the first data sector).
  *   3. `filled` is never above what has been written to the file; the file beyond it is not there yet.
  */
@@ -125,10 +125,10 @@ export class Extents {
     return start;
   }
 
-  /** Gives an extent back. */
+  /** Frees an extent. */
   free(start: number, sectors: number): void {
     for (let sector = start; sector < start + sectors; ++sector) {
-      invariant(this.#owned(sector), 'only an owned sector is given back');
+      invariant(this.#owned(sector), 'only an owned sector is freed');
       this.#clear(sector);
     }
     this.#used -= sectors;

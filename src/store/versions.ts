@@ -13,8 +13,8 @@
  *   1. Snapshots are ordered by epoch, one node an epoch; users of the same epoch share it.
  *   2. A record hangs on the newest live snapshot that sees its version (from <= epoch < to); none sees it: it is
  *      dead, its extent free and its frame dropped.
- *   3. Records of one page have disjoint epochs, kept oldest first; the one that an epoch sees is found by halving. Dead
- *      ones stay in their row until half of it is dead.
+ *   3. Records of one page have disjoint epochs, kept oldest first; the one that an epoch sees is found by binary search.
+ *      Dead ones stay in their row until half of it is dead.
  *   4. The core's reader epoch is the newest one with a reader: above it, pages change in place.
  *
  * Each snapshot keeps its records as a pairing heap (Fredman, Sedgewick, Sleator, Tarjan 1986) with the latest `from`
@@ -62,7 +62,7 @@ export interface SnapshotNode {
   heap: VersionRecord | undefined;
 }
 
-/** What a dead version's places are given back to. */
+/** Frees the places of dead versions. */
 export interface VersionOwner {
   /** The extent of a dead version is free. */
   freePlace(place: Place): void;

@@ -39,7 +39,7 @@ export interface CommitParts extends AsynchronousCommitsParts {
   readonly position: LogPosition;
   /** Something was logged: the time to see whether a checkpoint is due. */
   readonly logged: (bytes: number) => void;
-  /** Hears when no commit is on its way any more, and of sequences that are given back. */
+  /** Hears when no commit is queued any more, and of sequences that are taken back. */
   readonly conflicts: Pick<Conflicts, 'allApplied' | 'takeBack'>;
   /** Hears of trees that commits on their way make. */
   readonly coming: ComingTrees;

@@ -79,7 +79,7 @@ class Holdings {
     this.timestamp = readOnly ? 0 : parts.conflicts.begin(this.sequence);
   }
 
-  /** The snapshot is given back: nothing can be read or validated any more. */
+  /** The snapshot is released: nothing can be read or validated any more. */
   release(): void {
     this.reads?.drop();
     this.savepoints.drop();

@@ -106,7 +106,7 @@ export class FreeSpace {
     this.#spare = Math.floor(-this.#missing(wanted + RESERVE_PAGES) / blocks.pageSectors);
   }
 
-  /** Gives the tail of the file back, but for what the pages now dirty and `pages` more are promised. */
+  /** Cuts the tail of the file, except for what the dirty pages and `pages` more are promised. */
   cut(pages: number): void {
     const { core, blocks, directory } = this.#pager;
     this.#spare = 0;
@@ -114,7 +114,7 @@ export class FreeSpace {
     blocks.cutTail(idle ? 0 : this.#needed(pages));
   }
 
-  /** Whether there is space when every hole counts. */
+  /** Whether there is enough space if every hole counts. */
   #fits(pages: number): boolean {
     const { extents, pageSectors } = this.#pager.blocks;
     const needed = Math.ceil(this.#needed(pages) / pageSectors);

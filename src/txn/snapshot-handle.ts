@@ -117,7 +117,7 @@ export class SnapshotHandles {
     for (const handle of [...this.#open]) handle.close();
   }
 
-  /** After a trap giving back may throw: then memory is not to be trusted. */
+  /** After a trap the release may throw: then memory cannot be trusted. */
   forget(
     handle: SnapshotHandle,
     node: SnapshotNode,

@@ -7,7 +7,7 @@
  *   2. It begins where recovery would. A checkpoint that ends meanwhile moves that place, and the files below it may be
  *      used again: then it goes on from there.
  *   3. A file is at least as long as it was filled: also one that is not in use, for recovery would miss its bytes.
- *   4. Behind the first group that is damaged nothing can be told: its successor is known by its checksum alone.
+ *   4. Nothing can be said behind the first damaged group: its successor is recognised by its checksum alone.
  */
 import { DAMAGE_NONE, GROUP_HEADER_SIZE, SEGMENT_HEADER_SIZE, STAGING_AREA } from '../../assembly/layout.ts';
 import { invariant } from '../base/errors.ts';

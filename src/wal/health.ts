@@ -1,6 +1,6 @@
 /**
  * Whether a log may go on. One failed sync ends it: the system reports a lost write once and then calls the file
- * clean, so a second try would answer "fine" for bytes that are gone. The store above must be opened again.
+ * clean, so a second try would succeed for bytes that are gone. The store above must be opened again.
  */
 import { AegisError, type AegisErrorDetails } from '../base/errors.ts';
 

@@ -1,13 +1,14 @@
 /**
- * What may follow what in the log: whole commits and pieces of long ones, in the order of their sequences. Told from a
- * group whose checksums hold, so what is wrong is damage that a writer of this store cannot have made.
+ * The log validator checks that each group may follow the one before: whole commits and parts of long ones, in the order
+ * of their sequences. It sees only groups whose checksums hold, so anything wrong is damage that no writer of this
+ * store can have made.
  *
- * Sequences that a checkpoint holds may come again; from there on they go up by one.
+ * Sequences of the checkpoint may come again; from there on they go up by one.
  */
 import { DAMAGE_NONE, PART_FIRST, PART_LAST } from '../../assembly/layout.ts';
 import type { LogCore } from './log.ts';
 
-/** Walks along with groups, one after the other. */
+/** Checks groups, one after the other. */
 export class LogValidator {
   readonly #core: LogCore;
   /** Last commit of the checkpoint. */

@@ -3,8 +3,8 @@
  * made needless. The segment log (segments.ts) is the first implementation; one that is replicated over several
  * machines could be another, so nothing here names a file.
  *
- * Words: a *group* is what is written at once: whole commits, or one part of a long commit. An *LSN* is a byte
- * position in the log's whole life. The *link* of a group is the checksum of the group before it. The *mark* is the
+ * Terms: a *group* is what is written at once: whole commits, or one part of a long commit. An *LSN* is a byte
+ * position in the log, counted from its beginning. The *link* of a group is the checksum of the group before it. The *mark* is the
  * LSN below which everything is known to be on stable storage; it always names the end of a commit.
  *
  *   1. durable <= end; both only grow. `durable` is always the end of a whole commit.
@@ -141,7 +141,7 @@ export interface Log {
 
   /**
    * Nothing below this LSN is needed any more: a checkpoint that starts there is on stable storage, twice. Files that
-   * the last plan does not keep are given back to the system, but for space that is promised.
+   * the last plan does not keep are removed, except for space that is reserved.
    */
   release(lsn: number): void;
 
@@ -151,7 +151,7 @@ export interface Log {
    */
   audit(start: () => AuditStart, found: (fault: LogFault) => void, slice?: number): Generator<void>;
 
-  /** Closes the files; idempotent. Resolves when those given back are gone. Says nothing about durability. */
+  /** Closes the files; idempotent. Resolves when removed files are gone. Says nothing about durability. */
   close(): Promise<void>;
 }
 
