@@ -20,18 +20,18 @@ export function blocksOf(markdown: string, language: string): Block[] {
   return blocks.filter((block) => block.language === language);
 }
 
-const IMPORT = /^import (type )?\{ (.*) \} from '(.*)';$/;
+const IMPORT = /^import (?:type )?(?:\{ (.*) \} from )?'(.*)';$/;
 
 /** The program; it prints the number of blocks and of checks when all went well. */
 export function programOf(blocks: readonly Block[]): string {
   const imports = new Map<string, Set<string>>([['aegis-storage', new Set(['StorageEngine'])]]);
   const functions = blocks.map(({ text, line }) => {
     const body = text.split('\n').flatMap((source) => {
-      const [, , names, from] = IMPORT.exec(source) ?? [];
+      const [, names, from] = IMPORT.exec(source) ?? [];
       if (from === undefined) return [checked(source)];
       const known = imports.get(from) ?? new Set();
       imports.set(from, known);
-      for (const name of names!.split(', ')) known.add(name);
+      for (const name of names?.split(', ') ?? []) known.add(name);
       return [];
     });
     return `blocks.push([${line}, async (engine) => {\n{\n${body.join('\n')}\n}\n}]);`;
