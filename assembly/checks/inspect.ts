@@ -33,7 +33,7 @@ import {
 import { pageFault } from '../page/audit';
 import { blockVerify, payloadOpen } from '../blocks/block';
 import { pageBuild, pageSerialise } from '../blocks/payload';
-import { valueNote } from '../tree/btree';
+import { reportValue } from '../tree/btree';
 import { pageEpoch, pageNumber } from '../pool/frames';
 import {
   OVERFLOW_NEXT,
@@ -149,7 +149,7 @@ export function inspectKeyBytes(page: usize, index: u32): u32 {
 
 /** Notes the value of a slot of a leaf: valueAddress, valueLength, valueFlags. */
 export function inspectValue(page: usize, index: u32): void {
-  valueNote(page, index);
+  reportValue(page, index);
 }
 
 /** First slot from `from` on of a leaf whose value is chained (then valueAddress, valueLength), or the slot count. */
@@ -157,7 +157,7 @@ export function inspectOverflowSlot(page: usize, from: u32): u32 {
   const count = pageCount(page);
   for (let i = from; i < count; ++i) {
     if (cellWord(page, i) & META_OVERFLOW) {
-      valueNote(page, i);
+      reportValue(page, i);
       return i;
     }
   }

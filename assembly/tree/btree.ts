@@ -65,12 +65,12 @@ export function treeFind(root: u32, epoch: u64, key: usize, length: u32): i32 {
   const page = frameAddress(walkFrame());
   const found = pageSearch(page, key, length);
   if (!(found & FOUND)) return NOT_FOUND;
-  valueNote(page, found & ~FOUND);
+  reportValue(page, found & ~FOUND);
   return OK;
 }
 
 /** Notes the value of a leaf's slot for the host. */
-export function valueNote(page: usize, index: u32): void {
+export function reportValue(page: usize, index: u32): void {
   const meta = cellWord(page, index);
   const at = valueAt(page, index);
   store<u32>(VALUE_LENGTH, meta & ~(META_OVERFLOW | META_TOMBSTONE));

@@ -38,7 +38,7 @@ import type { Surroundings } from './surroundings.ts';
 const KEYS = [addGet, addPut, addDel, addScan, addCount];
 const TREES = [addTrees, addDrop];
 const WHOLE = [addLoad, addDump, addSalvage];
-const UPKEEP = [addStat, addVerify, addBackup, addCompact];
+const MAINTENANCE = [addStat, addVerify, addBackup, addCompact];
 const INSIDE = [addPage, addWal, addBlocks];
 const TOOLS = [addShell, addBench, addDemo];
 
@@ -61,7 +61,7 @@ Examples:
 
 Exit status: 0 yes, 1 the answer is no (key absent, damage found), 2 wrong usage, 3 the store failed.`,
     );
-  equip(program, cli, [...KEYS, ...TREES, ...WHOLE, ...UPKEEP, ...INSIDE, ...TOOLS]);
+  equip(program, cli, [...KEYS, ...TREES, ...WHOLE, ...MAINTENANCE, ...INSIDE, ...TOOLS]);
   cli.runLine = (words, session) => runShellLine(words, surroundings, session);
   cli.wordsFor = (words, session) =>
     wordsAfter(shellProgram(new Cli(surroundings, out, session), session), words, session.engine.trees());
@@ -80,7 +80,7 @@ async function runShellLine(
 
 function shellProgram(cli: Cli, session: Session): Command {
   const program = new Command('').usage('<command>').helpOption(false);
-  equip(program, cli, [...KEYS, ...TREES, ...UPKEEP, addPage, addBlocks]);
+  equip(program, cli, [...KEYS, ...TREES, ...MAINTENANCE, addPage, addBlocks]);
   addShellCommands(program, cli, session);
   return program;
 }

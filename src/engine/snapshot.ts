@@ -50,7 +50,7 @@ export class Snapshot extends KeyReader implements Disposable {
 
   /** Lets the old pages go that only this snapshot sees; idempotent. */
   close(): void {
-    this.#held.handle.letGo();
+    this.#held.handle.release();
   }
 
   /** As `close`. */

@@ -78,12 +78,12 @@ async function readEntries(
   const free: number[][] = [];
   const runs: NumberRun[] = [];
   let next = 1;
-  const noteRun = (to: number): void => {
+  const addRun = (to: number): void => {
     if (to > next) runs.push({ from: next, to });
   };
   for (const [index, words] of directory.chunks()) {
     const first = index * fanout;
-    noteRun(Math.min(first, nextPage));
+    addRun(Math.min(first, nextPage));
     next = first + fanout;
     const { start } = directory.level(0)[index] as Place;
     const own: number[] = [];
@@ -101,7 +101,7 @@ async function readEntries(
     }
     await rest();
   }
-  noteRun(nextPage);
+  addRun(nextPage);
   // From the highest down: the list is taken from its end.
   pager.freeNumbers.reset(free.reverse().flat(), runs);
 }

@@ -53,7 +53,7 @@ export interface LogParts {
 export async function applyLog(parts: LogParts): Promise<void> {
   const { scan, from, after, target, heard, applied, rest } = parts;
   const { x, u8 } = from;
-  await noteIds(parts);
+  await markIdsUsed(parts);
   let commit: Uint8Array[] = [];
   for (const { address, length } of scan.groups()) {
     for (let at = address; at < address + length; ) {
@@ -72,13 +72,13 @@ export async function applyLog(parts: LogParts): Promise<void> {
 }
 
 /** Ids of trees that the log makes are taken: the new store may need some for itself. */
-async function noteIds({ scan, from: { x }, target: { catalog }, rest }: LogParts): Promise<void> {
+async function markIdsUsed({ scan, from: { x }, target: { catalog }, rest }: LogParts): Promise<void> {
   for (const { address, length } of scan.groups()) {
     for (let at = address; at < address + length; at += PART_HEADER_SIZE + x.partBytes(at)) {
       const records = at + PART_HEADER_SIZE;
       const end = x.recordsEnd(records, x.partRecords(at));
       for (let record = records; record < end; record = x.recordEnd(record)) {
-        if (x.recordKind(record) === RECORD_TREE) catalog.noteId(x.recordTree(record));
+        if (x.recordKind(record) === RECORD_TREE) catalog.markIdUsed(x.recordTree(record));
       }
     }
     await rest();

@@ -100,8 +100,8 @@ class Salvage {
     const { source, target, rest } = this.#parts;
     const { mainRoot, nextTree, nextBlock } = source.superblock;
     const { catalog } = target;
-    if (nextTree > MAIN_TREE + 1) catalog.noteId(nextTree - 1);
-    if (nextBlock > 1) catalog.blockIds.note(blockKey(nextBlock - 1));
+    if (nextTree > MAIN_TREE + 1) catalog.markIdUsed(nextTree - 1);
+    if (nextBlock > 1) catalog.blockIds.markUsed(blockKey(nextBlock - 1));
     await this.#copy(MAIN_TREE, mainRoot, this.#lostOf(MAIN_TREE));
     await this.#copyNamed();
     // The pages of a tree without a name could be anybody's.
@@ -189,7 +189,7 @@ class Salvage {
         dropped: (id: number) => this.#lost.get(id)?.clear(),
         settled: (id: number, key: Uint8Array) => this.#lostOf(id).settle(key),
         // It may be a block: its id is not given out again.
-        passedOver: (key: Uint8Array) => target.catalog.blockIds.note(key),
+        passedOver: (key: Uint8Array) => target.catalog.blockIds.markUsed(key),
       };
       await applyLog({
         scan,

@@ -84,7 +84,7 @@ export class Applier {
       else if (status === LONG) at = this.#applyLong(root, at);
       else invariant(status === OK, 'records are applied or interrupted');
       this.#trees.overflow.freeDropped();
-      if (tree === this.#catalog.blocksId) this.#noteBlocks(start, at);
+      if (tree === this.#catalog.blocksId) this.#markBlockIds(start, at);
     }
     if (!this.#replaying) this.#keepStuck();
     return deleted;
@@ -139,11 +139,11 @@ export class Applier {
    * Ids of blocks that the log has seen written are never given out again, whatever became of their blocks. A deletion
    * says nothing: users may name any id there.
    */
-  #noteBlocks(from: number, end: number): void {
+  #markBlockIds(from: number, end: number): void {
     const { x } = this.#trees.pager.core;
     for (let at = from; at < end; at = x.recordEnd(at)) {
       const kind = x.recordKind(at);
-      if (kind === RECORD_PUT || kind === RECORD_PUT_LONG) this.#catalog.blockIds.note(this.#keyIn(at));
+      if (kind === RECORD_PUT || kind === RECORD_PUT_LONG) this.#catalog.blockIds.markUsed(this.#keyIn(at));
     }
   }
 
@@ -165,7 +165,7 @@ export class Applier {
   /** A name that could not be made or dropped: no name can be believed any more. */
   #passOverName(tree: number, at: number): number {
     this.#catalog.spoil(this.#lost as AegisError);
-    this.#catalog.noteId(tree);
+    this.#catalog.markIdUsed(tree);
     return this.#trees.pager.core.x.recordEnd(at);
   }
 
@@ -175,7 +175,7 @@ export class Applier {
     if (!this.#catalog.damage && x.recordKind(at) !== RECORD_DELETE) {
       throw new AegisError('CORRUPTION', `the log names tree ${tree}, which does not exist`);
     }
-    this.#catalog.noteId(tree);
+    this.#catalog.markIdUsed(tree);
     return x.recordEnd(at);
   }
 

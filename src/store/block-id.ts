@@ -52,8 +52,8 @@ export class BlockIds {
     return this.#next++;
   }
 
-  /** The log names a block: its id is not given out again. */
-  note(key: Uint8Array): void {
+  /** The log uses the id of a block: it is not assigned again. */
+  markUsed(key: Uint8Array): void {
     const id = blockIdOf(key);
     if (id !== undefined && id >= this.#next && id < Number.MAX_SAFE_INTEGER) this.#next = id + 1;
   }

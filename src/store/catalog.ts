@@ -175,7 +175,7 @@ export class Catalog {
   }
 
   /** An id that the log names: it is not given out again. */
-  noteId(id: number): void {
+  markIdUsed(id: number): void {
     this.#nextTree = Math.max(this.#nextTree, id + 1);
   }
 
@@ -195,14 +195,14 @@ export class Catalog {
     }
     const { pager } = this.#trees;
     if (this.#root === 0) this.#root = pager.createTree(false);
-    const root = this.#noteRoot(bytes, id);
+    const root = this.#createRoot(bytes, id);
     this.#add({ name, id, root });
-    this.noteId(id);
+    this.markIdUsed(id);
     ++this.#changes;
   }
 
   /** Makes an empty tree and a record of it. */
-  #noteRoot(key: Uint8Array, id: number): number {
+  #createRoot(key: Uint8Array, id: number): number {
     const { pager } = this.#trees;
     const root = pager.createTree(false);
     try {
@@ -271,10 +271,10 @@ export class Catalog {
     this.#check();
     const { pager } = this.#trees;
     const id = this.freeId();
-    this.noteId(id);
+    this.markIdUsed(id);
     const key = droppedKey(id);
     if (this.#root === 0) this.#root = pager.createTree(false);
-    const root = this.#noteRoot(key, id);
+    const root = this.#createRoot(key, id);
     this.#dropped.set(id, root);
     pager.run(() => pager.core.x.treePutDropped(root, this.#trees.setKey(key), first, rest));
     return id;

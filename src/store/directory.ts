@@ -116,7 +116,7 @@ export class Directory {
   }
 
   /** Notes that an old version of a page got a place: a running checkpoint may see it. */
-  noteChanged(page: number): void {
+  markChanged(page: number): void {
     this.#taken?.add(Math.floor(page / this.fanout));
   }
 

@@ -287,7 +287,7 @@ export class Pager {
         const record = this.#versionsOf(page).findFrom(page, from);
         invariant(record !== undefined, 'an old version in a frame has a record');
         record.place = place;
-        if ((page & PRIVATE_PAGE) === 0) this.directory.noteChanged(page);
+        if ((page & PRIVATE_PAGE) === 0) this.directory.markChanged(page);
       }
       x.frameClean(frame);
     });

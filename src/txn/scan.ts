@@ -158,7 +158,7 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
 
   /** Ends the scan and lets its snapshot go; idempotent. */
   close(): void {
-    this.#source.handle.letGo();
+    this.#source.handle.release();
     this.#finished = true;
     this.#failure = undefined;
   }

@@ -47,10 +47,10 @@ export class SnapshotHandle {
   }
 
   /**
-   * As `close`, without STORE_FAILED: who lets go has nothing to do about it, and what a finalizer throws nobody can
-   * catch. The next call says it.
+   * As `close`, without STORE_FAILED: the caller can do nothing about it, and nobody can catch what a finalizer
+   * throws. The next call reports it.
    */
-  letGo(): void {
+  release(): void {
     if (this.#open) this.#owner.check();
     try {
       this.close();
@@ -77,7 +77,7 @@ export class SnapshotHandles {
     this.#registry =
       typeof FinalizationRegistry === 'undefined'
         ? undefined
-        : new FinalizationRegistry((handle) => handle.letGo());
+        : new FinalizationRegistry((handle) => handle.release());
   }
 
   /** Leases that are open. */

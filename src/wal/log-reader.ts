@@ -189,7 +189,7 @@ export class LogReader {
       throw new AegisError('CORRUPTION', message, { file: segment.name, offset });
     }
     x.groupAccept(address);
-    noteMark(this.#mark, x.groupMark(address), segment, offset);
+    recordMark(this.#mark, x.groupMark(address), segment, offset);
     this.tail.push({ segment, offset, length, sum: linkOf(this.#core) });
     const vouched = this.tail.findIndex((group) => group.segment.firstLsn + group.offset >= this.#mark.lsn);
     if (vouched !== 0) this.tail = vouched < 0 ? [] : this.tail.slice(vouched);
@@ -204,7 +204,7 @@ export class LogReader {
 }
 
 /** Remembers a mark if it is the highest so far. */
-export function noteMark(highest: Mark, lsn: number, segment: Segment, offset: number): void {
+export function recordMark(highest: Mark, lsn: number, segment: Segment, offset: number): void {
   if (lsn <= highest.lsn) return;
   highest.lsn = lsn;
   highest.file = segment.name;

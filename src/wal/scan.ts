@@ -29,7 +29,7 @@ import {
 import type { StorageBackend } from '../backend/backend.ts';
 import { AegisError, invariant } from '../base/errors.ts';
 import { type LogCore, type LogPosition, type LogStart, linkOf, type Word } from './log.ts';
-import { LogReader, type Mark, noteMark, type Run, type Unvouched } from './log-reader.ts';
+import { LogReader, type Mark, type Run, recordMark, type Unvouched } from './log-reader.ts';
 import { closeSegments, EMPTY_SECTOR, headerAt, logNameOf, openSegments, type Segment } from './segment.ts';
 import { LogView } from './view.ts';
 
@@ -307,7 +307,7 @@ function* readStaleHeaders(
         at += x.groupFind(view.address + at, length - at);
         if (at >= length) break;
         const address = view.address + at;
-        noteMark(mark, x.groupMark(address), segment, begin + at);
+        recordMark(mark, x.groupMark(address), segment, begin + at);
         fence = Math.max(fence, x.groupFence(address));
       }
       yield;

@@ -71,7 +71,7 @@ class Story {
     else if (kind < 70) this.#stepScan();
     else if (kind < 73) this.#hold();
     else if (kind < 84) this.#look();
-    else if (kind < 87) this.#letGo();
+    else if (kind < 87) this.#release();
     else if (kind < 88) await this.#engine.checkpoint();
     else if (kind < 96) await new Promise((resolve) => setImmediate(resolve));
     else this.#compact();
@@ -165,7 +165,7 @@ class Story {
     if (this.#random(5) === 0) expect(from.count()).toBe(expected.size);
   }
 
-  #letGo(): void {
+  #release(): void {
     this.#snapshots.shift()?.close();
   }
 
@@ -182,7 +182,7 @@ class Story {
 
   async end(): Promise<void> {
     await this.#running;
-    while (this.#snapshots.length > 0) this.#letGo();
+    while (this.#snapshots.length > 0) this.#release();
     for (const { scan } of this.#scans) scan.close();
     this.#scans = [];
   }

@@ -77,7 +77,7 @@ export const codecMutants: readonly Mutant[] = [
   {
     name: 'blocks: ids that the log has seen are given out again',
     file: 'src/store/apply.ts',
-    edits: [['if (tree === this.#catalog.blocksId) this.#noteBlocks(start, at);', '']],
+    edits: [['if (tree === this.#catalog.blocksId) this.#markBlockIds(start, at);', '']],
     killer: storedBlocks(/ids come back/),
   },
   {

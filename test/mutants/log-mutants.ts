@@ -201,7 +201,7 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'M33 marks of groups outside the chain are not looked for',
     file: SCAN,
-    edits: [['noteMark(mark, x.groupMark(address), segment, begin + at);', '']],
+    edits: [['recordMark(mark, x.groupMark(address), segment, begin + at);', '']],
     killer: scan(/a mark outlives the payload/),
   },
   {

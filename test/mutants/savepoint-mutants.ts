@@ -152,7 +152,7 @@ export const savepointMutants: readonly Mutant[] = [
   {
     name: 'finalizers: what goes wrong when a snapshot is given back is thrown where nobody can catch it',
     file: 'src/txn/snapshot-handle.ts',
-    edits: [['(handle) => handle.letGo()', '(handle) => handle.close()']],
+    edits: [['(handle) => handle.release()', '(handle) => handle.close()']],
     killer: scanErrors(/after a trap/),
   },
   {

@@ -112,7 +112,7 @@ export class Program {
   }
 
   /** Ends what readers and open transactions hold, looking at it once more. */
-  letGo(): void {
+  release(): void {
     while (this.#snapshots.length > 0) this.#closeSnapshot();
     for (const { transaction } of this.#held) if (transaction.state === 'active') transaction.abort();
     this.#held = [];

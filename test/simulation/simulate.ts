@@ -168,7 +168,7 @@ class StoreRun {
     if (kind === 0) {
       if (program.failure === undefined) await backend.run(program.settled());
       await backend.run(this.#close(db, program));
-    } else if (random.oneIn(2)) program.letGo();
+    } else if (random.oneIn(2)) program.release();
     await this.#crashes.check();
     backend.onCall = undefined;
     backend.plan = () => undefined;
@@ -180,7 +180,7 @@ class StoreRun {
 
   async #close(db: StorageEngine, program: Program): Promise<void> {
     const history = this.#history;
-    program.letGo();
+    program.release();
     try {
       await db.close();
       if (!this.#lied) history.durable = history.last;

@@ -27,7 +27,7 @@ async function store() {
   /** An id that no tree has any more. */
   const used = (): number => {
     const id = catalog.freeId();
-    catalog.noteId(id);
+    catalog.markIdUsed(id);
     return id;
   };
   return { trees, catalog, catalogRoot, mainRoot: superblock.mainRoot, put, loaded, used };
@@ -112,7 +112,7 @@ test.each<[string, Uint8Array, number]>([
 
 test('catalog: ids come to an end', async () => {
   const { catalog } = await store();
-  catalog.noteId(0xfffffffe);
+  catalog.markIdUsed(0xfffffffe);
   await refused('OUT_OF_SPACE', () => catalog.freeId());
   expect(catalog.idOf('a')).toBe(2);
 });
