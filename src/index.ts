@@ -22,11 +22,11 @@ export type { CodecChoice, Progress, ResolvedConfig, StorageConfig } from './con
 export { loadConfig } from './config/config-file.ts';
 export type { BlockHeader, BlockOptions, BlockType } from './engine/block.ts';
 export { Block } from './engine/block.ts';
-export type { RetryOptions, TransactionOptions } from './engine/engine.ts';
 export { StorageEngine } from './engine/engine.ts';
 export { salvage } from './engine/salvage.ts';
 export { Snapshot, SnapshotTree } from './engine/snapshot.ts';
 export type { StorageStats } from './engine/stats.ts';
+export type { RetryOptions, TransactionOptions } from './engine/transaction-options.ts';
 export { Tree } from './engine/tree.ts';
 export type { BackupReport } from './maintenance/backup.ts';
 export type { CheckpointData } from './maintenance/checkpoint.ts';

@@ -36,8 +36,12 @@ export interface CodecChoice {
  * text such as `'64MB'` (powers of 1024).
  *
  * @example
- * const config: StorageConfig = { dataDirectory: './data', bufferPoolSize: '1GB' };
- * const engine = await StorageEngine.open(config);
+ * import type { StorageConfig } from 'aegis-storage';
+ *
+ * const config: StorageConfig = { dataDirectory: './data', bufferPoolSize: '256MB' };
+ * const store = await StorageEngine.open(config);
+ * store.config.bufferPoolSize; // => 268435456
+ * await store.close();
  */
 export interface StorageConfig {
   /**

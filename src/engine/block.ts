@@ -31,7 +31,17 @@ interface BlockState {
   readonly serialized: OwnBytes | undefined;
 }
 
-/** A block of bytes. It needs no open store: what `serialize` gives can be kept and read anywhere. */
+/**
+ * A block of bytes. It needs no open store: what `serialize` gives can be kept and read anywhere.
+ *
+ * @example
+ * import { Block } from 'aegis-storage';
+ *
+ * const block = new Block(new Uint8Array(5000), { type: 'document' }).withCompression('lz4');
+ * const bytes = block.serialize();
+ * bytes.length < 200; // => true
+ * Block.deserialize(bytes).data.length; // => 5000
+ */
 export class Block {
   /** A view of the block's data, up to 1 GiB - 1 bytes; do not change it. */
   readonly data: OwnBytes;
@@ -44,7 +54,9 @@ export class Block {
   #serialized: OwnBytes | undefined;
 
   /**
-   * Makes an uncompressed block of a copy of the data. @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`
+   * Makes an uncompressed block of a copy of the data.
+   *
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`
    */
   constructor(data: Uint8Array, options?: BlockOptions);
   constructor(data: Uint8Array, options: BlockOptions = {}, state?: BlockState) {
@@ -74,7 +86,9 @@ export class Block {
 
   /**
    * The same data with a codec, and a level from 1 to 22 (zstd only; LZ4 has none). Nothing is compressed before
-   * `header` or `serialize` is asked for. @throws AegisError `INVALID_ARGUMENT`
+   * `header` or `serialize` is asked for.
+   *
+   * @throws AegisError `INVALID_ARGUMENT`
    */
   withCompression(type: CompressionType, level?: number): Block {
     if (!COMPRESSIONS.includes(type)) throw invalid('withCompression', type, "'none', 'lz4' or 'zstd'");
@@ -84,7 +98,11 @@ export class Block {
     return blockOf(this.data, { type: this.type, compression: type, level, serialized: undefined });
   }
 
-  /** What stands before the payload of the serialised block. @throws AegisError as `serialize` */
+  /**
+   * What stands before the payload of the serialised block.
+   *
+   * @throws AegisError `UNSUPPORTED` (zstd in a browser before `await loadCodec('zstd')`), `STORE_FAILED` (a defect)
+   */
   get header(): BlockHeader {
     return headerOf(this.#bytes());
   }
@@ -92,6 +110,7 @@ export class Block {
   /**
    * The block as bytes of the caller's own: header, checksum, payload. A payload that its codec does not make smaller is
    * stored as it is.
+   *
    * @throws AegisError `UNSUPPORTED` (zstd in a browser before `await loadCodec('zstd')`), `STORE_FAILED` (a defect)
    */
   serialize(): OwnBytes {
@@ -99,8 +118,10 @@ export class Block {
   }
 
   /**
-   * Reads a serialised block. @throws AegisError `INVALID_ARGUMENT`, `CORRUPTION` (the bytes are not what was written),
-   * `UNSUPPORTED` as `serialize`, `STORE_FAILED` (a defect)
+   * Reads a serialised block.
+   *
+   * @throws AegisError `INVALID_ARGUMENT`, `CORRUPTION` (the bytes are not what was written), `UNSUPPORTED` (zstd in a
+   *   browser before `await loadCodec('zstd')`), `STORE_FAILED` (a defect)
    */
   static deserialize(bytes: Uint8Array): Block {
     return readBlock(bytes, {});

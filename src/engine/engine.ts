@@ -6,8 +6,8 @@
  * then on, reads go on unless memory itself is no state of the store any more.
  */
 import type { StorageBackend } from '../backend/backend.ts';
-import { checkOptions, invalid } from '../base/errors.ts';
-import type { OwnBytes, Signal } from '../base/lib-types.ts';
+import { invalid } from '../base/errors.ts';
+import type { OwnBytes } from '../base/lib-types.ts';
 import type { ResolvedConfig, StorageConfig } from '../config/config.ts';
 import { resolveConfig } from '../config/config.ts';
 import type { BackupReport } from '../maintenance/backup.ts';
@@ -17,7 +17,6 @@ import type { VerifyReport } from '../maintenance/verify.ts';
 import type { BlockId } from '../store/block-id.ts';
 import { checkTreeName, MAIN_NAME } from '../store/tree-name.ts';
 import { runTransaction } from '../txn/run-transaction.ts';
-import type { IsolationLevel } from '../txn/transaction.ts';
 import { Transaction } from '../txn/transaction.ts';
 import type { Block } from './block.ts';
 import type { EngineCore } from './engine-core.ts';
@@ -26,31 +25,22 @@ import { openEngineCore } from './open.ts';
 import { Snapshot } from './snapshot.ts';
 import type { StorageStats } from './stats.ts';
 import { deleteStored, readStored, writeStored } from './stored-blocks.ts';
+import type { RetryOptions, TransactionOptions } from './transaction-options.ts';
+import { checkedRetry, checkedTransaction } from './transaction-options.ts';
 import { Tree } from './tree.ts';
 import { backUpWhole, verifyWhole } from './whole-store.ts';
 
-/** Options of `beginTransaction`. */
-export interface TransactionOptions {
-  /** Default `snapshot`. */
-  isolation?: IsolationLevel;
-  /** Refuses writes; such a transaction never conflicts and costs writers nothing but the old pages it sees. */
-  readOnly?: boolean;
-}
-
-/** Options of `transaction`. */
-export interface RetryOptions {
-  /** Default `snapshot`. */
-  isolation?: IsolationLevel;
-  /** How often a conflict is tried again; default 10. */
-  maxRetries?: number;
-  /** Stops before the next try. */
-  signal?: Signal;
-}
-
-/** Tries of a transaction that conflicts, before the conflict is the caller's. */
-const RETRIES_DEFAULT = 10;
-
-/** An open store: ordered keys and values, transactions, snapshots, scans. */
+/**
+ * An open store: ordered keys and values, transactions, snapshots, scans.
+ *
+ * @example
+ * import { StorageEngine } from 'aegis-storage';
+ *
+ * const store = await StorageEngine.open({ dataDirectory: './data' });
+ * await store.put('greeting', 'good morning');
+ * store.getString('greeting'); // => 'good morning'
+ * await store.close();
+ */
 export class StorageEngine extends KeySpace implements AsyncDisposable {
   /** The configuration in force: what was given, the defaults, and for an existing store its own page size. */
   readonly config: Readonly<ResolvedConfig>;
@@ -58,8 +48,15 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
   #lastTransaction = 0;
 
   /**
-   * Opens a store, creating it if it is not there.
-   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `UNSUPPORTED`, `NOT_FOUND`, `EXISTS`, `NOT_A_STORE`,
+   * Opens a store, creating it if it is not there: in the folder `dataDirectory`, or in memory.
+   *
+   * @example
+   * const inMemory = await StorageEngine.open();
+   * const inFolder = await StorageEngine.open({ dataDirectory: './data', bufferPoolSize: '256MB' });
+   * await inFolder.close();
+   * await inMemory.close();
+   *
+   * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `UNSUPPORTED`, `NOT_FOUND`, `EXISTS`, `NOT_A_STORE`,
    *   `UNSUPPORTED_VERSION`, `LOCKED`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED` (a defect of ours)
    */
   static async open(config?: StorageConfig): Promise<StorageEngine> {
@@ -77,6 +74,14 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
 
   /**
    * A read-only view of the present state. Close it: the old pages it sees are kept as long as it is open.
+   *
+   * @example
+   * await engine.put('a', '1');
+   * const before = engine.snapshot();
+   * await engine.put('a', '2');
+   * before.getString('a'); // => '1'
+   * before.close();
+   *
    * @throws AegisError `CLOSED`, `STORE_FAILED`
    */
   snapshot(): Snapshot {
@@ -97,21 +102,36 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
   /**
    * The tree with a name: 1 to 255 bytes of UTF-8. It need not be there: then it reads as empty, and the first put makes
    * it. One transaction or batch may span several trees.
+   *
+   * @example
+   * const people = engine.tree('people');
+   * await people.put('7', 'Ada');
+   * people.getString('7'); // => 'Ada'
+   * engine.get('7'); // => undefined
+   *
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CLOSED`, `STORE_FAILED`
    */
   tree(name: string): Tree {
     return new Tree(this.#engineCore.readable(), checkTreeName(name));
   }
 
-  /** The names of all trees there are, the default one aside, in the order of their bytes. @throws AegisError as `get` */
+  /**
+   * The names of all trees there are, the default one aside, in the order of their bytes.
+   *
+   * @throws AegisError `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`, `OUT_OF_SPACE` (a page must leave memory
+   *   first, and has no room on the device)
+   */
   trees(): string[] {
     return this.#engineCore.readable().store.catalog.names();
   }
 
   /**
-   * Drops a tree with all its records; resolves to whether there was one. Durable and visible as `put`. Snapshots taken
-   * before read on; a transaction that began before and wrote to it (or, if serializable, read it) gets CONFLICT. Its
-   * space is given back in the background. @throws AegisError as `put`
+   * Drops a tree with all its records; resolves to whether there was one, when the commit is visible and, with
+   * `syncOnCommit`, durable. Snapshots taken before read on; a transaction that began before and wrote to it (or, if
+   * serializable, read it) gets CONFLICT. Its space is given back in the background.
+   *
+   * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
+   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`
    */
   async dropTree(name: string): Promise<boolean> {
     const { writer, reclaimer, config, breath } = this.#engineCore.writable();
@@ -124,22 +144,39 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
   // --- blocks ---------------------------------------------------------------------------------------------------
 
   /**
-   * Writes a block, compressed as it says; resolves to its id, which is never used again. Durable and visible as `put`.
-   * @throws AegisError as `put`, `UNSUPPORTED` (zstd cannot be loaded here)
+   * Writes a block, compressed as it says; resolves to its id, which is never used again, when the commit is visible and,
+   * with `syncOnCommit`, durable.
+   *
+   * @example
+   * import { Block } from 'aegis-storage';
+   *
+   * const id = await engine.writeBlock(new Block(new Uint8Array(5000)).withCompression('lz4'));
+   * engine.readBlock(id)?.data.length; // => 5000
+   *
+   * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
+   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (zstd cannot be loaded here)
    */
   async writeBlock(block: Block): Promise<BlockId> {
     return writeStored(this.#engineCore.writable(), block);
   }
 
   /**
-   * Reads a block; undefined when there is none with that id. @throws AegisError as `get`, `UNSUPPORTED` (the block is
-   * compressed with zstd, which a browser has to be told to load: `await loadCodec('zstd')`)
+   * Reads a block; undefined when there is none with that id.
+   *
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
+   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device), `UNSUPPORTED` (the block is
+   *   compressed with zstd, which a browser has to be told to load: `await loadCodec('zstd')`)
    */
   readBlock(id: BlockId): Block | undefined {
     return readStored(this.#engineCore.readable(), id);
   }
 
-  /** Removes a block; resolves to whether it was there. Durable and visible as `put`. @throws AegisError as `put` */
+  /**
+   * Removes a block; resolves to whether it was there, when the commit is visible and, with `syncOnCommit`, durable.
+   *
+   * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
+   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`
+   */
   async deleteBlock(id: BlockId): Promise<boolean> {
     return deleteStored(this.#engineCore.writable(), id);
   }
@@ -147,16 +184,18 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
   // --- transactions ---------------------------------------------------------------------------------------------
 
   /**
-   * Begins a transaction on the present state.
+   * Begins a transaction on the present state. Commit or abort it: until then the old pages it sees are kept.
+   *
+   * @example
+   * const tx = engine.beginTransaction({ isolation: 'serializable' });
+   * tx.put('a', '1');
+   * await tx.commit();
+   * engine.getString('a'); // => '1'
+   *
    * @throws AegisError `INVALID_ARGUMENT`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
    */
   beginTransaction(options: TransactionOptions = {}): Transaction {
-    checkOptions('beginTransaction', options, ['isolation', 'readOnly']);
-    const { readOnly = false } = options;
-    if (typeof readOnly !== 'boolean') {
-      throw invalid('beginTransaction: readOnly', readOnly, 'true or false');
-    }
-    const isolation = isolationOf(options.isolation);
+    const { isolation, readOnly } = checkedTransaction(options);
     const engineCore = readOnly ? this.#engineCore.readable() : this.#engineCore.writable();
     const tx = new Transaction(engineCore.transactions, ++this.#lastTransaction, isolation, readOnly);
     ++engineCore.activeTransactions;
@@ -167,22 +206,25 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * Runs `work` in a transaction and commits it; on CONFLICT runs it again with a new one, when those that lost before
    * it have had their turn. Resolves to what `work` answered, and only once the commit is made, or `work` itself has
    * aborted. When `work` throws, the transaction is aborted and the error passed on.
-   * @throws AegisError as `put`, `CONFLICT` (each time it was tried), `TRANSACTION_FINISHED`, `CLOSED` (the engine was
-   *   closed meanwhile; nothing was changed)
+   *
+   * @example
+   * const visits = await engine.transaction((tx) => {
+   *   const next = Number(tx.getString('visits') ?? 0) + 1;
+   *   tx.put('visits', String(next));
+   *   return next;
+   * });
+   * visits; // => 1
+   *
+   * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
+   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CONFLICT` (each time it was tried), `TRANSACTION_FINISHED`, `CLOSED`
+   *   (the engine was closed meanwhile; nothing was changed)
    */
   async transaction<T>(work: (tx: Transaction) => T | Promise<T>, options: RetryOptions = {}): Promise<T> {
     if (typeof work !== 'function') throw invalid('transaction', work, 'a function');
-    checkOptions('transaction', options, ['isolation', 'maxRetries', 'signal']);
-    const { isolation, maxRetries = RETRIES_DEFAULT, signal } = options;
-    if (!Number.isSafeInteger(maxRetries) || maxRetries < 0) {
-      throw invalid('transaction: maxRetries', maxRetries, 'a whole number from 0 on');
-    }
-    if (signal !== undefined && typeof signal?.throwIfAborted !== 'function') {
-      throw invalid('transaction: signal', signal, 'an AbortSignal');
-    }
+    const { maxRetries, signal, ...begin } = checkedRetry(options);
     const { retries, pipeline } = this.#engineCore;
     return runTransaction(work, {
-      begin: () => this.beginTransaction(isolation === undefined ? {} : { isolation }),
+      begin: () => this.beginTransaction(begin),
       retries,
       caughtUp: () => pipeline.caughtUp(),
       maxRetries,
@@ -193,8 +235,10 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
   // --- maintenance ---------------------------------------------------------------------------------------------------
 
   /**
-   * Writes a checkpoint of everything committed by now; blocks neither readers nor writers.
-   * @throws AegisError `READ_ONLY`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   * Writes a checkpoint of everything committed by now; blocks neither readers nor writers. The store does it by itself
+   * when the log has grown by `checkpointWalSize`, and when it is closed.
+   *
+   * @throws AegisError (as a rejection) `READ_ONLY`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
    */
   async checkpoint(): Promise<CheckpointData> {
     const { checkpointer, breath } = this.#engineCore.writable();
@@ -209,6 +253,7 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * record changes; readers and writers go on, and a crash at any moment loses nothing. What open snapshots, scans and
    * transactions see stays where it is until they are closed (`bytesHeld`). The next writes make the file longer again.
    * Calls while one is under way share it. Rejects when the device is full before it is done; what was gained stays.
+   *
    * @throws AegisError (as a rejection) `READ_ONLY`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
    */
   async compact(): Promise<CompactReport> {
@@ -224,7 +269,12 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
 
   /**
    * Reads every page and checks every checksum and structural rule; lists damage and changes nothing.
-   * @throws AegisError `CLOSED`, `STORE_FAILED`
+   *
+   * @example
+   * const { problems } = await engine.verify();
+   * problems.length; // => 0
+   *
+   * @throws AegisError (as a rejection) `CLOSED`, `STORE_FAILED`
    */
   async verify(): Promise<VerifyReport> {
     return verifyWhole(this.#engineCore);
@@ -237,8 +287,15 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * and what lies there is no store: when the copy fails or the process dies, the next backup or opening begins anew.
    * Open a copy like any store.
    *
+   * @example
+   * await engine.put('a', '1');
+   * await engine.backup('./copy');
+   * const copy = await StorageEngine.open({ dataDirectory: './copy', readOnly: true });
+   * copy.getString('a'); // => '1'
+   * await copy.close();
+   *
    * @param target A folder, which is made if it is not there, or a backend; nothing of a store may be in it.
-   * @throws AegisError `INVALID_ARGUMENT` (also for the store's own place), `EXISTS` (a store is there), `NOT_A_STORE`
+   * @throws AegisError (as a rejection) `INVALID_ARGUMENT` (also for the store's own place), `EXISTS` (a store is there), `NOT_A_STORE`
    *   (something else is), `UNSUPPORTED_VERSION`, `LOCKED` (of the target), `CORRUPTION` (a page of this store is
    *   damaged, and is named; or what is at the target), `OUT_OF_SPACE`, `IO_ERROR`, `UNSUPPORTED` (a folder, where the
    *   runtime has none), `CLOSED`, `STORE_FAILED`
@@ -247,7 +304,16 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
     return backUpWhole(this.#engineCore, target);
   }
 
-  /** Counters and sizes. @throws AegisError `IO_ERROR`, `CLOSED` */
+  /**
+   * Counters and sizes: of the pool, the files, the log, transactions and snapshots.
+   *
+   * @example
+   * const { pool, versions } = engine.stats();
+   * pool.evictions; // => 0
+   * versions.openSnapshots; // => 0
+   *
+   * @throws AegisError `IO_ERROR`, `CLOSED`
+   */
   stats(): StorageStats {
     this.#engineCore.checkOpen();
     return this.#engineCore.stats();
@@ -257,13 +323,19 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * Waits for queued commits, aborts what is open, writes a checkpoint, and gives files and lock back. Idempotent;
    * afterwards every call answers CLOSED. When the last checkpoint fails the store is closed all the same, and the
    * error passed on: what was acknowledged is in the log. So is it of a store that has failed, when commits made without
-   * a sync (or without a log) may be lost by that. @throws AegisError `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`
+   * a sync (or without a log) may be lost by that.
+   *
+   * @throws AegisError (as a rejection) `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`
    */
   close(): Promise<void> {
     return this.#engineCore.close();
   }
 
-  /** As `close`. @throws AegisError as `close` */
+  /**
+   * Closes the store at the end of an `await using` block.
+   *
+   * @throws AegisError (as a rejection) `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`
+   */
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -276,10 +348,4 @@ export async function openEngine(
   segmentSize?: number,
 ): Promise<StorageEngine> {
   return new StorageEngine(await openEngineCore(config, module, segmentSize));
-}
-
-function isolationOf(given: unknown): IsolationLevel {
-  if (given === undefined) return 'snapshot';
-  if (given === 'snapshot' || given === 'serializable') return given;
-  throw invalid('isolation', given, "'snapshot' or 'serializable'");
 }

@@ -45,6 +45,12 @@ export abstract class KeyReader {
 
   /**
    * Reads a key: its value, or undefined. The bytes are the caller's own.
+   *
+   * @example
+   * await engine.put('logo', new Uint8Array([1, 2, 3]));
+   * engine.get('logo')?.length; // => 3
+   * engine.get('nothing'); // => undefined
+   *
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
    *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device)
    */
@@ -59,7 +65,17 @@ export abstract class KeyReader {
     }
   }
 
-  /** As `get`, as text: a byte order mark is kept, invalid UTF-8 shows as U+FFFD. @throws AegisError as `get` */
+  /**
+   * Reads a key as text: its value, or undefined. A byte order mark is kept, invalid UTF-8 shows as U+FFFD.
+   *
+   * @example
+   * await engine.put('greeting', 'good morning');
+   * engine.getString('greeting'); // => 'good morning'
+   *
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE` (also: the text is longer than a string of this runtime),
+   *   `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`, `OUT_OF_SPACE` (a page must leave memory first, and has no room
+   *   on the device)
+   */
   getString(key: Bytes): string | undefined {
     const { trees, root, epoch } = this.#source.view();
     const length = trees.setKey(key);
@@ -72,7 +88,19 @@ export abstract class KeyReader {
     }
   }
 
-  /** Reads many keys in one go, faster than one by one; absent ones are undefined. @throws AegisError as `get` */
+  /**
+   * Reads many keys in one go, faster than one by one. Answers their values in the order of the keys; absent ones are
+   * undefined.
+   *
+   * @example
+   * await engine.put('a', '1');
+   * const [a, b] = engine.getMany(['a', 'b']);
+   * a?.length; // => 1
+   * b; // => undefined
+   *
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
+   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device)
+   */
   getMany(keys: readonly Bytes[]): (OwnBytes | undefined)[] {
     const list = takeKeyList(keys);
     const { trees, root, epoch } = this.#source.view();
@@ -87,7 +115,12 @@ export abstract class KeyReader {
     }
   }
 
-  /** Whether a key is there. @throws AegisError as `get` */
+  /**
+   * Whether a key is there; its value is not read.
+   *
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
+   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device)
+   */
   has(key: Bytes): boolean {
     const { trees, root, epoch } = this.#source.view();
     const length = trees.setKey(key);
@@ -102,6 +135,17 @@ export abstract class KeyReader {
   /**
    * The records of a range as of now, whatever is written while they are read. Close it, or read it to the end. It may
    * outlive the snapshot it came from.
+   *
+   * @example
+   * await engine.batch([
+   *   { type: 'put', key: 'city/bern', value: '134794' },
+   *   { type: 'put', key: 'city/bonn', value: '330579' },
+   * ]);
+   * const text = new TextDecoder();
+   * const names: string[] = [];
+   * for (const [key] of engine.scan({ prefix: 'city/', reverse: true })) names.push(text.decode(key));
+   * names; // => ['city/bonn', 'city/bern']
+   *
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`, `OUT_OF_SPACE`
    */
   scan(options?: RangeOptions): Scan {
@@ -116,7 +160,16 @@ export abstract class KeyReader {
     return scan;
   }
 
-  /** Number of the records of a range. @throws AegisError as `get` */
+  /**
+   * Number of the records of a range, or its limit when there are more.
+   *
+   * @example
+   * await engine.put('city/bern', '134794');
+   * engine.count({ prefix: 'city/' }); // => 1
+   *
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
+   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device)
+   */
   count(options?: RangeOptions): number {
     const range = resolveRange(this.#source.view().trees, options);
     const { trees, root, epoch } = this.#source.view();

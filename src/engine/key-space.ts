@@ -41,6 +41,11 @@ export abstract class KeySpace extends KeyReader {
 
   /**
    * Writes a key. Resolves when the commit is visible and, with `syncOnCommit`, durable.
+   *
+   * @example
+   * await engine.put('greeting', 'good morning');
+   * await engine.put(new Uint8Array([0, 1]), new Uint8Array(1000));
+   *
    * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
    *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`
    */
@@ -49,31 +54,75 @@ export abstract class KeySpace extends KeyReader {
     await writer.put(this.#name, key, value, config.syncOnCommit);
   }
 
-  /** Removes a key; resolves to whether it was there. Durable and visible as `put`. @throws AegisError as `put` */
+  /**
+   * Removes a key; resolves to whether it was there, when the commit is visible and, with `syncOnCommit`, durable.
+   *
+   * @example
+   * await engine.put('greeting', 'good morning');
+   * const wasThere: boolean = await engine.delete('greeting');
+   * wasThere; // => true
+   *
+   * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
+   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`
+   */
   async delete(key: Bytes): Promise<boolean> {
     const { writer, config } = this.#engineCore.writable();
     return (await writer.delete(this.#name, key, config.syncOnCommit)).deleted > 0;
   }
 
-  /** Does all in one commit, in their order, or none. Durable and visible as `put`. @throws AegisError as `put` */
+  /**
+   * Does all operations in one commit, in their order, or none. Resolves when the commit is visible and, with
+   * `syncOnCommit`, durable.
+   *
+   * @example
+   * await engine.batch([
+   *   { type: 'put', key: 'a', value: '1' },
+   *   { type: 'delete', key: 'b' },
+   *   { type: 'put', key: 'a', value: '2', tree: 'other' },
+   * ]);
+   * engine.tree('other').getString('a'); // => '2'
+   *
+   * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
+   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`
+   */
   async batch(operations: Iterable<BatchOperation>): Promise<void> {
     const { writer, config, breath } = this.#engineCore.writable();
     await (writer.batch(this.#name, operations, config.syncOnCommit) ?? breath.rest());
   }
 
-  /** As `put`, blocking. @throws AegisError as `put`, `UNSUPPORTED` (the backend cannot make a file at once) */
+  /**
+   * Writes a key; returns when the commit is visible and, with `syncOnCommit`, durable. Nothing else runs meanwhile: for
+   * scripts, not for servers, where callers of `put` share a sync.
+   *
+   * @example
+   * engine.putSync('greeting', 'good morning');
+   *
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`,
+   *   `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (the backend cannot make a file at once)
+   */
   putSync(key: Bytes, value: Bytes): void {
     const { writer, config } = this.#engineCore.writable();
     writer.putSync(this.#name, key, value, config.syncOnCommit);
   }
 
-  /** As `delete`, blocking. @throws AegisError as `putSync` */
+  /**
+   * Removes a key and answers whether it was there; returns when the commit is visible and, with `syncOnCommit`, durable.
+   *
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`,
+   *   `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (the backend cannot make a file at once)
+   */
   deleteSync(key: Bytes): boolean {
     const { writer, config } = this.#engineCore.writable();
     return writer.deleteSync(this.#name, key, config.syncOnCommit).deleted > 0;
   }
 
-  /** As `batch`, blocking. @throws AegisError as `putSync` */
+  /**
+   * Does all operations in one commit, in their order, or none; returns when the commit is visible and, with
+   * `syncOnCommit`, durable.
+   *
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`,
+   *   `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (the backend cannot make a file at once)
+   */
   batchSync(operations: Iterable<BatchOperation>): void {
     const { writer, config } = this.#engineCore.writable();
     writer.batchSync(this.#name, operations, config.syncOnCommit);

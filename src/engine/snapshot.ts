@@ -40,6 +40,13 @@ export class Snapshot extends KeyReader implements Disposable {
 
   /**
    * The tree with a name, as of this snapshot; one that was not there reads as empty.
+   *
+   * @example
+   * const before = engine.snapshot();
+   * await engine.tree('people').put('7', 'Ada');
+   * before.tree('people').count(); // => 0
+   * before.close();
+   *
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
    */
   tree(name: string): SnapshotTree {
@@ -53,7 +60,7 @@ export class Snapshot extends KeyReader implements Disposable {
     this.#held.handle.release();
   }
 
-  /** As `close`. */
+  /** Closes the snapshot at the end of a `using` block. */
   [Symbol.dispose](): void {
     this.close();
   }

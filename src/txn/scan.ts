@@ -79,7 +79,11 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
     if (range.limit === 0) this.close();
   }
 
-  /** The next record. @throws AegisError `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED` */
+  /**
+   * The next record.
+   *
+   * @throws AegisError `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   */
   next(): IteratorResult<Entry> {
     const kept = this.#failure?.kept.shift();
     if (kept) return { done: false, value: kept };
@@ -97,7 +101,15 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
   /**
    * Up to `n` records at once: the fastest way through a range. Fewer than `n` mean that the range is exhausted, or, after
    * a call that threw, that the rest cannot be read: the next call throws again.
-   * @throws AegisError as `next`, `INVALID_ARGUMENT`
+   *
+   * @example
+   * await engine.put('a', '1');
+   * const scan = engine.scan();
+   * for (let page = scan.nextMany(1000); page.length > 0; page = scan.nextMany(1000)) {
+   *   page.length; // 1 here
+   * }
+   *
+   * @throws AegisError `INVALID_ARGUMENT`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
    */
   nextMany(n: number): Entry[] {
     if (!Number.isSafeInteger(n) || n < 1) {
@@ -118,12 +130,25 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
     return entries;
   }
 
-  /** The keys only, from here on; values are not read. @throws AegisError as `next` */
+  /**
+   * The keys only, from here on; values are not read.
+   *
+   * @example
+   * await engine.put('city/bern', '134794');
+   * const [first] = engine.scan({ prefix: 'city/' }).keys();
+   * new TextDecoder().decode(first); // => 'city/bern'
+   *
+   * @throws AegisError `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   */
   keys(): IterableIterator<OwnBytes> {
     return this.#each(0, (reader) => reader.key());
   }
 
-  /** The values only, from here on. @throws AegisError as `next` */
+  /**
+   * The values only, from here on.
+   *
+   * @throws AegisError `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   */
   values(): IterableIterator<OwnBytes> {
     return this.#each(1, (reader) => reader.value());
   }
@@ -177,7 +202,13 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
 
   /**
    * For `for await`: the same records, and other work has its turns between them.
-   * @throws AegisError (as a rejection) as `next`
+   *
+   * @example
+   * let bytes = 0;
+   * for await (const [, value] of engine.scan()) bytes += value.length;
+   * bytes; // => 0
+   *
+   * @throws AegisError (as a rejection) `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
    */
   [Symbol.asyncIterator](): AsyncIterator<Entry> {
     return {
@@ -189,7 +220,7 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
     };
   }
 
-  /** As `close`. */
+  /** Closes the scan at the end of a `using` block. */
   [Symbol.dispose](): void {
     this.close();
   }

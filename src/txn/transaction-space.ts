@@ -30,8 +30,17 @@ export abstract class TransactionSpace {
   // --- reading --------------------------------------------------------------------------------------------------
 
   /**
-   * Reads a key. @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`,
-   *   `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`
+   * Reads a key, own writes included: its value, or undefined. The bytes are the caller's own.
+   *
+   * @example
+   * const tx = engine.beginTransaction();
+   * tx.put('a', '1');
+   * tx.get('a')?.length; // => 1
+   * engine.get('a'); // => undefined
+   * tx.abort();
+   *
+   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page must
+   *   leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`
    */
   get(key: Bytes): OwnBytes | undefined {
     this.#context.checkActive();
@@ -45,20 +54,37 @@ export abstract class TransactionSpace {
     return value as OwnBytes | undefined;
   }
 
-  /** As `get`, as text: a byte order mark is kept, invalid UTF-8 shows as U+FFFD. @throws AegisError as `get` */
+  /**
+   * Reads a key as text, own writes included: its value, or undefined. A byte order mark is kept, invalid UTF-8 shows as
+   * U+FFFD.
+   *
+   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page must
+   *   leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`
+   */
   getString(key: Bytes): string | undefined {
     const value = this.get(key);
     return value && decodeString(value);
   }
 
-  /** Reads many keys in one go, faster than one by one; absent ones are undefined. @throws AegisError as `get` */
+  /**
+   * Reads many keys in one go, faster than one by one, own writes included. Answers their values in the order of the
+   * keys; absent ones are undefined.
+   *
+   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page must
+   *   leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`
+   */
   getMany(keys: readonly Bytes[]): (OwnBytes | undefined)[] {
     const list = takeKeyList(keys);
     this.#context.checkActive();
     return getManyMerged(this.#merged, list, (key) => this.#readKey(key));
   }
 
-  /** Whether a key is there. @throws AegisError as `get` */
+  /**
+   * Whether a key is there, own writes included; its value is not read.
+   *
+   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page must
+   *   leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`
+   */
   has(key: Bytes): boolean {
     this.#context.checkActive();
     const { trees } = this.#context.parts;
@@ -71,14 +97,29 @@ export abstract class TransactionSpace {
     return found === true;
   }
 
-  /** The records of a range, own writes as of this call included: a loop may write. @throws AegisError as `get` */
+  /**
+   * The records of a range, own writes as of this call included: a loop may write.
+   *
+   * @example
+   * await engine.transaction((tx) => {
+   *   for (const key of tx.scan({ prefix: 'session/' }).keys()) tx.delete(key);
+   * });
+   *
+   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page must
+   *   leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`
+   */
   scan(options?: RangeOptions): Scan {
     const range = this.#range(options);
     this.#context.checkActive();
     return this.#scan(range);
   }
 
-  /** Number of the records of a range; goes no further than to its limit. @throws AegisError as `get` */
+  /**
+   * Number of the records of a range, own writes included, or its limit when there are more.
+   *
+   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page must
+   *   leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`
+   */
   count(options?: RangeOptions): number {
     const range = this.#range(options);
     this.#context.checkActive();
@@ -147,23 +188,45 @@ export abstract class TransactionSpace {
 
   // --- writing --------------------------------------------------------------------------------------------------
 
-  /** Writes a key, for this transaction until it commits. @throws AegisError as `get`, `READ_ONLY` */
+  /**
+   * Writes a key, for this transaction until it commits.
+   *
+   * @example
+   * await engine.transaction((tx) => {
+   *   tx.put('from', '90');
+   *   tx.put('to', '110');
+   * });
+   *
+   * @throws AegisError `TRANSACTION_FINISHED`, `READ_ONLY`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE`,
+   *   `IO_ERROR`, `STORE_FAILED`
+   */
   put(key: Bytes, value: Bytes): void {
     this.#context.checkWritable();
     const bytes = this.#context.parts.trees.keyBytes(key);
     this.#context.holdings.writes.put(this.#name, bytes, valueBytes(value));
   }
 
-  /** Removes a key, for this transaction until it commits. @throws AegisError as `put` */
+  /**
+   * Removes a key, for this transaction until it commits; an absent one is no error.
+   *
+   * @throws AegisError `TRANSACTION_FINISHED`, `READ_ONLY`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE`,
+   *   `IO_ERROR`, `STORE_FAILED`
+   */
   delete(key: Bytes): void {
     this.#context.checkWritable();
     this.#context.holdings.writes.delete(this.#name, this.#context.parts.trees.keyBytes(key));
   }
+
   /**
    * Removes the records of a range, own writes included, for this transaction until it commits; with a limit the first
    * so many, in the range's direction. A bound that is named but undefined is refused: what was to be bounded must not
    * become everything, which is `{}`. Values are not read. When it fails midway the transaction is aborted.
-   * @throws AegisError as `put`
+   *
+   * @example
+   * await engine.transaction((tx) => tx.deleteRange({ prefix: 'session/' }));
+   *
+   * @throws AegisError `TRANSACTION_FINISHED`, `READ_ONLY`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE`,
+   *   `IO_ERROR`, `STORE_FAILED`
    */
   deleteRange(range: RangeOptions): void {
     this.#context.checkWritable();

@@ -27,7 +27,7 @@ export let endTransaction: (tx: Transaction) => Promise<void>;
 /**
  * A transaction. It reads from one committed state plus its own writes, and changes the store at `commit` only, whole
  * or not at all. The legal order of calls: `(read | write | savepoint | rollbackTo)* (commit | abort)`; afterwards
- * `TRANSACTION_FINISHED`.
+ * `TRANSACTION_FINISHED`. `engine.transaction()` begins, commits, aborts and tries again by itself.
  */
 export class Transaction extends TransactionSpace implements Disposable {
   /** Number of the transaction, unique in this process's opening of the store. */
@@ -58,8 +58,15 @@ export class Transaction extends TransactionSpace implements Disposable {
 
   /**
    * The tree with a name, inside this transaction: its own key space, one commit for all. One that is not there reads as
-   * empty; the first put makes it. @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`,
-   *   `STORE_FAILED`
+   * empty; the first put makes it.
+   *
+   * @example
+   * await engine.transaction((tx) => {
+   *   tx.tree('people').put('7', 'Ada');
+   *   tx.tree('names').put('Ada', '7');
+   * });
+   *
+   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `STORE_FAILED`
    */
   tree(name: string): TransactionTree {
     this.#context.checkActive();
@@ -68,7 +75,18 @@ export class Transaction extends TransactionSpace implements Disposable {
 
   /**
    * Notes the present point in the transaction's writes, to go back to with `rollbackTo`. One that nobody holds any
-   * more costs nothing. @throws AegisError `TRANSACTION_FINISHED`, `STORE_FAILED`, `CLOSED`
+   * more costs nothing.
+   *
+   * @example
+   * const tx = engine.beginTransaction();
+   * tx.put('a', '1');
+   * const halfway = tx.savepoint();
+   * tx.put('a', '2');
+   * tx.rollbackTo(halfway);
+   * tx.getString('a'); // => '1'
+   * tx.abort();
+   *
+   * @throws AegisError `TRANSACTION_FINISHED`, `STORE_FAILED`, `CLOSED`
    */
   savepoint(): Savepoint {
     this.#context.checkActive();
@@ -79,7 +97,9 @@ export class Transaction extends TransactionSpace implements Disposable {
    * Takes back everything written since a savepoint, which stays good; newer ones are gone. Scans opened before go on
    * as they were, and what was read stays read: a serializable transaction is validated for it. When it fails midway
    * the transaction is aborted.
-   * @throws AegisError as `get` (`INVALID_ARGUMENT`: the savepoint is of another transaction, or gone)
+   *
+   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT` (the savepoint is of another transaction, or gone),
+   *   `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`
    */
   rollbackTo(savepoint: Savepoint): void {
     this.#context.checkActive();
@@ -92,7 +112,21 @@ export class Transaction extends TransactionSpace implements Disposable {
 
   /**
    * Commits. Resolves when the commit is visible and, with `sync` (default: the store's `syncOnCommit`), durable.
-   * @throws AegisError `CONFLICT` (nothing was changed; run the transaction again), `INVALID_ARGUMENT`, `CORRUPTION`,
+   *
+   * @example
+   * import { AegisError } from 'aegis-storage';
+   *
+   * const tx = engine.beginTransaction();
+   * tx.put('a', 'mine');
+   * await engine.put('a', 'theirs');
+   * try {
+   *   await tx.commit();
+   * } catch (error) {
+   *   if (!(error instanceof AegisError) || error.code !== 'CONFLICT') throw error;
+   * }
+   * engine.getString('a'); // => 'theirs'
+   *
+   * @throws AegisError (as a rejection) `CONFLICT` (nothing was changed; run the transaction again), `INVALID_ARGUMENT`, `CORRUPTION`,
    *   `OUT_OF_SPACE`, `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `TRANSACTION_FINISHED`, `CLOSED`
    */
   async commit(options: { sync?: boolean } = {}): Promise<CommitResult> {
@@ -111,7 +145,14 @@ export class Transaction extends TransactionSpace implements Disposable {
     return this.#committing;
   }
 
-  /** As `commit`, blocking. @throws AegisError as `commit`, `UNSUPPORTED` */
+  /**
+   * Commits; returns when the commit is visible and, with `sync` (default: the store's `syncOnCommit`), durable. Nothing
+   * else runs meanwhile: for scripts, not for servers, where callers of `commit` share a sync.
+   *
+   * @throws AegisError `CONFLICT` (nothing was changed; run the transaction again), `INVALID_ARGUMENT`, `CORRUPTION`,
+   *   `OUT_OF_SPACE`, `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `TRANSACTION_FINISHED`, `CLOSED`, `UNSUPPORTED` (the
+   *   backend cannot make a file at once)
+   */
   commitSync(options: { sync?: boolean } = {}): CommitResult {
     const proposal = this.#begin(options);
     if (!proposal) return this.#nothingToDo();
@@ -122,12 +163,16 @@ export class Transaction extends TransactionSpace implements Disposable {
     }
   }
 
-  /** Gives everything up; idempotent. @throws AegisError `TRANSACTION_FINISHED` (it was committed) */
+  /**
+   * Gives everything up; idempotent.
+   *
+   * @throws AegisError `TRANSACTION_FINISHED` (it was committed)
+   */
   abort(): void {
     this.#context.abort();
   }
 
-  /** Aborts if still active. */
+  /** Aborts, if it is still active, at the end of a `using` block. */
   [Symbol.dispose](): void {
     if (this.#context.state === 'active') this.abort();
   }

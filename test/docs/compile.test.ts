@@ -1,10 +1,11 @@
 /*
- * All TypeScript that people are shown (examples, guide, README) compiles against the declarations of the package; and
+ * All TypeScript that people are shown (examples, guide, README, docstrings) compiles against the declarations of the package; and
  * the API reference is made of all that the package exports.
  */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { documentedExamples } from '../support/documented.ts';
 import { blocksOf, programOf } from './guide.ts';
 import { compile } from './package-program.ts';
 
@@ -17,6 +18,7 @@ test('documents: the code in them compiles, strictly', { timeout: 300_000 }, () 
   for (const name of ['docs/guide.md', 'README.md']) {
     files.set(`${name}.ts`, programOf(blocksOf(read(name), 'ts')));
   }
+  files.set('src/examples.ts', programOf(documentedExamples()));
   const wrong = 'docs/examples/wrong.ts';
   files.set(
     wrong,

@@ -1,17 +1,17 @@
-/* The guide and the README: their code runs with the built package and gives what the comments say. */
+/* The guide, the README and the docstrings: their code runs with the built package and gives what the comments say. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { expect, test } from 'vitest';
-import { allCodes } from '../support/documented.ts';
+import { allCodes, documentedExamples } from '../support/documented.ts';
 import { blocksOf, commandsOf, programOf } from './guide.ts';
 import { run } from './package-program.ts';
 
 const root = join(import.meta.dirname, '../..');
 const read = (name: string) => readFileSync(join(root, name), 'utf8');
-const documents = ['docs/guide.md', 'README.md'].map((name) => {
-  const blocks = blocksOf(read(name), 'ts');
+const pages = ['docs/guide.md', 'README.md'].map((name) => ({ name, blocks: blocksOf(read(name), 'ts') }));
+const documents = [...pages, { name: 'docstrings', blocks: documentedExamples() }].map(({ name, blocks }) => {
   return { name, blocks, program: programOf(blocks) };
 });
 

@@ -3,12 +3,17 @@
  * brought to the top. A line that ends with `// => x` is checked: what stands before it must equal x.
  */
 
-/** A fenced block of a document. */
-export interface Block {
-  readonly language: string;
+/** A piece of a program. */
+export interface Piece {
   readonly text: string;
-  /** Line of the document that its first line stands in. */
+  /** Line that its first line stands in; and of which file, where there are several. */
   readonly line: number;
+  readonly file?: string;
+}
+
+/** A fenced block of a document. */
+export interface Block extends Piece {
+  readonly language: string;
 }
 
 export function blocksOf(markdown: string, language: string): Block[] {
@@ -20,28 +25,29 @@ export function blocksOf(markdown: string, language: string): Block[] {
   return blocks.filter((block) => block.language === language);
 }
 
-const IMPORT = /^import (?:type )?(?:\{ (.*) \} from )?'(.*)';$/;
+const IMPORT = /^import (type )?(?:\{ (.*) \} from )?'(.*)';$/;
 
 /** The program; it prints the number of blocks and of checks when all went well. */
-export function programOf(blocks: readonly Block[]): string {
+export function programOf(blocks: readonly Piece[]): string {
   const imports = new Map<string, Set<string>>([['aegis-storage', new Set(['StorageEngine'])]]);
-  const functions = blocks.map(({ text, line }) => {
+  const functions = blocks.map(({ text, line, file }) => {
     const body = text.split('\n').flatMap((source) => {
-      const [, names, from] = IMPORT.exec(source) ?? [];
+      const [, type = '', names, from] = IMPORT.exec(source) ?? [];
       if (from === undefined) return [checked(source)];
       const known = imports.get(from) ?? new Set();
       imports.set(from, known);
-      for (const name of names?.split(', ') ?? []) known.add(name);
+      for (const name of names?.split(', ') ?? []) known.add(`${type}${name}`);
       return [];
     });
-    return `blocks.push([${line}, async (engine) => {\n{\n${body.join('\n')}\n}\n}]);`;
+    const place = JSON.stringify(file === undefined ? line : `${file}:${line}`);
+    return `blocks.push([${place}, async (engine) => {\n{\n${body.join('\n')}\n}\n}]);`;
   });
   const lines = [...imports].map(([from, names]) => `import { ${[...names].join(', ')} } from '${from}';`);
   return `${lines.join('\n')}
 import { isDeepStrictEqual } from 'node:util';
 
 let checks = 0;
-const blocks: [line: number, run: (engine: StorageEngine) => Promise<void>][] = [];
+const blocks: [line: number | string, run: (engine: StorageEngine) => Promise<void>][] = [];
 function same(found: unknown, expected: unknown): void {
   ++checks;
   if (!isDeepStrictEqual(found, expected)) throw new Error(\`\${JSON.stringify(found)} is not \${JSON.stringify(expected)}\`);
