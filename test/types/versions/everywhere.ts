@@ -3,6 +3,7 @@ import * as main from 'aegis-storage';
 import * as local from 'aegis-storage/local';
 import * as lz4 from 'aegis-storage/lz4-wasm';
 import * as testing from 'aegis-storage/testing';
+import 'aegis-storage/zstd';
 
 export const everything = [main, local, lz4, testing];
 
