@@ -15,6 +15,7 @@
  *   2. Memory and tree agree between two operations, unless the tree could not be read when the store was
  *      opened: then every call that needs it says so, and the default tree goes on.
  *   3. Only what is applied changes the catalog: the id of a tree that a queued commit will make is in memory only.
+ *   4. A change of several records and pages stands or falls as one: what can fail comes first (`#ready`).
  */
 import { NAME_SIZE_MAX, OK } from '../../assembly/layout.ts';
 import { AegisError, invariant } from '../base/errors.ts';
@@ -65,7 +66,7 @@ const DROPPED = [0xff, 0x00] as const;
 const VALUE_SIZE = 8;
 const ID_MAX = 0xfffffffe;
 
-/** Frames that the end of a dropped tree needs: the ways to its root and to its record, each page with the version before. */
+/** Frames that a change of two records needs: the ways to both, and each page with the version before. */
 const FRAMES_WANTED = 12;
 
 export class Catalog {
@@ -204,6 +205,7 @@ export class Catalog {
   /** Makes an empty tree and a record of it. */
   #createRoot(key: Uint8Array, id: number): number {
     const { pager } = this.#trees;
+    this.#ready(key);
     const root = pager.createTree(false);
     try {
       this.#trees.put(this.#root, key, encodeValue(id, root));
@@ -235,10 +237,13 @@ export class Catalog {
 
   /** Reads in what a change of a name will change, so that damage refuses it before it is logged. */
   touch(bytes: Uint8Array, id: number): void {
-    if (this.#root === 0) return;
-    for (const key of [bytes, droppedKey(id)]) {
-      this.#trees.has(this.#root, LATEST, this.#trees.setKey(key));
-    }
+    if (this.#root !== 0) this.#ready(bytes, droppedKey(id));
+  }
+
+  /** Makes room for a change of records and reads in what it needs: but for a neighbour to merge with, it reads no more. */
+  #ready(...keys: readonly Uint8Array[]): void {
+    this.#trees.pager.freeFrames(FRAMES_WANTED);
+    for (const key of keys) this.#trees.has(this.#root, LATEST, this.#trees.setKey(key));
   }
 
   // --- dropped trees --------------------------------------------------------------------------------------------
@@ -260,7 +265,7 @@ export class Catalog {
         ids.push(this.#keep(chain));
       } catch (error) {
         if (!isDamage(error)) throw error;
-        // Neither the chain nor the catalog can be read: its pages stay taken, which `verify` reports.
+        break; // the catalog cannot be read either: as long as it cannot, `verify` reports the pages
       }
       overflow.stuck.shift();
     }
@@ -284,8 +289,7 @@ export class Catalog {
   forget({ id, root }: DroppedTree): void {
     const { pager } = this.#trees;
     const key = droppedKey(id);
-    // What can fail comes before the record goes: nothing is evicted or read from here on, so the page is not lost.
-    pager.freeFrames(FRAMES_WANTED);
+    this.#ready(key);
     this.#trees.has(root, LATEST, this.#trees.setKey(key));
     this.#delete(key);
     try {

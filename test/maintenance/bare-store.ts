@@ -6,12 +6,14 @@ import { resolveConfig, type StorageConfig } from '../../src/config/config.ts';
 import { Checkpointer } from '../../src/maintenance/checkpoint.ts';
 import { openStore } from '../../src/maintenance/recovery.ts';
 import { type VerifyReport, verifyStore } from '../../src/maintenance/verify.ts';
+import type { Catalog } from '../../src/store/catalog.ts';
 import type { Pager } from '../../src/store/pager.ts';
 import type { Trees } from '../../src/store/trees.ts';
 
 export interface BareStore {
   readonly pager: Pager;
   readonly trees: Trees;
+  readonly catalog: Catalog;
   readonly checkpointer: Checkpointer;
   readonly root: number;
   put(key: string, value: string | Uint8Array): void;
@@ -57,6 +59,7 @@ export async function openBare(
   return {
     pager,
     trees,
+    catalog,
     checkpointer,
     root,
     put: (key, value) =>
@@ -71,7 +74,7 @@ export async function openBare(
       };
       return verifyStore({
         pager,
-        roots: () => [root],
+        roots: () => catalog.latestRoots(),
         fallback: [root],
         epoch: node.epoch,
         release,
