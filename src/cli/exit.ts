@@ -76,8 +76,3 @@ export function printable(text: string): string {
     (letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }
-
-/** A failure as text: with its code if it has one, with the whole stack if it is a defect. */
-export function describeFailure(error: unknown): string {
-  return failureOf(error).text;
-}

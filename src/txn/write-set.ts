@@ -9,8 +9,6 @@
  * no change.
  */
 import {
-  GROUP_HEADER_SIZE,
-  PART_HEADER_SIZE,
   RECORD_DELETE,
   RECORD_HEADER_SIZE,
   RECORD_PUT,
@@ -318,9 +316,4 @@ function holdsPut(keys: PrivateTree): boolean {
     return !found;
   });
   return found;
-}
-
-/** Where the records of a group's only part begin, in the log buffer at `base`. */
-export function recordsStart(base: number): number {
-  return base + GROUP_HEADER_SIZE + PART_HEADER_SIZE;
 }
