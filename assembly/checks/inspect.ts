@@ -152,7 +152,7 @@ export function inspectValue(page: usize, index: u32): void {
   reportValue(page, index);
 }
 
-/** First slot from `from` on of a leaf whose value is chained (then valueAddress, valueLength), or the slot count. */
+/** First slot from `from` on of a leaf whose value lies in overflow pages (then valueAddress, valueLength), or the slot count. */
 export function inspectOverflowSlot(page: usize, from: u32): u32 {
   const count = pageCount(page);
   for (let i = from; i < count; ++i) {

@@ -11,7 +11,7 @@
  * A slot is {head u32, offset u16, key length u16}. The head is the first four bytes of the key after the prefix
  * that all keys of the page share, big-endian and padded with zeros: comparing heads as numbers compares keys as
  * bytes, so that a branchless search rarely leaves the slot array. A leaf cell is {meta u32, key, value}; meta holds
- * the value's length and whether it is chained (then the value is the first overflow page's number) or a tombstone.
+ * the value's length and whether it lies in overflow pages (then the cell has the number of the first) or is a tombstone.
  * An inner cell is {child u32, key}; the key of slot 0 is empty and stands for "before everything".
  * Overflow pages use the header's last three fields and hold `used` bytes of a value from offset 40 on.
  * This is the form in memory only; docs/format.md describes how a page lies in a block.

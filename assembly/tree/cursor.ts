@@ -7,7 +7,7 @@
  *
  * The host sets the start in KEY_AREA and the far bound in BOUND_AREA. A packed record is {key length u32,
  * meta u32, key, value}, padded to 4 bytes; meta is a value's length with the bits of a leaf cell, and the value of a
- * chained one is its first page's number.
+ * value in overflow pages is the number of the first one.
  */
 import { areasUse } from '../memory/areas';
 import {

@@ -267,7 +267,7 @@ export function treeDelete(root: u32, keyBytes: u32): i32 {
 /** Answers of treeGet below 0; from 0 on: the length of the value, which lies in OUT_AREA. */
 export const GET_ABSENT: i32 = -1;
 export const GET_MISS: i32 = -2;
-export const GET_ELSEWHERE: i32 = -3; // chained, a tombstone, or too long for one copy: see value*()
+export const GET_ELSEWHERE: i32 = -3; // in overflow pages, a tombstone, or too long for one copy: see value*()
 export const GET_DAMAGED: i32 = -4;
 
 /** Longest value that treeGet copies out. */

@@ -165,7 +165,7 @@ export class Trees {
     return length;
   }
 
-  /** The value just found that was not copied out: long, chained, or a tombstone. */
+  /** The value just found that was not copied out: too long, in overflow pages, or a tombstone. */
   #elsewhere(epoch: number): OwnBytes | typeof TOMBSTONE {
     const { x, u8 } = this.pager.core;
     const flags = x.valueFlags();
