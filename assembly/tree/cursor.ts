@@ -6,8 +6,8 @@
  * one big scan must not wash out the pool.
  *
  * The host sets the start in KEY_AREA and the far bound in BOUND_AREA. A packed record is {key length u32,
- * meta u32, key, value}, padded to 4 bytes; meta is a value's length with the bits of a leaf cell, and the value of a
- * value in overflow pages is the number of the first one.
+ * meta u32, key, value}, padded to 4 bytes; meta is the value's length with the bits of a leaf cell. For a value in
+ * overflow pages it has the number of the first one instead.
  */
 import { areasUse } from '../memory/areas';
 import {
