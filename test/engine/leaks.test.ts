@@ -13,8 +13,8 @@ import { report } from '../support/report.ts';
 import { long, seed, sized } from '../support/seed.ts';
 import type { Sample } from './leaker.ts';
 
-const CYCLES = Number(process.env['CYCLES'] ?? sized(480, 960, 100_000));
-const CONTROL_CYCLES = sized(160, 320, 320);
+const CYCLES = Number(process.env['CYCLES'] ?? sized(240, 960, 100_000));
+const CONTROL_CYCLES = sized(96, 320, 320);
 /** Samples of a run. */
 const SAMPLES = 16;
 /**

@@ -23,8 +23,10 @@ const SPANS: readonly Span[] = ['once', 'same operation', 'everything'];
  */
 const FULL_ERRORS: readonly SimulatedErrno[] = ['EIO', 'ENOSPC'];
 const ERRORS_AT_ONE = sized(1, 2, 2);
-const SAMPLE = sized(12, 60, 60);
-const SAMPLE_WHOLE = sized(4, 20, 20);
+const SAMPLE = sized(4, 60, 60);
+const SAMPLE_WHOLE = sized(2, 20, 20);
+/** The quick size takes one call in so many. */
+const STRIDE = sized(3, 1, 1);
 
 type Telling = (story: Story) => Promise<void>;
 
@@ -138,6 +140,7 @@ test(
       : [
           ...injectionsFor(quick, FULL_ERRORS).filter(
             ({ index, errno, span, torn }) =>
+              index % STRIDE === seed % STRIDE &&
               (FULL_ERRORS.indexOf(errno) + index + seed) % 2 < ERRORS_AT_ONE &&
               (errno === 'EIO' ? span === 'once' : span === 'same operation') &&
               !(torn && errno === 'EIO'),
@@ -170,7 +173,7 @@ test(
       },
       command,
     );
-    expect(totals.indices.size).toBe(failing(quick));
+    expect(totals.indices.size).toBeGreaterThanOrEqual(Math.floor(failing(quick) / STRIDE));
     if (long) expect(totalsWhole.indices.size).toBe(failing(whole));
     // It is no test of a store that never fails, never lives on, or never refuses.
     for (const name of ['refused', 'unknown', 'failed', 'recovered'] as const) {

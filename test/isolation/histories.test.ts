@@ -11,7 +11,7 @@ import { shown, type Violation } from './history.ts';
 import { judgeHistory } from './judge.ts';
 import { type OpenEngine, RandomHistory, type RunTally } from './random-history.ts';
 
-const HISTORIES = sized(8, 55, 1050);
+const HISTORIES = sized(4, 55, 1050);
 const TRANSACTIONS = long ? 1000 : 600;
 const HOUR = 3_600_000;
 

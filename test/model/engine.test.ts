@@ -92,7 +92,7 @@ describe('engine model', () => {
             ? new LocalPlace()
             : new MemoryPlace(randomFrom(own + 7), setting.place === 'power');
         const before = tally.operations;
-        const operations = sized(200 * setting.quick, 1000 * setting.quick, 1000 * setting.full);
+        const operations = sized(100 * setting.quick, 1000 * setting.quick, 1000 * setting.full);
         try {
           await new ModelRun(setting, place, own, tally).run(operations);
           expect(tally.operations - before).toBeGreaterThanOrEqual(operations);

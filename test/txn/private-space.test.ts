@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 import { AegisError } from '../../src/base/errors.ts';
 import { StorageEngine } from '../../src/index.ts';
 import { SimulatedBackend } from '../../src/testing/index.ts';
+import { sized } from '../support/seed.ts';
 
 const KIB = 1024;
 const value = (i: number) => `${i} `.repeat(3 * KIB).slice(0, 3 * KIB);
@@ -79,7 +80,7 @@ test.each<[what: string, pages: number, from: number, to: number]>([
   { timeout: 120_000 },
   async (_what, pages, from, to) => {
     const seen = { done: 0, OUT_OF_SPACE: 0, back: 0, full: 0 };
-    for (let space = from; space < to; space += 11) {
+    for (let space = from; space < to; space += sized(37, 11, 3)) {
       const backend = new SimulatedBackend({ seed: space });
       const engine = await StorageEngine.open({
         backend,
