@@ -12,10 +12,30 @@ const covered = [
   'src/backend/{lock,lock-holder,lock-socket,lock-ways}.ts',
 ];
 
+/** What changes its process for good, or measures it, has a process of its own. */
+const alone = [
+  'test/hostile/**/*.test.ts',
+  'test/backend/l*.test.ts',
+  'test/cli/screen.test.ts',
+  'test/engine/{leaks,places}.test.ts',
+];
+const exclude = ['test/{runtimes,consumers}/**', 'test/types/versions/**', '**/node_modules/**'];
+
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    exclude: ['test/runtimes/**', '**/node_modules/**'],
+    // The others share what they import: it is loaded once, and stays compiled.
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'shared',
+          include: ['test/**/*.test.ts'],
+          exclude: [...exclude, ...alone],
+          isolate: false,
+        },
+      },
+      { extends: true, test: { name: 'alone', include: alone, exclude } },
+    ],
     globalSetup: ['test/support/global-setup.ts'],
     setupFiles: ['test/support/bytes-equal.ts'],
     env: { SEED: String(seed) },
@@ -24,8 +44,9 @@ export default defineConfig({
     pool: 'forks',
     maxWorkers: '100%',
     reporters: ['default', './test/support/skip-reporter.ts', './test/coverage/branch-reporter.ts'],
-    // Measured by `npm test` alone (--coverage): a run of single test files has nothing to say about the whole.
+    // Measured by `AEGIS_COVERAGE=1 npm test`, as .ci/run calls it: single test files have nothing to say about the whole.
     coverage: {
+      enabled: process.env['AEGIS_COVERAGE'] !== undefined,
       provider: 'istanbul',
       include: covered,
       reportsDirectory: 'build/coverage',

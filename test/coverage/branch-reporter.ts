@@ -16,7 +16,7 @@ export default class BranchReporter implements Reporter {
     report(
       'branch coverage (TypeScript)',
       { branches: `${taken} of ${ways.length}`, files: map.files().length },
-      'npm test',
+      'AEGIS_COVERAGE=1 npm test',
     );
   }
 }
