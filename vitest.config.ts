@@ -19,7 +19,9 @@ const alone = [
   'test/cli/screen.test.ts',
   'test/engine/{leaks,places}.test.ts',
 ];
-const exclude = ['test/{runtimes,consumers}/**', 'test/types/versions/**', '**/node_modules/**'];
+/** The longest, with a command of their own. */
+const mutants = ['test/{mutants,coverage}/**/*.test.ts'];
+const elsewhere = ['test/{runtimes,consumers}/**', 'test/types/versions/**', '**/node_modules/**'];
 
 export default defineConfig({
   test: {
@@ -30,11 +32,12 @@ export default defineConfig({
         test: {
           name: 'shared',
           include: ['test/**/*.test.ts'],
-          exclude: [...exclude, ...alone],
+          exclude: [...elsewhere, ...alone, ...mutants],
           isolate: false,
         },
       },
-      { extends: true, test: { name: 'alone', include: alone, exclude } },
+      { extends: true, test: { name: 'alone', include: alone } },
+      { extends: true, test: { name: 'mutants', include: mutants } },
     ],
     globalSetup: ['test/support/global-setup.ts'],
     setupFiles: ['test/support/bytes-equal.ts'],
