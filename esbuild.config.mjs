@@ -230,8 +230,8 @@ const forBrowsers = {
     build.onLoad({ filter: /[\\/]wasm[\\/]release\.js$/ }, () => {
       const module = readFileSync(join(root, 'build/wasm/release.wasm'));
       const packed = deflateRawSync(module, { level: 9 });
-      const contents = `import { inflate } from '../../src/core/inflate.ts';
-        export const bytes = /* @__PURE__ */ inflate(${decoded(packed)}, ${module.length});`;
+      const contents = `import { inflateSync } from 'fflate';
+        export const bytes = /* @__PURE__ */ inflateSync(${decoded(packed)}, { out: new Uint8Array(${module.length}) });`;
       return { contents, resolveDir: join(root, 'build/wasm') };
     });
   },
