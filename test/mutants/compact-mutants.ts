@@ -129,7 +129,7 @@ export const compactMutants: readonly Mutant[] = [
   {
     name: 'compact: what an old snapshot sees is moved, and kept where it was as well',
     file: GATHER,
-    edits: [['if (epoch > 0 && pager.directory.from(page) <= epoch) {', 'if (held < 0) {']],
+    edits: [['if (epoch > 0 && pager.directory.from(page) <= epoch) {', 'if (epoch < 0) {']],
     killer: compaction(/a snapshot sees are left/),
   },
   {

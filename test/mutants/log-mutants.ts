@@ -170,7 +170,7 @@ export const logMutants: readonly Mutant[] = [
   {
     name: 'free space: after a commit given up the log goes on behind it',
     file: SEGMENTS,
-    edits: [['this.#end = lsn;\n    this.#reserved', 'this.#held']],
+    edits: [['this.#end = lsn;\n    this.#reserved', 'this.#reserved']],
     killer: logCrashes(20),
   },
   // --- what counts ---

@@ -24,13 +24,13 @@ export const runtimeMutants: readonly Mutant[] = [
   {
     name: 'areas: whoever waits for a page claims nothing',
     file: 'src/store/pager.ts',
-    edits: [['claimingAreas(this.core, AREAS_OF_CALL,', 'holding(this.core, 0,']],
+    edits: [['claimingAreas(this.core, AREAS_OF_CALL,', 'claimingAreas(this.core, 0,']],
     killer: areas(/whatever page/),
   },
   {
     name: 'areas: a walk does not claim what it walks over',
     file: 'src/store/private-tree.ts',
-    edits: [['claimingAreas(this.#trees.pager.core, AREA_OUT,', 'holding(this.#trees.pager.core, 0,']],
+    edits: [['claimingAreas(this.#trees.pager.core, AREA_OUT,', 'claimingAreas(this.#trees.pager.core, 0,']],
     killer: areas(/visitor reads/),
   },
   {
@@ -42,7 +42,7 @@ export const runtimeMutants: readonly Mutant[] = [
         '  const answer = work();\n  x.areasRelease(claimed);\n  return answer;',
       ],
     ],
-    killer: areas(/held already/),
+    killer: areas(/claimed already/),
   },
   {
     name: 're-entry: a store answers from the middle of its own work',
