@@ -7,6 +7,7 @@ import { AegisError } from '../../src/base/errors.ts';
 import { StorageEngine } from '../../src/index.ts';
 import { SimulatedBackend } from '../../src/testing/index.ts';
 import { sized } from '../support/seed.ts';
+import { openSmall } from '../support/small-store.ts';
 
 const KIB = 1024;
 const value = (i: number) => `${i} `.repeat(3 * KIB).slice(0, 3 * KIB);
@@ -21,6 +22,23 @@ async function codeOf(work: Promise<unknown>): Promise<string> {
   }
 }
 
+/** A store with one record, on a disk with so many KiB left. */
+async function openNearlyFull(space: number): Promise<StorageEngine> {
+  const backend = new SimulatedBackend({ seed: space });
+  const engine = await openSmall(backend, { compression: 'none' });
+  await engine.put('first', value(0));
+  const used = [...backend.files().values()].reduce((sum, { length }) => sum + length, 0);
+  backend.capacity = used + space * KIB;
+  return engine;
+}
+
+/** What was refused left nothing behind: deletes work, and the store is sound. */
+async function closeSound(engine: StorageEngine): Promise<void> {
+  await engine.delete('first');
+  expect((await engine.verify()).problems).toEqual([]);
+  await engine.close();
+}
+
 test.each([
   ['values', (tx: { put(key: string, value: string): void }, i: number) => tx.put(`own ${i}`, value(i))],
   [
@@ -33,17 +51,7 @@ test.each([
   async (_what, write) => {
     const seen = { done: 0, OUT_OF_SPACE: 0, full: 0 };
     for (let space = 64; space < 900; space += 18) {
-      const backend = new SimulatedBackend({ seed: space });
-      const engine = await StorageEngine.open({
-        backend,
-        pageSize: 4096,
-        bufferPoolSize: 16 * 4096,
-        checkpointWalSize: '512KB',
-        compression: 'none',
-      });
-      await engine.put('first', value(0));
-      const used = [...backend.files().values()].reduce((sum, { length }) => sum + length, 0);
-      backend.capacity = used + space * KIB;
+      const engine = await openNearlyFull(space);
       const tx = engine.beginTransaction();
       const answers: Promise<string>[] = [];
       for (let i = 0; i < 48; i++) {
@@ -58,10 +66,7 @@ test.each([
       }
       for (const code of await Promise.all(answers)) seen[code as 'done']++;
       tx.abort();
-      // What was refused left nothing behind: deletes work, and the store is sound.
-      await engine.delete('first');
-      expect((await engine.verify()).problems).toEqual([]);
-      await engine.close();
+      await closeSound(engine);
     }
     expect(seen).toEqual({
       done: expect.any(Number),
@@ -81,17 +86,7 @@ test.each<[what: string, pages: number, from: number, to: number]>([
   async (_what, pages, from, to) => {
     const seen = { done: 0, OUT_OF_SPACE: 0, back: 0, full: 0 };
     for (let space = from; space < to; space += sized(37, 11, 3)) {
-      const backend = new SimulatedBackend({ seed: space });
-      const engine = await StorageEngine.open({
-        backend,
-        pageSize: 4096,
-        bufferPoolSize: 16 * 4096,
-        checkpointWalSize: '512KB',
-        compression: 'none',
-      });
-      await engine.put('first', value(0));
-      const used = [...backend.files().values()].reduce((sum, { length }) => sum + length, 0);
-      backend.capacity = used + space * KIB;
+      const engine = await openNearlyFull(space);
       const tx = engine.beginTransaction();
       const answers: Promise<string>[] = [];
       const keys = Array.from({ length: Math.ceil(60 / pages) }, (_none, i) => `own ${i}`);
@@ -110,9 +105,7 @@ test.each<[what: string, pages: number, from: number, to: number]>([
       }
       for (const code of await Promise.all(answers)) seen[code as 'done']++;
       tx.abort();
-      await engine.delete('first');
-      expect((await engine.verify()).problems).toEqual([]);
-      await engine.close();
+      await closeSound(engine);
     }
     expect(seen).toEqual({
       done: expect.any(Number),
