@@ -50,7 +50,10 @@ export interface BackendFile {
   read(target: Uint8Array, position: number): number;
   /** Writes all parts one after the other, or throws; after an error any part of them may be in the file. */
   write(parts: readonly Uint8Array[], position: number): void;
-  /** Resolves when everything written before the call is on stable storage. After one failure it never does. A `close` in between waits for it. */
+  /**
+   * Resolves when everything written before the call is on stable storage. After one failure it never does. A `close` in
+   * between waits for it.
+   */
   sync(): Promise<void>;
   /** As `sync`, blocking, through a descriptor of its own where the system has descriptors. */
   syncSync(): void;

@@ -93,7 +93,7 @@ export async function loadZstd(): Promise<Codec> {
   return start();
 }
 
-/** The same between two statements, which only Node, Deno and Bun can load it. @throws AegisError `UNSUPPORTED` */
+/** The same between two statements: only Node, Deno and Bun can load it there. @throws AegisError `UNSUPPORTED` */
 export function loadZstdSync(): Codec {
   if (started) return started;
   let cause: unknown;

@@ -295,9 +295,9 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * await copy.close();
    *
    * @param target A folder, which is made if it is not there, or a backend; nothing of a store may be in it.
-   * @throws AegisError (as a rejection) `INVALID_ARGUMENT` (also for the store's own place), `EXISTS` (a store is there), `NOT_A_STORE`
-   *   (something else is), `UNSUPPORTED_VERSION`, `LOCKED` (of the target), `CORRUPTION` (a page of this store is
-   *   damaged, and is named; or what is at the target), `OUT_OF_SPACE`, `IO_ERROR`, `UNSUPPORTED` (a folder, where the
+   * @throws AegisError (as a rejection) `INVALID_ARGUMENT` (also for the store's own place), `EXISTS` (a store is there),
+   *   `NOT_A_STORE` (something else is), `UNSUPPORTED_VERSION`, `LOCKED` (of the target), `CORRUPTION` (a page of this
+   *   store is damaged, and is named; or what is at the target), `OUT_OF_SPACE`, `IO_ERROR`, `UNSUPPORTED` (a folder, where the
    *   runtime has none), `CLOSED`, `STORE_FAILED`
    */
   async backup(target: string | StorageBackend): Promise<BackupReport> {

@@ -254,8 +254,8 @@ export class Catalog {
   }
 
   /**
-   * Keeps chains that could not be freed, each as a dropped tree of its own: what their pages are is known again when the
-   * store is opened, and they are freed when they can be read. Answers the ids. @throws AegisError `OUT_OF_SPACE`; what is left stays stuck
+   * Keeps overflow chains that could not be freed, each as a dropped tree of its own, to be freed when they can be read,
+   * after an opening too. Answers the ids. @throws AegisError `OUT_OF_SPACE`; what is left stays stuck
    */
   keepStuck(): number[] {
     const { overflow } = this.#trees;

@@ -126,8 +126,8 @@ export class Transaction extends TransactionSpace implements Disposable {
    * }
    * engine.getString('a'); // => 'theirs'
    *
-   * @throws AegisError (as a rejection) `CONFLICT` (nothing was changed; run the transaction again), `INVALID_ARGUMENT`, `CORRUPTION`,
-   *   `OUT_OF_SPACE`, `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `TRANSACTION_FINISHED`, `CLOSED`
+   * @throws AegisError (as a rejection) `CONFLICT` (nothing was changed; run the transaction again), `INVALID_ARGUMENT`,
+   *   `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `TRANSACTION_FINISHED`, `CLOSED`
    */
   async commit(options: { sync?: boolean } = {}): Promise<CommitResult> {
     const proposal = this.#begin(options);

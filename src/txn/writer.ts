@@ -2,8 +2,9 @@
  * Single operations and batches as commits of their own. They are ordered by the pipeline and never conflict.
  *
  * An operation is packed into the log buffer at once when there is space, from the caller's own bytes; when it has to
- * wait, it waits with copies, behind those that came before. What is read by the caller's own code is copied at once. Trees are named; what a name stands for is looked up when
- * the operation is packed, and so in the state that it is applied to.
+ * wait, it waits with copies, behind those that came before. What is read by the caller's own code is copied at once.
+ * Trees are named; what a name stands for is looked up when the operation is packed, and so in the state that it is
+ * applied to.
  */
 import { RECORD_DELETE, RECORD_DROP, RECORD_HEADER_SIZE, RECORD_PUT } from '../../assembly/layout.ts';
 import type { Bytes } from '../base/bytes-in.ts';
