@@ -20,7 +20,6 @@ import {
   EPOCH,
   EPOCH_TAKEN,
   EVENT_COUNT,
-  FRAME_COUNT,
   FREE_COUNT,
   HOST_CODECS,
   MERGES_OFF,
@@ -44,7 +43,6 @@ import {
   damaged,
   frameAddress,
 } from './memory/memory';
-import { pageCapacity, pageCount, pageKind, pageLevel, pageUsed } from './page/page';
 
 export function missPage(): u32 {
   return load<u32>(MISS_PAGE);
@@ -127,9 +125,6 @@ export function eventCount(): u32 {
 export function eventsClear(): void {
   store<u32>(EVENT_COUNT, 0);
 }
-export function frameCount(): u32 {
-  return load<u32>(FRAME_COUNT) - 1;
-}
 export function freeCount(): u32 {
   return load<u32>(FREE_COUNT);
 }
@@ -204,13 +199,4 @@ export function frameFrom(frame: u32): f64 {
 /** Page number in a frame. */
 export function frameNumber(frame: u32): u32 {
   return load<u32>(frameAddress(frame));
-}
-/** What a page in a frame is: kind | level << 8 | records << 16. */
-export function frameShape(frame: u32): u32 {
-  const page = frameAddress(frame);
-  return pageKind(page) | (pageLevel(page) << 8) | (pageCount(page) << 16);
-}
-/** Fill of a tree page in a frame, in thousandths of its capacity. */
-export function frameFill(frame: u32): u32 {
-  return (pageUsed(frameAddress(frame)) * 1000) / pageCapacity();
 }

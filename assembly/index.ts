@@ -5,7 +5,6 @@
 export * from './layout';
 export * from './host';
 export { areasClaim, areasRelease } from './memory/areas';
-export { framesAudit } from './pool/frame-audit';
 export { frameAddress, memoryInit } from './memory/memory';
 export { frameClean, frameDrop, frameNewest, framesDirtyAt, framesReclaim, framesUnpin } from './pool/frames';
 export { pageEnd } from './pool/versions';

@@ -37,7 +37,6 @@ export interface CoreExports {
   eventsClear(): void;
 
   // pool
-  frameCount(): number;
   freeCount(): number;
   dirtyCount(): number;
   pinnedCount(): number;
@@ -49,14 +48,11 @@ export interface CoreExports {
   oldFrame(page: number, epoch: number): number;
   frameFrom(frame: number): number;
   frameNumber(frame: number): number;
-  frameShape(frame: number): number;
-  frameFill(frame: number): number;
   frameClean(frame: number): void;
   frameDrop(frame: number): void;
   framesDirtyAt(epoch: number, first: number, most: number): number;
   framesReclaim(wanted: number, writes: number): number;
   framesUnpin(): void;
-  framesAudit(): number;
   pageEnd(frame: number): void;
 
   // epochs and numbers

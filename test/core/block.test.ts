@@ -51,7 +51,7 @@ function makeStore(
 /** Throws every frame away, dirty or not. */
 function dropAll(driver: CoreDriver): void {
   driver.drain();
-  for (let frame = 1; frame <= driver.x.frameCount(); frame++) {
+  for (let frame = 1; frame <= driver.core.frames; frame++) {
     if (driver.x.frameNewest(driver.x.frameNumber(frame)) === frame) driver.x.frameDrop(frame);
   }
   driver.x.framesUnpin();
@@ -80,7 +80,7 @@ function oneOfEach(driver: CoreDriver): { page: number; block: Block }[] {
   const found = new Map<number, { page: number; block: Block }>();
   for (const [page, block] of driver.disk) {
     load(driver, page, block);
-    const kind = driver.x.frameShape(driver.x.frameNewest(page)) & 0xff;
+    const kind = driver.shapeOf(driver.x.frameNewest(page)) & 0xff;
     driver.x.frameDrop(driver.x.frameNewest(page));
     const longest = found.get(kind);
     if (!longest || storedLength(block.bytes) > storedLength(longest.block.bytes))

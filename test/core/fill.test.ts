@@ -33,10 +33,10 @@ function inOrder(order: Order, count: number): number[] {
 function census(driver: CoreDriver, kind: number): { pages: number; fill: number } {
   const { x } = driver;
   let [pages, fill] = [0, 0];
-  for (let frame = 1; frame <= x.frameCount(); frame++) {
-    if (x.frameNewest(x.frameNumber(frame)) !== frame || (x.frameShape(frame) & 0xff) !== kind) continue;
+  for (let frame = 1; frame <= driver.core.frames; frame++) {
+    if (x.frameNewest(x.frameNumber(frame)) !== frame || (driver.shapeOf(frame) & 0xff) !== kind) continue;
     pages++;
-    fill += x.frameFill(frame) / 1000;
+    fill += driver.fillOf(frame) / 1000;
   }
   return { pages, fill: fill / pages };
 }
@@ -78,7 +78,7 @@ describe.each(rows)('$name, pages of $pageSize', ({ module, keys, pageSize }) =>
     let count = 0;
     const fillOfRoot = () => {
       const frame = driver.x.frameNewest(root);
-      return driver.x.frameShape(frame) & 0x100 ? driver.x.frameFill(frame) : 0;
+      return driver.shapeOf(frame) & 0x100 ? driver.fillOf(frame) : 0;
     };
     expect(fillOfRoot()).toBe(0);
     const big = new Uint8Array(Math.floor((pageSize - 40) / 4) - 12 - keyOf(0).length);

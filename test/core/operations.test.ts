@@ -220,7 +220,7 @@ describe.each(builds)('$name', ({ module }) => {
     const root = driver.create();
     for (let i = 0; i < 5000; i++) driver.put(root, keyMaker(random, 60)(), new Uint8Array(60));
     driver.flush();
-    for (let frame = 1; frame <= driver.x.frameCount(); frame++) {
+    for (let frame = 1; frame <= driver.core.frames; frame++) {
       if (driver.x.frameNewest(driver.x.frameNumber(frame)) === frame) driver.x.frameDrop(frame);
     }
     const packer = new Packer(driver);

@@ -79,9 +79,9 @@ function keyOf(index: number): Buffer {
 function fillOf(driver: CoreDriver, kind: number): number[] {
   const { x } = driver;
   const fills: number[] = [];
-  for (let frame = 1; frame <= x.frameCount(); frame++) {
-    if (x.frameNewest(x.frameNumber(frame)) !== frame || (x.frameShape(frame) & 0xff) !== kind) continue;
-    fills.push(x.frameFill(frame) / 1000);
+  for (let frame = 1; frame <= driver.core.frames; frame++) {
+    if (x.frameNewest(x.frameNumber(frame)) !== frame || (driver.shapeOf(frame) & 0xff) !== kind) continue;
+    fills.push(driver.fillOf(frame) / 1000);
   }
   return fills;
 }

@@ -32,11 +32,16 @@ async function makeGround(options: Partial<StorageConfig> = {}): Promise<Ground>
   return { store, backend };
 }
 
+/** Kind of the page in a frame. */
+function kindIn({ core }: Pager, frame: number): number {
+  return core.x.inspectShape(core.x.frameAddress(frame)) & 0xff;
+}
+
 function frameOf({ pager }: BareStore, kind: number): number {
   for (let frame = 1; frame <= pager.core.frames; frame++) {
     const page = pager.core.x.frameNumber(frame);
     if (page === 0 || pager.core.x.frameNewest(page) !== frame) continue;
-    if ((pager.core.x.frameShape(frame) & 0xff) === kind) return frame;
+    if (kindIn(pager, frame) === kind) return frame;
   }
   throw new Error('no such frame');
 }
@@ -46,7 +51,7 @@ function leavesOf(pager: Pager): [number, number] {
   const { x } = pager.core;
   const pages = [...Array(pager.nextPage).keys()].filter((page) => {
     const frame = page > 1 ? x.frameNewest(page) : 0;
-    return frame !== 0 && (x.frameShape(frame) & 0xff) === LEAF;
+    return frame !== 0 && kindIn(pager, frame) === LEAF;
   });
   return [pages[0]!, pages[1]!];
 }
@@ -474,7 +479,7 @@ test('verify: damage in one subtree does not hide damage in another', async () =
   const frames = [...Array(pager.core.frames).keys()].filter(
     (frame) => frame > 0 && pager.core.x.frameNumber(frame) > 1,
   );
-  const leaves = frames.filter((frame) => (pager.core.x.frameShape(frame) & 0xff) === LEAF).slice(0, 5);
+  const leaves = frames.filter((frame) => kindIn(pager, frame) === LEAF).slice(0, 5);
   for (const frame of leaves) pager.core.u8[pager.core.x.frameAddress(frame) + 24]! += 1;
   const report = await store.verify();
   expect(new Set(report.problems.map(({ page }) => page))).toEqual(

@@ -18,6 +18,7 @@ import {
   VICTIM_CAPACITY,
 } from '../../assembly/layout.ts';
 import { type Core, type CoreExports, createCore, LATEST } from '../../src/core/wasm.ts';
+import { brokenFrameRule } from './frame-audit.ts';
 
 /** A block on the "disk". */
 export interface Block {
@@ -164,8 +165,18 @@ export class CoreHost {
 
   /** Between operations every rule of the frame table holds. */
   audit(): void {
-    const broken = this.x.framesAudit();
+    const broken = brokenFrameRule(this.core);
     if (broken !== 0) throw new Error(`rule ${broken} of the frame table is broken`);
+  }
+
+  /** What the page in a frame is: kind | level << 8 | slots << 16. */
+  shapeOf(frame: number): number {
+    return this.x.inspectShape(this.x.frameAddress(frame));
+  }
+
+  /** How full the page in a frame is, of a thousand. */
+  fillOf(frame: number): number {
+    return this.x.inspectFill(this.x.frameAddress(frame));
   }
 
   /** Takes the core's events. */
@@ -266,7 +277,7 @@ export class CoreHost {
   /** Writes every dirty shared page that an epoch sees. */
   flush(epoch = LATEST): void {
     this.drain();
-    for (let first = 1; first <= this.x.frameCount(); ) {
+    for (let first = 1; first <= this.core.frames; ) {
       const count = this.x.framesDirtyAt(epoch, first, 16);
       const frames = this.core.u32.slice(VICTIM_AREA / 4, VICTIM_AREA / 4 + count);
       first = this.core.u32[VICTIM_AREA / 4 + VICTIM_CAPACITY]!;
