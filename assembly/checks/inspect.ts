@@ -70,11 +70,11 @@ const PAYLOAD: usize = STAGING_AREA + 0x20000;
 const BUILT: usize = STAGING_AREA + 0x40000;
 const SERIALISED: usize = STAGING_AREA + 0x60000;
 
-/** Whether an extent has exactly the sectors that its block needs, and zeros behind it. */
-export function blockPadded(block: usize, available: u32): bool {
-  const length: u32 = BLOCK_HEADER_SIZE + load<u32>(block, 28);
+/** Whether the extent in the staging area has exactly the sectors that its block needs, and zeros behind it. */
+export function blockPadded(available: u32): bool {
+  const length: u32 = BLOCK_HEADER_SIZE + load<u32>(STAGING_AREA, 28);
   if (available < length || available - length >= (SECTOR_SIZE as u32)) return false;
-  for (let at = length; at < available; ++at) if (load<u8>(block + at) != 0) return false;
+  for (let at = length; at < available; ++at) if (load<u8>((STAGING_AREA as usize) + at) != 0) return false;
   return true;
 }
 

@@ -132,18 +132,18 @@ function leafSplitPoint(page: usize, key: usize, length: u32): u32 {
     if (found == count && !walkHasHigh()) return count;
     if (found == 0 && !walkHasLow()) return 0;
   }
-  return middleOf(page, 1, count - 1);
+  return middleOf(page, count - 1);
 }
 
 function innerSplitPoint(page: usize, key: usize, length: u32): u32 {
   const count = pageCount(page);
   // Ascending loads: keep the left page nearly full, but leave the right one a child to stand on.
   if (!walkHasHigh() && pageChildIndex(page, key, length) == count - 1) return count - 1;
-  return middleOf(page, 1, count - 1);
+  return middleOf(page, count - 1);
 }
 
-/** The slot in [first, last] that starts the second half of the page's bytes. */
-function middleOf(page: usize, first: u32, last: u32): u32 {
+/** The slot in [1, last] that starts the second half of the page's bytes. */
+function middleOf(page: usize, last: u32): u32 {
   const half = pageUsed(page) >> 1;
   let size: u32 = 0;
   let index: u32 = 0;
@@ -152,7 +152,7 @@ function middleOf(page: usize, first: u32, last: u32): u32 {
     if (size > half) break;
     ++index;
   }
-  return max(first, index);
+  return max(1, index);
 }
 
 /**

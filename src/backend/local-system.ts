@@ -43,7 +43,7 @@ export function errnoOf(cause: unknown): string | undefined {
 }
 
 /** Whether it was the runtime that refused, not the system: a permission that the program was not given. */
-export function isRefusedByRuntime(cause: unknown): boolean {
+function isRefusedByRuntime(cause: unknown): boolean {
   return errnoOf(cause) === REFUSED_BY_RUNTIME;
 }
 

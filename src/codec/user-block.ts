@@ -203,7 +203,7 @@ export function headerOf(bytes: Uint8Array): BlockHeader {
 }
 
 /** The data of a serialised block that was checked. @throws AegisError `CORRUPTION`, `UNSUPPORTED` */
-export function decodeBlock(bytes: Uint8Array, header: BlockHeader, given: GivenCodecs = {}): OwnBytes {
+export function decodeBlock(bytes: Uint8Array, header: BlockHeader, given: GivenCodecs): OwnBytes {
   if (header.codec === 'none') return bytes.slice(USER_HEADER_SIZE);
   const number = CODEC_NUMBERS[header.codec];
   const pieceSize = pieceSizeOf(number);

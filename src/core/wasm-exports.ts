@@ -185,7 +185,7 @@ export interface CoreExports {
   lz4Decompress(source: number, sourceLength: number, target: number, targetLength: number): boolean;
 
   // inspection
-  blockPadded(block: number, available: number): number;
+  blockPadded(available: number): number;
   inspectBlock(available: number, page: number, sumLow: number, sumHigh: number): number;
   inspectDecoded(page: number): number;
   inspectBuilt(): number;

@@ -51,7 +51,7 @@ export const NO_BOUND = -1;
  * Frames beyond what the user asked for: an operation in the smallest pool pins its way down the tree and sets old
  * versions aside at the same time.
  */
-export const WORKING_FRAMES = 16;
+const WORKING_FRAMES = 16;
 
 const WASM_PAGE = 65536; // bytes
 const WASM_PAGES_MAX = 65536;
@@ -95,7 +95,7 @@ export function withoutWasm(cause: unknown): AegisError {
 }
 
 /** Bytes of linear memory that a pool needs. */
-export function memoryBytes(pageSize: number, frames: number): number {
+function memoryBytes(pageSize: number, frames: number): number {
   return layout.FRAME_AREA + (frames + 1) * (pageSize + layout.FRAME_OVERHEAD) + 2 * pageSize + 4096;
 }
 

@@ -8,7 +8,7 @@
  *      may be a generation ahead; in a store open for reading only, one may have been left behind.
  *   2. Each chunk is read and compared between two steps of a checkpoint, never across one.
  */
-import { SECTOR_SIZE, STAGING_AREA } from '../../assembly/layout.ts';
+import { SECTOR_SIZE } from '../../assembly/layout.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { Place } from '../store/directory.ts';
 import {
@@ -122,8 +122,7 @@ function auditChunk(
     return;
   }
   const bytes = place.sectors * SECTOR_SIZE;
-  if (!core.x.blockPadded(STAGING_AREA, bytes))
-    findings.add(`${what}: its extent holds more than its block`, where);
+  if (!core.x.blockPadded(bytes)) findings.add(`${what}: its extent holds more than its block`, where);
   const differs = words.findIndex((word, at) => word !== expected[at]);
   if (differs < 0) return;
   const entry = index * directory.fanout + Math.floor(differs / ENTRY_WORDS);

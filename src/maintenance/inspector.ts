@@ -8,7 +8,7 @@
  *   2. A page in a frame and its block say the same, or one of them is damage.
  *   3. A version lies in an extent, in a frame, or in both; a page that an epoch does not see lies nowhere for it.
  */
-import { ENCODED, OK, SECTOR_SIZE, STAGING_AREA } from '../../assembly/layout.ts';
+import { ENCODED, OK, SECTOR_SIZE } from '../../assembly/layout.ts';
 import { DATA_FILE } from '../store/blocks.ts';
 import type { Place } from '../store/directory.ts';
 import { isSpoilt } from '../store/directory.ts';
@@ -120,7 +120,7 @@ export class Inspector {
       this.fault();
       return false;
     }
-    if (!core.x.blockPadded(STAGING_AREA, available)) {
+    if (!core.x.blockPadded(available)) {
       this.report(`page ${page}: its extent holds more than its block`);
     }
     const epoch = core.x.inspectEpoch(core.x.inspectBuilt());

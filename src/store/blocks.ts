@@ -60,7 +60,7 @@ const DAMAGE_TEXT: Record<number, string> = {
 };
 
 /** What is wrong with a page whose reference was spoilt. */
-export const SPOILT_TEXT = 'a durable change of it was lost, since it could not be read';
+const SPOILT_TEXT = 'a durable change of it was lost, since it could not be read';
 
 /** Counters for `stats()`. */
 export interface BlockCounters {
@@ -213,7 +213,7 @@ export class BlockStore {
     if (x.blockVerify(STAGING_AREA, available, BLOCK_PAGE, page, 0, sumLow, sumHigh) !== OK) {
       throw this.damage(place, what, page);
     }
-    if (available === place.sectors * SECTOR_SIZE && x.blockPadded(STAGING_AREA, available)) return;
+    if (available === place.sectors * SECTOR_SIZE && x.blockPadded(available)) return;
     throw this.#corruption(place, `${what}: its extent holds something else than its block`, page);
   }
 

@@ -17,7 +17,7 @@ export class ComingTrees {
   /** Above the ids of all of them. */
   #end = 0;
 
-  /** Trees that are coming. */
+  /** Trees that are coming: nothing else shows that they are forgotten (invariant 3). */
   get size(): number {
     return this.#ids.size;
   }

@@ -138,12 +138,6 @@ export class Extents {
     if (start + sectors === this.#end) this.#lowerEnd();
   }
 
-  /** Whether any sector of an extent is owned. */
-  owns(start: number, sectors: number): boolean {
-    for (let sector = start; sector < start + sectors; ++sector) if (this.#owned(sector)) return true;
-    return false;
-  }
-
   /** How many extents of so many sectors fit in the holes below the end; stops counting at `most`. */
   places(sectors: number, most: number): number {
     let places = 0;

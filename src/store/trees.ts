@@ -34,7 +34,7 @@ import { newBytes, Slabs } from './slabs.ts';
 export const TOMBSTONE = Symbol('tombstone');
 
 /** Keys looked up at once. */
-export const GROUP_SIZE = 16;
+const GROUP_SIZE = 16;
 const GET_ABSENT = -1;
 const GET_MISS = -2;
 const GET_ELSEWHERE = -3;

@@ -66,15 +66,6 @@ export class Conflicts {
     return this.#open.size > 0;
   }
 
-  /** Pages that the recent writes take. */
-  get pageCount(): number {
-    let pages = 0;
-    for (const generation of [this.#current, this.#older]) {
-      for (const tree of generation.writes.values()) pages += tree.pageCount;
-    }
-    return pages;
-  }
-
   /** A transaction begins on the state of a sequence; answers the timestamp it is validated with. */
   begin(sequence: number): number {
     const timestamp = sequence + this.#takenBack;

@@ -40,7 +40,7 @@ export class Gaps {
   writes = 0;
   puts = 0;
 
-  /** Gaps that are known. */
+  /** Gaps that are known: nothing else shows that they join, and that their number is bounded. */
   get count(): number {
     return this.#gaps.length;
   }

@@ -75,7 +75,7 @@ export class Savepoints {
     }
   }
 
-  /** Savepoints that are kept. */
+  /** Savepoints that are kept: nothing else shows that merged ones are let go. */
   get count(): number {
     let count = 0;
     for (let level = this.#newest; level; level = level.older) ++count;

@@ -37,11 +37,10 @@ export function* auditLog(
   log: AuditedLog,
   start: () => AuditStart,
   found: (fault: LogFault) => void,
-  slice = SLICE_BYTES,
 ): Generator<void> {
   auditFiles(log, found);
   const walk = new Walk(log, start(), log.durable(), found);
-  while (walk.goOn(start(), slice)) yield;
+  while (walk.goOn(start())) yield;
 }
 
 /** Checks that no file has become shorter. */
@@ -75,7 +74,7 @@ class Walk {
   }
 
   /** Checks some groups more; answers whether there are more still. */
-  goOn(start: AuditStart, slice: number): boolean {
+  goOn(start: AuditStart): boolean {
     const { core } = this.#log;
     if (start.lsn > this.#lsn) {
       this.#lsn = start.lsn;
@@ -89,7 +88,7 @@ class Walk {
     try {
       // What was read before is gone: others use the same memory.
       const view = new LogView(core, STAGING_AREA);
-      for (let left = slice; left > 0 && this.#lsn < this.#goal; ) {
+      for (let left = SLICE_BYTES; left > 0 && this.#lsn < this.#goal; ) {
         const length = this.#checkNext(view);
         if (length === 0) return false;
         left -= length;

@@ -147,9 +147,9 @@ export interface Log {
 
   /**
    * Checks everything durable that recovery would need, from where it would begin (`start`, asked again after every
-   * `yield`, where other work may run; each comes after about `slice` bytes). Throws what reading throws.
+   * `yield`, where other work may run; each comes after some hundred KiB). Throws what reading throws.
    */
-  audit(start: () => AuditStart, found: (fault: LogFault) => void, slice?: number): Generator<void>;
+  audit(start: () => AuditStart, found: (fault: LogFault) => void): Generator<void>;
 
   /** Closes the files; idempotent. Resolves when removed files are gone. Says nothing about durability. */
   close(): Promise<void>;

@@ -268,14 +268,14 @@ export class SegmentLog implements Log {
     );
   }
 
-  audit(start: () => AuditStart, found: (fault: LogFault) => void, slice?: number): Generator<void> {
+  audit(start: () => AuditStart, found: (fault: LogFault) => void): Generator<void> {
     const log = {
       core: this.#core,
       live: () => this.#live,
       ready: () => this.#ready,
       durable: () => this.#durable,
     };
-    return auditLog(log, start, found, slice);
+    return auditLog(log, start, found);
   }
 
   close(): Promise<void> {

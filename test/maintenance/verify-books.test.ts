@@ -10,6 +10,7 @@ import type { StorageConfig } from '../../src/config/config.ts';
 import { StorageEngine } from '../../src/engine/engine.ts';
 import type { VerifyReport } from '../../src/maintenance/verify.ts';
 import { NOWHERE, type Place } from '../../src/store/directory.ts';
+import type { Extents } from '../../src/store/extents.ts';
 import type { Pager } from '../../src/store/pager.ts';
 import { writeSuperblock } from '../../src/store/superblock.ts';
 import { randomFrom } from '../support/codec-data.ts';
@@ -30,6 +31,13 @@ async function makeGround(options: Partial<StorageConfig> = {}): Promise<Ground>
   store.checkpointer.runBlocking();
   expect((await store.verify()).problems).toEqual([]);
   return { store, backend };
+}
+
+/** Whether a sector belongs to a block. */
+function isOwned(extents: Extents, sector: number): boolean {
+  const isFree = extents.claim(sector, 1);
+  if (isFree) extents.free(sector, 1);
+  return !isFree;
 }
 
 /** Kind of the page in a frame. */
@@ -571,7 +579,7 @@ test.each(['lz4', 'none'] as const)(
     for (let bit = 0; bit < extents.end * SECTOR_SIZE * 8; bit += step) {
       const one = bit + (step === 1 ? 0 : random(step));
       const sector = Math.floor(one / 8 / SECTOR_SIZE);
-      if (sector === 0 || sector === 8 || (sector >= 16 && extents.owns(sector, 1))) bits.push(one);
+      if (sector === 0 || sector === 8 || (sector >= 16 && isOwned(extents, sector))) bits.push(one);
     }
     expect(bits.length).toBeGreaterThan((extents.used * SECTOR_SIZE * 8) / step / 1.01);
     const missed: number[] = [];

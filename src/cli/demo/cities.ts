@@ -78,7 +78,7 @@ function requireCities(require: NodeJS.Require): readonly City[] {
 }
 
 /** The record of a city. The id makes the key unique: names are not, even within a country. */
-export function recordOf(city: City): CityRecord {
+function recordOf(city: City): CityRecord {
   return {
     key: `${countryPrefix(city.country)}${city.name}/${city.cityId}`,
     value: JSON.stringify(city),

@@ -69,11 +69,6 @@ export interface Judgement {
   readonly foreign: readonly string[];
 }
 
-/** Whether nothing is wrong. */
-export function isSound({ lost, half, foreign }: Judgement): boolean {
-  return lost.length === 0 && half.length === 0 && foreign.length === 0;
-}
-
 /** Reads everything the writer can have written and compares it with what it claims. */
 export function judgeLedger(store: Pick<StorageEngine, 'scan'>, { begun, acknowledged }: Claims): Judgement {
   const { whole, half, foreign } = judgeParts(store.scan({ prefix: 'ledger/' }), begun);

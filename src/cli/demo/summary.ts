@@ -4,7 +4,6 @@
 import type { StorageStats } from '../../index.ts';
 import { bytes, count, percent, rate, time } from '../units.ts';
 import type { KillFigures } from './kills.ts';
-import type { LoadFigures } from './load.ts';
 import type { ReadFigures } from './reads.ts';
 import type { Stage } from './stage.ts';
 import type { DiskUse } from './store.ts';
@@ -12,7 +11,8 @@ import { POOL_SIZE } from './store.ts';
 
 /** Everything that was measured. */
 export interface Figures {
-  readonly load: LoadFigures;
+  /** Milliseconds that loading took. */
+  readonly load: number;
   readonly read: ReadFigures;
   readonly kill: KillFigures;
   /** As loading and reading left it. */
@@ -28,7 +28,7 @@ export function showFigures({ screen, cities }: Stage, { load, read, kill, stats
   screen.fact('data size', bytes(cities.size), 'keys and values');
   screen.fact('store size on disk', bytes(disk.data), `and ${bytes(disk.log)} of log, kept for reuse`);
   screen.fact('compression ratio', data.compressionRatio.toFixed(2), 'lz4, pages over blocks');
-  screen.fact('write rate', `${rate(records, load.milliseconds)} records/s`, 'each transaction synced');
+  screen.fact('write rate', `${rate(records, load)} records/s`, 'each transaction synced');
   screen.fact('read rate', `${rate(read.reads, read.readMilliseconds)} gets/s`, 'random keys');
   screen.fact('scan rate', `${rate(read.scanned, read.scanMilliseconds)} records/s`);
   screen.fact(
