@@ -82,7 +82,7 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * before.getString('a'); // => '1'
    * before.close();
    *
-   * @throws AegisError `CLOSED`, `STORE_FAILED`
+   * @throws AegisError `CLOSED`, `STORE_FAILED`, `UNSUPPORTED` (called from inside a backend or codec)
    */
   snapshot(): Snapshot {
     const engineCore = this.#engineCore.readable();
@@ -109,7 +109,8 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * people.getString('7'); // => 'Ada'
    * engine.get('7'); // => undefined
    *
-   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CLOSED`, `STORE_FAILED`
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CLOSED`, `STORE_FAILED`, `UNSUPPORTED` (called from inside a
+   *   backend or codec)
    */
   tree(name: string): Tree {
     return new Tree(this.#engineCore.readable(), checkTreeName(name));
@@ -119,7 +120,7 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * The names of all trees there are, the default one aside, in the order of their bytes.
    *
    * @throws AegisError `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`, `OUT_OF_SPACE` (a page must leave memory
-   *   first, and has no room on the device)
+   *   first, and has no room on the device), `UNSUPPORTED` (called from inside a backend or codec)
    */
   trees(): string[] {
     return this.#engineCore.readable().store.catalog.names();
@@ -131,7 +132,7 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * serializable, read it) gets CONFLICT. Its space is given back in the background.
    *
    * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
-   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`
+   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (called from inside a backend or codec)
    */
   async dropTree(name: string): Promise<boolean> {
     const { writer, reclaimer, config, breath } = this.#engineCore.writable();
@@ -154,7 +155,8 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * engine.readBlock(id)?.data.length; // => 5000
    *
    * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
-   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (zstd cannot be loaded here)
+   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (zstd cannot be loaded here; or called from
+   *   inside a backend or codec)
    */
   async writeBlock(block: Block): Promise<BlockId> {
     return writeStored(this.#engineCore.writable(), block);
@@ -165,7 +167,8 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    *
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
    *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device), `UNSUPPORTED` (the block is
-   *   compressed with zstd, which a browser has to be told to load: `await loadCodec('zstd')`)
+   *   compressed with zstd, which a browser has to be told to load: `await loadCodec('zstd')`; or called from inside a
+   *   backend or codec)
    */
   readBlock(id: BlockId): Block | undefined {
     return readStored(this.#engineCore.readable(), id);
@@ -175,7 +178,7 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * Removes a block; resolves to whether it was there, when the commit is visible and, with `syncOnCommit`, durable.
    *
    * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
-   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`
+   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (called from inside a backend or codec)
    */
   async deleteBlock(id: BlockId): Promise<boolean> {
     return deleteStored(this.#engineCore.writable(), id);
@@ -192,7 +195,8 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * await tx.commit();
    * engine.getString('a'); // => '1'
    *
-   * @throws AegisError `INVALID_ARGUMENT`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   * @throws AegisError `INVALID_ARGUMENT`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`,
+   *   `STORE_FAILED`, `UNSUPPORTED` (called from inside a backend or codec)
    */
   beginTransaction(options: TransactionOptions = {}): Transaction {
     const { isolation, readOnly } = checkedTransaction(options);
@@ -216,8 +220,9 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * visits; // => 1
    *
    * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
-   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CONFLICT` (each time it was tried), `TRANSACTION_FINISHED`, `CLOSED`
-   *   (the engine was closed meanwhile; nothing was changed)
+   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CONFLICT` (each time it was tried), `TRANSACTION_FINISHED`,
+   *   `CLOSED` (the engine was closed meanwhile; nothing was changed), `UNSUPPORTED` (called from inside a backend or
+   *   codec)
    */
   async transaction<T>(work: (tx: Transaction) => T | Promise<T>, options: RetryOptions = {}): Promise<T> {
     if (typeof work !== 'function') throw invalid('transaction', work, 'a function');
@@ -238,7 +243,8 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * Writes a checkpoint of everything committed by now; blocks neither readers nor writers. The store does it by itself
    * when the log has grown by `checkpointWalSize`, and when it is closed.
    *
-   * @throws AegisError (as a rejection) `READ_ONLY`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   * @throws AegisError (as a rejection) `READ_ONLY`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
+   *   `UNSUPPORTED` (called from inside a backend or codec)
    */
   async checkpoint(): Promise<CheckpointData> {
     const { checkpointer, breath } = this.#engineCore.writable();
@@ -254,7 +260,8 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * transactions see stays where it is until they are closed (`bytesHeld`). The next writes make the file longer again.
    * Calls while one is under way share it. Rejects when the device is full before it is done; what was gained stays.
    *
-   * @throws AegisError (as a rejection) `READ_ONLY`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   * @throws AegisError (as a rejection) `READ_ONLY`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
+   *   `UNSUPPORTED` (called from inside a backend or codec)
    */
   async compact(): Promise<CompactReport> {
     const engineCore = this.#engineCore.writable();
@@ -274,7 +281,9 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * const { problems } = await engine.verify();
    * problems.length; // => 0
    *
-   * @throws AegisError (as a rejection) `CLOSED`, `STORE_FAILED`
+   * @throws AegisError (as a rejection) `CLOSED`, `STORE_FAILED`, `TOO_LARGE` (this machine refuses the memory),
+   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device), `UNSUPPORTED` (called from inside
+   *   a backend or codec)
    */
   async verify(): Promise<VerifyReport> {
     return verifyWhole(this.#engineCore);
@@ -295,10 +304,10 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    * await copy.close();
    *
    * @param target A folder, which is made if it is not there, or a backend; nothing of a store may be in it.
-   * @throws AegisError (as a rejection) `INVALID_ARGUMENT` (also for the store's own place), `EXISTS` (a store is there),
-   *   `NOT_A_STORE` (something else is), `UNSUPPORTED_VERSION`, `LOCKED` (of the target), `CORRUPTION` (a page of this
-   *   store is damaged, and is named; or what is at the target), `OUT_OF_SPACE`, `IO_ERROR`, `UNSUPPORTED` (a folder, where the
-   *   runtime has none), `CLOSED`, `STORE_FAILED`
+   * @throws AegisError (as a rejection) `INVALID_ARGUMENT` (also for the store's own place), `EXISTS` (a store is
+   *   there), `NOT_A_STORE` (something else is), `UNSUPPORTED_VERSION`, `LOCKED` (of the target), `CORRUPTION` (a page
+   *   of this store is damaged, and is named; or what is at the target), `OUT_OF_SPACE`, `IO_ERROR`, `UNSUPPORTED` (a
+   *   folder, where the runtime has none; or called from inside a backend or codec), `CLOSED`, `STORE_FAILED`
    */
   async backup(target: string | StorageBackend): Promise<BackupReport> {
     return backUpWhole(this.#engineCore, target);

@@ -52,7 +52,8 @@ export abstract class KeyReader {
    * engine.get('nothing'); // => undefined
    *
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
-   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device)
+   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device), `UNSUPPORTED` (called from inside
+   *   a backend or codec)
    */
   get(key: Bytes): OwnBytes | undefined {
     const { trees, root, epoch } = this.#source.view();
@@ -73,8 +74,8 @@ export abstract class KeyReader {
    * engine.getString('greeting'); // => 'good morning'
    *
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE` (also: the text is longer than a string of this runtime),
-   *   `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`, `OUT_OF_SPACE` (a page must leave memory first, and has no room
-   *   on the device)
+   *   `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`, `OUT_OF_SPACE` (a page must leave memory first, and has no
+   *   room on the device), `UNSUPPORTED` (called from inside a backend or codec)
    */
   getString(key: Bytes): string | undefined {
     const { trees, root, epoch } = this.#source.view();
@@ -99,7 +100,8 @@ export abstract class KeyReader {
    * b; // => undefined
    *
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
-   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device)
+   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device), `UNSUPPORTED` (called from inside
+   *   a backend or codec)
    */
   getMany(keys: readonly Bytes[]): (OwnBytes | undefined)[] {
     const list = takeKeyList(keys);
@@ -119,7 +121,8 @@ export abstract class KeyReader {
    * Whether a key is there; its value is not read.
    *
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
-   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device)
+   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device), `UNSUPPORTED` (called from inside
+   *   a backend or codec)
    */
   has(key: Bytes): boolean {
     const { trees, root, epoch } = this.#source.view();
@@ -146,7 +149,8 @@ export abstract class KeyReader {
    * for (const [key] of engine.scan({ prefix: 'city/', reverse: true })) names.push(text.decode(key));
    * names; // => ['city/bonn', 'city/bern']
    *
-   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`, `OUT_OF_SPACE`
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
+   *   `OUT_OF_SPACE`, `UNSUPPORTED` (called from inside a backend or codec)
    */
   scan(options?: RangeOptions): Scan {
     const source = this.#source;
@@ -168,7 +172,8 @@ export abstract class KeyReader {
    * engine.count({ prefix: 'city/' }); // => 1
    *
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
-   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device)
+   *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device), `UNSUPPORTED` (called from inside
+   *   a backend or codec)
    */
   count(options?: RangeOptions): number {
     const range = resolveRange(this.#source.view().trees, options);

@@ -47,7 +47,7 @@ export abstract class KeySpace extends KeyReader {
    * await engine.put(new Uint8Array([0, 1]), new Uint8Array(1000));
    *
    * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
-   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`
+   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (called from inside a backend or codec)
    */
   async put(key: Bytes, value: Bytes): Promise<void> {
     const { writer, config } = this.#engineCore.writable();
@@ -63,7 +63,7 @@ export abstract class KeySpace extends KeyReader {
    * wasThere; // => true
    *
    * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
-   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`
+   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (called from inside a backend or codec)
    */
   async delete(key: Bytes): Promise<boolean> {
     const { writer, config } = this.#engineCore.writable();
@@ -83,7 +83,7 @@ export abstract class KeySpace extends KeyReader {
    * engine.tree('other').getString('a'); // => '2'
    *
    * @throws AegisError (as a rejection) `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`,
-   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`
+   *   `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (called from inside a backend or codec)
    */
   async batch(operations: Iterable<BatchOperation>): Promise<void> {
     const { writer, config, breath } = this.#engineCore.writable();
@@ -98,7 +98,8 @@ export abstract class KeySpace extends KeyReader {
    * engine.putSync('greeting', 'good morning');
    *
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`,
-   *   `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (the backend cannot make a file at once)
+   *   `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (the backend cannot make a file at once; or called from
+   *   inside a backend or codec)
    */
   putSync(key: Bytes, value: Bytes): void {
     const { writer, config } = this.#engineCore.writable();
@@ -109,7 +110,8 @@ export abstract class KeySpace extends KeyReader {
    * Removes a key and answers whether it was there; returns when the commit is visible and, with `syncOnCommit`, durable.
    *
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`,
-   *   `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (the backend cannot make a file at once)
+   *   `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (the backend cannot make a file at once; or called from
+   *   inside a backend or codec)
    */
   deleteSync(key: Bytes): boolean {
     const { writer, config } = this.#engineCore.writable();
@@ -121,7 +123,8 @@ export abstract class KeySpace extends KeyReader {
    * `syncOnCommit`, durable.
    *
    * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `READ_ONLY`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`,
-   *   `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (the backend cannot make a file at once)
+   *   `COMMIT_UNKNOWN`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (the backend cannot make a file at once; or called from
+   *   inside a backend or codec)
    */
   batchSync(operations: Iterable<BatchOperation>): void {
     const { writer, config } = this.#engineCore.writable();

@@ -47,7 +47,8 @@ export class Snapshot extends KeyReader implements Disposable {
    * before.tree('people').count(); // => 0
    * before.close();
    *
-   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   * @throws AegisError `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`,
+   *   `STORE_FAILED`, `UNSUPPORTED` (called from inside a backend or codec)
    */
   tree(name: string): SnapshotTree {
     const source = this.#held.sourceOf(checkTreeName(name));
@@ -55,12 +56,20 @@ export class Snapshot extends KeyReader implements Disposable {
     return new SnapshotTree(source, name);
   }
 
-  /** Lets the old pages go that only this snapshot sees; idempotent. */
+  /**
+   * Lets the old pages go that only this snapshot sees; idempotent.
+   *
+   * @throws AegisError `UNSUPPORTED` (called from inside a backend or codec)
+   */
   close(): void {
     this.#held.handle.release();
   }
 
-  /** Closes the snapshot at the end of a `using` block. */
+  /**
+   * Closes the snapshot at the end of a `using` block.
+   *
+   * @throws AegisError `UNSUPPORTED` (called from inside a backend or codec)
+   */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -82,7 +82,8 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
   /**
    * The next record.
    *
-   * @throws AegisError `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   * @throws AegisError `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`, `UNSUPPORTED` (called from
+   *   inside a backend or codec)
    */
   next(): IteratorResult<Entry> {
     const kept = this.#failure?.kept.shift();
@@ -109,7 +110,8 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
    *   page.length; // 1 here
    * }
    *
-   * @throws AegisError `INVALID_ARGUMENT`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   * @throws AegisError `INVALID_ARGUMENT`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
+   *   `UNSUPPORTED` (called from inside a backend or codec)
    */
   nextMany(n: number): Entry[] {
     if (!Number.isSafeInteger(n) || n < 1) {
@@ -138,7 +140,8 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
    * const [first] = engine.scan({ prefix: 'city/' }).keys();
    * new TextDecoder().decode(first); // => 'city/bern'
    *
-   * @throws AegisError `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   * @throws AegisError `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`, `UNSUPPORTED` (called from
+   *   inside a backend or codec)
    */
   keys(): IterableIterator<OwnBytes> {
     return this.#each(0, (reader) => reader.key());
@@ -147,7 +150,8 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
   /**
    * The values only, from here on.
    *
-   * @throws AegisError `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   * @throws AegisError `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`, `UNSUPPORTED` (called from
+   *   inside a backend or codec)
    */
   values(): IterableIterator<OwnBytes> {
     return this.#each(1, (reader) => reader.value());
@@ -175,13 +179,21 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
     return Object.assign(Object.create(ITERATOR) as IterableIterator<OwnBytes>, { next, return: end });
   }
 
-  /** Ends the scan: the way out of a loop. */
+  /**
+   * Ends the scan: the way out of a loop.
+   *
+   * @throws AegisError `UNSUPPORTED` (called from inside a backend or codec)
+   */
   return(): IteratorResult<Entry> {
     this.close();
     return { done: true, value: undefined };
   }
 
-  /** Ends the scan and lets its snapshot go; idempotent. */
+  /**
+   * Ends the scan and lets its snapshot go; idempotent.
+   *
+   * @throws AegisError `UNSUPPORTED` (called from inside a backend or codec)
+   */
   close(): void {
     this.#source.handle.release();
     this.#finished = true;
@@ -208,7 +220,8 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
    * for await (const [, value] of engine.scan()) bytes += value.length;
    * bytes; // => 0
    *
-   * @throws AegisError (as a rejection) `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`
+   * @throws AegisError (as a rejection) `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `CLOSED`, `STORE_FAILED`,
+   *   `UNSUPPORTED` (called from inside a backend or codec)
    */
   [Symbol.asyncIterator](): AsyncIterator<Entry> {
     return {
@@ -220,7 +233,11 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
     };
   }
 
-  /** Closes the scan at the end of a `using` block. */
+  /**
+   * Closes the scan at the end of a `using` block.
+   *
+   * @throws AegisError `UNSUPPORTED` (called from inside a backend or codec)
+   */
   [Symbol.dispose](): void {
     this.close();
   }

@@ -80,7 +80,7 @@ export class SnapshotHandles {
         : new FinalizationRegistry((handle) => handle.release());
   }
 
-  /** Leases that are open. */
+  /** Handles that are open. */
   get count(): number {
     return this.#open.size;
   }

@@ -39,8 +39,9 @@ export abstract class TransactionSpace {
    * engine.get('a'); // => undefined
    * tx.abort();
    *
-   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page must
-   *   leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`
+   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page
+   *   must leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`, `UNSUPPORTED` (called from
+   *   inside a backend or codec)
    */
   get(key: Bytes): OwnBytes | undefined {
     this.#context.checkActive();
@@ -58,8 +59,9 @@ export abstract class TransactionSpace {
    * Reads a key as text, own writes included: its value, or undefined. A byte order mark is kept, invalid UTF-8 shows as
    * U+FFFD.
    *
-   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page must
-   *   leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`
+   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page
+   *   must leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`, `UNSUPPORTED` (called from
+   *   inside a backend or codec)
    */
   getString(key: Bytes): string | undefined {
     const value = this.get(key);
@@ -70,8 +72,9 @@ export abstract class TransactionSpace {
    * Reads many keys in one go, faster than one by one, own writes included. Answers their values in the order of the
    * keys; absent ones are undefined.
    *
-   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page must
-   *   leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`
+   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page
+   *   must leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`, `UNSUPPORTED` (called from
+   *   inside a backend or codec)
    */
   getMany(keys: readonly Bytes[]): (OwnBytes | undefined)[] {
     const list = takeKeyList(keys);
@@ -82,8 +85,9 @@ export abstract class TransactionSpace {
   /**
    * Whether a key is there, own writes included; its value is not read.
    *
-   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page must
-   *   leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`
+   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page
+   *   must leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`, `UNSUPPORTED` (called from
+   *   inside a backend or codec)
    */
   has(key: Bytes): boolean {
     this.#context.checkActive();
@@ -105,8 +109,9 @@ export abstract class TransactionSpace {
    *   for (const key of tx.scan({ prefix: 'session/' }).keys()) tx.delete(key);
    * });
    *
-   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page must
-   *   leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`
+   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page
+   *   must leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`, `UNSUPPORTED` (called from
+   *   inside a backend or codec)
    */
   scan(options?: RangeOptions): Scan {
     const range = this.#range(options);
@@ -117,8 +122,9 @@ export abstract class TransactionSpace {
   /**
    * Number of the records of a range, own writes included, or its limit when there are more.
    *
-   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page must
-   *   leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`
+   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE` (a page
+   *   must leave memory first, and has no room on the device), `IO_ERROR`, `STORE_FAILED`, `UNSUPPORTED` (called from
+   *   inside a backend or codec)
    */
   count(options?: RangeOptions): number {
     const range = this.#range(options);
@@ -197,8 +203,8 @@ export abstract class TransactionSpace {
    *   tx.put('to', '110');
    * });
    *
-   * @throws AegisError `TRANSACTION_FINISHED`, `READ_ONLY`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE`,
-   *   `IO_ERROR`, `STORE_FAILED`
+   * @throws AegisError `TRANSACTION_FINISHED`, `READ_ONLY`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`,
+   *   `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`, `UNSUPPORTED` (called from inside a backend or codec)
    */
   put(key: Bytes, value: Bytes): void {
     this.#context.checkWritable();
@@ -209,8 +215,8 @@ export abstract class TransactionSpace {
   /**
    * Removes a key, for this transaction until it commits; an absent one is no error.
    *
-   * @throws AegisError `TRANSACTION_FINISHED`, `READ_ONLY`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE`,
-   *   `IO_ERROR`, `STORE_FAILED`
+   * @throws AegisError `TRANSACTION_FINISHED`, `READ_ONLY`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`,
+   *   `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`, `UNSUPPORTED` (called from inside a backend or codec)
    */
   delete(key: Bytes): void {
     this.#context.checkWritable();
@@ -225,8 +231,8 @@ export abstract class TransactionSpace {
    * @example
    * await engine.transaction((tx) => tx.deleteRange({ prefix: 'session/' }));
    *
-   * @throws AegisError `TRANSACTION_FINISHED`, `READ_ONLY`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE`,
-   *   `IO_ERROR`, `STORE_FAILED`
+   * @throws AegisError `TRANSACTION_FINISHED`, `READ_ONLY`, `INVALID_ARGUMENT`, `TOO_LARGE`, `CORRUPTION`,
+   *   `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`, `UNSUPPORTED` (called from inside a backend or codec)
    */
   deleteRange(range: RangeOptions): void {
     this.#context.checkWritable();

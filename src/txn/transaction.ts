@@ -66,7 +66,8 @@ export class Transaction extends TransactionSpace implements Disposable {
    *   tx.tree('names').put('Ada', '7');
    * });
    *
-   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `STORE_FAILED`
+   * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT`, `TOO_LARGE`, `STORE_FAILED`, `UNSUPPORTED` (called
+   *   from inside a backend or codec)
    */
   tree(name: string): TransactionTree {
     this.#context.checkActive();
@@ -86,7 +87,8 @@ export class Transaction extends TransactionSpace implements Disposable {
    * tx.getString('a'); // => '1'
    * tx.abort();
    *
-   * @throws AegisError `TRANSACTION_FINISHED`, `STORE_FAILED`, `CLOSED`
+   * @throws AegisError `TRANSACTION_FINISHED`, `STORE_FAILED`, `CLOSED`, `UNSUPPORTED` (called from inside a backend or
+   *   codec)
    */
   savepoint(): Savepoint {
     this.#context.checkActive();
@@ -99,7 +101,8 @@ export class Transaction extends TransactionSpace implements Disposable {
    * the transaction is aborted.
    *
    * @throws AegisError `TRANSACTION_FINISHED`, `INVALID_ARGUMENT` (the savepoint is of another transaction, or gone),
-   *   `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`
+   *   `TOO_LARGE`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `STORE_FAILED`, `UNSUPPORTED` (called from inside a
+   *   backend or codec)
    */
   rollbackTo(savepoint: Savepoint): void {
     this.#context.checkActive();
@@ -126,8 +129,9 @@ export class Transaction extends TransactionSpace implements Disposable {
    * }
    * engine.getString('a'); // => 'theirs'
    *
-   * @throws AegisError (as a rejection) `CONFLICT` (nothing was changed; run the transaction again), `INVALID_ARGUMENT`,
-   *   `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `TRANSACTION_FINISHED`, `CLOSED`
+   * @throws AegisError (as a rejection) `CONFLICT` (nothing was changed; run the transaction again),
+   *   `INVALID_ARGUMENT`, `CORRUPTION`, `OUT_OF_SPACE`, `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`,
+   *   `TRANSACTION_FINISHED`, `CLOSED`, `UNSUPPORTED` (called from inside a backend or codec)
    */
   async commit(options: { sync?: boolean } = {}): Promise<CommitResult> {
     const proposal = this.#begin(options);
@@ -150,8 +154,8 @@ export class Transaction extends TransactionSpace implements Disposable {
    * else runs meanwhile: for scripts, not for servers, where callers of `commit` share a sync.
    *
    * @throws AegisError `CONFLICT` (nothing was changed; run the transaction again), `INVALID_ARGUMENT`, `CORRUPTION`,
-   *   `OUT_OF_SPACE`, `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `TRANSACTION_FINISHED`, `CLOSED`, `UNSUPPORTED` (the
-   *   backend cannot make a file at once)
+   *   `OUT_OF_SPACE`, `IO_ERROR`, `COMMIT_UNKNOWN`, `STORE_FAILED`, `TRANSACTION_FINISHED`, `CLOSED`, `UNSUPPORTED`
+   *   (the backend cannot make a file at once; or called from inside a backend or codec)
    */
   commitSync(options: { sync?: boolean } = {}): CommitResult {
     const proposal = this.#begin(options);
@@ -166,13 +170,17 @@ export class Transaction extends TransactionSpace implements Disposable {
   /**
    * Gives everything up; idempotent.
    *
-   * @throws AegisError `TRANSACTION_FINISHED` (it was committed)
+   * @throws AegisError `TRANSACTION_FINISHED` (it was committed), `UNSUPPORTED` (called from inside a backend or codec)
    */
   abort(): void {
     this.#context.abort();
   }
 
-  /** Aborts, if it is still active, at the end of a `using` block. */
+  /**
+   * Aborts, if it is still active, at the end of a `using` block.
+   *
+   * @throws AegisError `UNSUPPORTED` (called from inside a backend or codec)
+   */
   [Symbol.dispose](): void {
     if (this.#context.state === 'active') this.abort();
   }

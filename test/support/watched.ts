@@ -67,6 +67,8 @@ export class Watch {
     if (code === 'STORE_FAILED' && (message.includes('internal rule') || error.cause instanceof TypeError)) {
       breach(`a defect of ours: ${error.stack}`);
     }
+    if (message.includes('engine that has just called it'))
+      breach(`called by nobody it has called: ${error.stack}`);
     if (code === 'CORRUPTION') breach(`CORRUPTION, but nothing was damaged: ${error.stack}`);
   }
 
