@@ -7,7 +7,7 @@
  *    file and an instance starts synchronously in every runtime.
  *    So does each codec package (esbuild.codecs.mjs).
  * 3. esbuild bundles the entry points with shared chunks, so that AegisError is one class whoever throws it, and
- *    once more for browsers, where the local backend only answers that it is not there.
+ *    once more for browsers (esbuild.browser.mjs), where the local backend only answers that it is not there.
  *    The packages they use are bundled too, so that who installs this one installs no other, and no start pays for
  *    more files; their licences are in LICENSE-cli.txt.
  *    zstd is a file of its own (build/zstd-codec.js) that both share, and that no bundle for browsers has unless
@@ -33,7 +33,7 @@ import {
 import { createRequire, isBuiltin } from 'node:module';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { deflateRawSync } from 'node:zlib';
+import { buildForBrowsers, decoded } from './esbuild.browser.mjs';
 import { codecModules } from './esbuild.codecs.mjs';
 
 const root = dirname(fileURLToPath(import.meta.url));
@@ -84,7 +84,7 @@ async function compileWasm(target) {
   const bytes = output.get(`${target}.wasm`);
   for (const [name, contents] of output) replaceFile(join(root, 'build/wasm', name), contents);
   replaceFile(wasmFile(target, 'd.ts'), 'export const bytes: Uint8Array<ArrayBuffer>;\n');
-  replaceFile(wasmFile(target, 'js'), `export const bytes = ${decoded(Buffer.from(bytes))};\n`);
+  replaceFile(wasmFile(target, 'js'), `export const bytes = ${decoded(bytes)};\n`);
 }
 
 function wasmFile(target, extension) {
@@ -146,8 +146,9 @@ async function buildBundles() {
   if (!present.index) return;
   requireNoNode('build/index.js', main.metafile, ['import-statement', 'require-call']);
 
+  await compareConstants();
   const local = await localExports(esbuild, shared);
-  const browser = await esbuild.build({
+  const browser = await buildForBrowsers(esbuild, wasmFile('release', 'wasm'), {
     ...shared,
     entryPoints: {
       browser: present.index,
@@ -156,7 +157,7 @@ async function buildBundles() {
       'browser-zstd': present.zstd,
     },
     minify: true,
-    plugins: [withNodeModules, withoutZstd, forBrowsers, withoutLocal(local)],
+    plugins: [withNodeModules, withoutZstd, withoutLocal(local)],
   });
   writeOutputs(browser);
   requireLicences([main, browser]);
@@ -221,27 +222,6 @@ const withoutZstd = {
   },
 };
 
-/** Browsers load zstd another way, and have the module compressed: both make their bundles smaller. */
-const forBrowsers = {
-  name: 'for-browsers',
-  setup(build) {
-    const path = join(root, 'src/core/zstd-file.browser.ts');
-    build.onResolve({ filter: /\/zstd-file\.ts$/ }, () => ({ path }));
-    build.onLoad({ filter: /[\\/]wasm[\\/]release\.js$/ }, () => {
-      const module = readFileSync(join(root, 'build/wasm/release.wasm'));
-      const packed = deflateRawSync(module, { level: 9 });
-      const contents = `import { inflateSync } from 'fflate';
-        export const bytes = /* @__PURE__ */ inflateSync(${decoded(packed)}, { out: new Uint8Array(${module.length}) });`;
-      return { contents, resolveDir: join(root, 'build/wasm') };
-    });
-  },
-};
-
-/** An expression for bytes, as text that every bundler and every page leaves as it is. */
-function decoded(bytes) {
-  return `/* @__PURE__ */ Uint8Array.from(atob('${bytes.toString('base64')}'), (c) => c.charCodeAt(0))`;
-}
-
 /** Refuses a bundled package whose licence would not be in the tarball. */
 function requireLicences(results) {
   const inputs = results.flatMap(({ metafile }) => Object.keys(metafile.inputs));
@@ -256,6 +236,13 @@ function requireLicences(results) {
 }
 
 const localSource = /\/backend\/local(\.ts)?$/;
+
+/** Starts the core, which compares its constants with the code's; bundles for browsers do not. */
+async function compareConstants() {
+  const { StorageEngine } = await import(pathToFileURL(join(root, 'build/index.js')).href);
+  const store = await StorageEngine.open();
+  await store.close();
+}
 
 async function localExports(esbuild, shared) {
   const source = 'src/backend/local.ts';
@@ -309,6 +296,7 @@ async function buildBench() {
     outdir: 'build/bench',
     sourcemap: true,
     logLevel: 'warning',
+    logOverride: { 'suspicious-boolean-not': 'silent' }, // in zstd-codec, as it is published
     plugins: [peers],
   });
 }

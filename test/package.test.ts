@@ -16,7 +16,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { gzipSync } from 'node:zlib';
-import { build } from 'esbuild';
+import { type BuildOptions, build } from 'esbuild';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 const root = new URL('../', import.meta.url);
@@ -70,20 +70,54 @@ function run(name: string, text: string, ...flags: string[]): { status: number |
   return { status, said: `${stdout}${stderr}` };
 }
 
-/** A program bundled for browsers by a bundler that does not split; answers the text of the one file. */
-async function bundled(text: string): Promise<string> {
-  const { outputFiles, warnings } = await build({
+/** Bundles a program for browsers. */
+async function bundle(text: string, options: BuildOptions = {}) {
+  const result = await build({
     stdin: { contents: text, resolveDir: place },
     bundle: true,
     minify: true,
     platform: 'browser',
     format: 'esm',
-    write: false,
     logLevel: 'silent',
+    ...options,
+    metafile: true,
+    write: false,
   });
-  expect(warnings).toEqual([]);
+  expect(result.warnings).toEqual([]);
+  return result;
+}
+
+/** A program bundled for browsers by a bundler that does not split; answers the text of the one file. */
+async function bundled(text: string): Promise<string> {
+  const { outputFiles } = await bundle(text);
   expect(outputFiles.length).toBe(1);
   return outputFiles[0]!.text;
+}
+
+/** A program bundled by a bundler that splits: its files, the entry first, and which of them are loaded with that. */
+async function split(text: string, folder: string): Promise<{ files: BundledFile[]; entry: string }> {
+  const { outputFiles, metafile } = await bundle(text, { splitting: true, outdir: join(place, folder) });
+  const outputs = new Map(
+    Object.entries(metafile.outputs).map(([path, output]) => [join(process.cwd(), path), output]),
+  );
+  const entry = outputFiles.find(({ path }) => outputs.get(path)!.entryPoint === '<stdin>')!.path;
+  const first = new Set([entry]);
+  for (const path of first) {
+    for (const { kind, path: other } of outputs.get(path)!.imports) {
+      if (kind === 'import-statement') first.add(join(process.cwd(), other));
+    }
+  }
+  mkdirSync(join(place, folder));
+  for (const { path, contents } of outputFiles) writeFileSync(path, contents);
+  const files = outputFiles.map(({ path, text }) => ({ path, text, isFirst: first.has(path) }));
+  return { files, entry };
+}
+
+interface BundledFile {
+  path: string;
+  text: string;
+  /** Whether it is loaded with the program, and not when it is asked for. */
+  isFirst: boolean;
 }
 
 async function imported<T>(name: string, text: string): Promise<T> {
@@ -190,8 +224,59 @@ test('package: a dynamic import gives it to CommonJS in every Node, and zstd bet
 
 test('package: a bundle for browsers is small, and names nothing of Node and no zstd', async () => {
   const text = await bundled(ENGINE_AND_MEMORY);
-  expect(gzipSync(text, { level: 9 }).length).toBeLessThan(87_000);
+  expect(gzipSync(text, { level: 9 }).length).toBeLessThan(83_000);
   expect(['node:', 'ZstdCodec'].filter((word) => text.includes(word))).toEqual([]);
+});
+
+test('package: what a bundler that splits loads first is smaller, and has no work on whole stores', async () => {
+  const { files, entry } = await split(ENGINE_AND_MEMORY, 'split');
+  const first = files.filter(({ isFirst }) => isFirst);
+  const size = first.reduce((sum, { text }) => sum + gzipSync(text, { level: 9 }).length, 0);
+  expect(size).toBeLessThan(77_000);
+
+  const { MemoryBackend, StorageEngine } = (await import(pathToFileURL(entry).href)) as Main;
+  const engine = await StorageEngine.open();
+  await engine.put('k', 'v'.repeat(10_000));
+  const later = files.filter(({ text }) => text.includes('the target of the backup'));
+  expect(later.map(({ isFirst }) => isFirst)).toEqual([false]);
+  for (const { path } of later) rmSync(path);
+  const refusal = { code: 'IO_ERROR', message: expect.stringContaining('cannot be loaded') as string };
+  await expect(engine.verify()).rejects.toMatchObject(refusal);
+  await expect(engine.compact()).rejects.toMatchObject(refusal);
+  const backend = new MemoryBackend();
+  await expect(engine.backup(backend)).rejects.toMatchObject(refusal);
+  expect(backend.list()).toEqual([]);
+  expect(engine.stats().versions.openSnapshots).toBe(0);
+  expect(engine.getString('k')).toHaveLength(10_000);
+  await engine.close();
+});
+
+test('package: the work on whole stores is loaded when it is asked for, also by a bundle that was not split', async () => {
+  const { entry } = await split(ENGINE_AND_MEMORY, 'whole');
+  const single = await imported<Main>('single.mjs', await bundled(ENGINE_AND_MEMORY));
+  for (const { MemoryBackend, StorageEngine } of [
+    (await import(pathToFileURL(entry).href)) as Main,
+    single,
+  ]) {
+    const engine = await StorageEngine.open();
+    await engine.put('k', 'v'.repeat(100_000));
+    await engine.checkpoint();
+    await engine.delete('k');
+    const backend = new MemoryBackend();
+    const [verified, compacted, copied] = await Promise.all([
+      engine.verify(),
+      engine.compact(),
+      engine.put('k', 'v').then(() => engine.backup(backend)),
+    ]);
+    expect([verified.problems, copied.records]).toEqual([[], 1]);
+    expect(compacted.bytesAfter).toBeLessThan(compacted.bytesBefore);
+    const closed = engine.close();
+    await expect(engine.compact()).rejects.toMatchObject({ code: 'CLOSED' });
+    await closed;
+    const copy = await StorageEngine.open({ backend });
+    expect(copy.getString('k')).toBe('v');
+    await copy.close();
+  }
 });
 
 test('package: a bundle without zstd says what to import, of stores that ask for it and stores that hold it', async () => {

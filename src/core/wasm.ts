@@ -13,6 +13,7 @@ import * as layout from '../../assembly/layout.ts';
 import { bytes as release } from '../../build/wasm/release.js';
 import { AegisError } from '../base/errors.ts';
 import type { OwnBytes } from '../base/lib-types.ts';
+import { CONSTANTS } from './constants.ts';
 import type { CoreExports } from './wasm-exports.ts';
 
 export type { CoreExports } from './wasm-exports.ts';
@@ -56,18 +57,18 @@ const WORKING_FRAMES = 16;
 const WASM_PAGE = 65536; // bytes
 const WASM_PAGES_MAX = 65536;
 
-/** Exports that answer addresses or 32-bit words that use the top bit. */
-const UNSIGNED = [
-  'frameAddress',
-  'valueAddress',
-  'inspectKey',
-  'applyAt',
-  'blockSumLow',
-  'blockSumHigh',
-  'missPage',
-  'groupLinkLow',
-  'groupLinkHigh',
-] as const;
+/** Exports that answer addresses or 32-bit words that use the top bit. Bundles for browsers give them other names. */
+const UNSIGNED = {
+  frameAddress: true,
+  valueAddress: true,
+  inspectKey: true,
+  applyAt: true,
+  blockSumLow: true,
+  blockSumHigh: true,
+  missPage: true,
+  groupLinkLow: true,
+  groupLinkHigh: true,
+};
 
 /** Modules by their bytes: compiling takes longer than everything else an instance needs. */
 const compiled = new WeakMap<Uint8Array, WebAssembly.Module>();
@@ -123,7 +124,7 @@ export function createCore(options: CoreOptions): Core {
   if (!compared.has(module)) checkLayout(exports);
   compared.add(module);
   const x: Record<string, unknown> = { ...exports };
-  for (const name of UNSIGNED) {
+  for (const name of Object.keys(UNSIGNED)) {
     const raw = exports[name] as (...values: number[]) => number;
     x[name] = (...values: number[]): number => raw(...values) >>> 0;
   }
@@ -155,7 +156,7 @@ function instantiate(module: WebAssembly.Module, imports: WebAssembly.Imports): 
 
 /** Compares every shared constant with the module's own: a stale or foreign module is refused. */
 function checkLayout(exports: Record<string, unknown>): void {
-  for (const [name, value] of Object.entries(layout)) {
+  for (const [name, value] of CONSTANTS) {
     const own = exports[name];
     if (!(own instanceof WebAssembly.Global) || own.value !== value) {
       throw new AegisError('STORE_FAILED', `layout mismatch: ${name}`);

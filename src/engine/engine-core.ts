@@ -18,7 +18,7 @@ import type { GivenCodecs } from '../codec/user-block.ts';
 import type { ResolvedConfig } from '../config/config.ts';
 import { guardTrap } from '../core/wasm.ts';
 import { Checkpointer } from '../maintenance/checkpoint.ts';
-import { Compactor } from '../maintenance/compact.ts';
+import type { Compactor, CompactParts } from '../maintenance/compact.ts';
 import { LogLimit } from '../maintenance/log-limit.ts';
 import type { Tell } from '../maintenance/progress.ts';
 import { tellerOf } from '../maintenance/progress.ts';
@@ -51,7 +51,9 @@ export class EngineCore {
   readonly writer: Writer;
   readonly handles: SnapshotHandles;
   readonly checkpointer: Checkpointer;
-  readonly compactor: Compactor;
+  /** Compaction, once it was asked for, and what it works with. */
+  compactor: Compactor | undefined;
+  readonly compactParts: CompactParts;
   readonly reclaimer: Reclaimer;
   /** Transactions that lost a conflict. */
   readonly retries: RetryQueue;
@@ -159,7 +161,7 @@ export class EngineCore {
       mayWrite: () => this.#mayWrite,
       guard: (error) => this.guard(error),
     });
-    this.compactor = new Compactor({
+    this.compactParts = {
       pager,
       checkpointer: this.checkpointer,
       roots: () => catalog.latestRoots(),
@@ -168,7 +170,7 @@ export class EngineCore {
       pause: this.pause,
       check: () => void this.writable(),
       onProgress: (done, total) => this.tell('compaction', done, total),
-    });
+    };
     this.transactions = {
       trees,
       pipeline: this.pipeline,
@@ -216,7 +218,7 @@ export class EngineCore {
 
   /** Waits for queued commits, aborts what is open, writes a checkpoint if one is owed. */
   async #finish(): Promise<void> {
-    await this.compactor.ended();
+    await this.compactor?.ended();
     await this.pipeline.drained();
     this.handles.closeAll();
     // Once more: a transaction may have been committed in between.

@@ -28,7 +28,7 @@ import { deleteStored, readStored, writeStored } from './stored-blocks.ts';
 import type { RetryOptions, TransactionOptions } from './transaction-options.ts';
 import { checkedRetry, checkedTransaction } from './transaction-options.ts';
 import { Tree } from './tree.ts';
-import { backUpWhole, verifyWhole } from './whole-store.ts';
+import { backUpWhole, compactWhole, verifyWhole } from './whole-store.ts';
 
 /**
  * An open store: ordered keys and values, transactions, snapshots, scans.
@@ -264,14 +264,7 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    *   `UNSUPPORTED` (called from inside a backend or codec)
    */
   async compact(): Promise<CompactReport> {
-    const engineCore = this.#engineCore.writable();
-    try {
-      await engineCore.reclaimer.start();
-      engineCore.writable();
-      return await engineCore.compactor.compact();
-    } catch (error) {
-      throw engineCore.guard(error);
-    }
+    return compactWhole(this.#engineCore);
   }
 
   /**
@@ -283,7 +276,7 @@ export class StorageEngine extends KeySpace implements AsyncDisposable {
    *
    * @throws AegisError (as a rejection) `CLOSED`, `STORE_FAILED`, `TOO_LARGE` (this machine refuses the memory),
    *   `OUT_OF_SPACE` (a page must leave memory first, and has no room on the device), `UNSUPPORTED` (called from inside
-   *   a backend or codec)
+   *   a backend or codec), `IO_ERROR` (in a browser: the part of this package that does it cannot be loaded)
    */
   async verify(): Promise<VerifyReport> {
     return verifyWhole(this.#engineCore);

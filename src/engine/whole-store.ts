@@ -1,15 +1,15 @@
 /**
- * The calls that read a whole store as one snapshot sees it: verification and backup.
+ * The calls that work on a whole store: verification and backup, of what one snapshot sees, and compaction.
  */
 import type { StorageBackend } from '../backend/backend.ts';
 import { AegisError, invalid } from '../base/errors.ts';
 import { resolveConfig } from '../config/config.ts';
 import type { BackupReport } from '../maintenance/backup.ts';
-import { backUp } from '../maintenance/backup.ts';
+import type { CompactReport } from '../maintenance/compact.ts';
 import type { VerifyReport } from '../maintenance/verify.ts';
-import { verifyStore } from '../maintenance/verify.ts';
 import { visibleAt } from '../maintenance/visible-state.ts';
 import type { EngineCore } from './engine-core.ts';
+import { loadWork } from './load-work.ts';
 import { backendOf } from './open.ts';
 
 /** Pages of the pool that a copy is verified with: the walk reads past it. */
@@ -20,6 +20,7 @@ export async function verifyWhole(engineCore: EngineCore): Promise<VerifyReport>
   const { store, handles, pause, config, checkpointer } = engineCore.readable();
   const handle = handles.take();
   try {
+    const { verifyStore } = await loadWork();
     return await verifyStore({
       ...visibleAt(store, handle.epoch, engineCore.codecs),
       release: () => handle.close(),
@@ -49,6 +50,7 @@ export async function backUpWhole(
   if (engineCore.isIn(place)) {
     throw new AegisError('INVALID_ARGUMENT', 'backup: the target is the place of the store itself');
   }
+  const { backUp } = await loadWork();
   const { pageSize } = store.core;
   const targetConfig = resolveConfig({
     backend: place,
@@ -74,6 +76,21 @@ export async function backUpWhole(
     guard: (error) => engineCore.guard(error),
     onProgress: engineCore.tell,
   });
+}
+
+/** Compacts a store, or joins the run under way. */
+export async function compactWhole(engineCore: EngineCore): Promise<CompactReport> {
+  engineCore.writable();
+  const { Compactor } = await loadWork();
+  engineCore.writable();
+  try {
+    await engineCore.reclaimer.start();
+    engineCore.writable();
+    engineCore.compactor ??= new Compactor(engineCore.compactParts);
+    return await engineCore.compactor.compact();
+  } catch (error) {
+    throw engineCore.guard(error);
+  }
 }
 
 /** The place that a copy goes to. @throws AegisError `INVALID_ARGUMENT`, `UNSUPPORTED` */
