@@ -253,7 +253,7 @@ export const seededBugs: readonly SeededBug[] = [
     patches: [
       {
         file: TRANSACTION,
-        from: '    this.#context.abort();\n  }\n\n  /** Aborts, if',
+        from: '    this.#context.abort();\n  }\n\n  /**\n   * Aborts, if',
         to: `    if (this.#context.state === 'active' && !this.#context.holdings.writes.isEmpty) {
           this.commit().catch(() => undefined);
           return;
@@ -261,7 +261,8 @@ export const seededBugs: readonly SeededBug[] = [
         this.#context.abort();
       }
 
-      /** Aborts, if`,
+      /**
+       * Aborts, if`,
       },
     ],
   },
