@@ -263,7 +263,8 @@ export function pageLoad(
 ): i32 {
   const status = blockVerify(block, available, BLOCK_PAGE, number, 0, sumLow, sumHigh);
   if (status != OK) return status;
-  // A version of the future would be seen by nobody, and one that is newer than its reader would be missed for ever.
+  // No reader would see a version newer than the present epoch, and one newer than its reader would cause misses for
+  // ever.
   const epoch = load<u64>(block, 16);
   if (epoch > load<u64>(EPOCH) || (expecting && epoch > load<u64>(MISS_EPOCH))) {
     return damaged(number, DAMAGE_IDENTITY);

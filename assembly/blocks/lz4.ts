@@ -225,8 +225,9 @@ function copyMatch(output: usize, offset: usize, length: usize, slack: usize): v
   const end = output + length;
   let distance = offset;
   if (offset < 8) {
-    // A word must not be copied from less than a word before. Eight bytes later the match also repeats at the next
-    // multiple of its offset that is 8 or more: one hexadecimal digit for each offset, the last digit for offset 0.
+    // A word-wide copy needs a distance of 8 or more. After the first eight bytes the match also repeats at the
+    // smallest multiple of its offset that is 8 or more. The constant holds these multiples: a hexadecimal digit for
+    // each offset, the last digit for offset 0.
     const head = output + min(length, 8);
     for (; output != head; output++) store<u8>(output, load<u8>(output - offset));
     distance = ((0xeca89880 as usize) >> ((offset as u32) << 2)) & 15;

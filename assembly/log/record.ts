@@ -267,7 +267,7 @@ function partCheck(at: usize, left: u32): u32 {
   if ((flags & ~WHOLE) != 0 || load<u32>(at, 20) != 0) return DAMAGE_KIND;
   if (sequence == 0 || !isExact(sequence)) return DAMAGE_ORDER;
   if (load<u32>(PARTS) > 0) {
-    // Several parts in a group are whole commits, one after the other.
+    // If a group has several parts, each is a whole commit.
     if (load<u32>(FLAGS) != WHOLE || flags != WHOLE) return DAMAGE_ORDER;
     if (sequence != load<u64>(LAST_SEQUENCE) + 1) return DAMAGE_ORDER;
   }

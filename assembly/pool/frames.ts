@@ -292,14 +292,14 @@ export function framesUnpin(): void {
 export function framesReclaim(wanted: u32, writes: u32): u32 {
   let listed: u32 = 0;
   const most = min(writes, VICTIM_CAPACITY as u32);
-  // Twice round: the first pass may only clear bytes.
+  // Go round twice: the first round may only clear the touched bytes.
   let steps = load<u32>(FRAME_COUNT) * 2;
   let frame = load<u32>(HAND);
   let round = 0;
   while (load<u32>(FREE_COUNT) + listed < wanted && (listed < most || most == 0) && steps > 0) {
     --steps;
     if (frame == 0) {
-      // A second time round could list a victim twice.
+      // Another round could list a victim twice.
       if (listed > 0 && ++round > 1) break;
       frame = load<u32>(QUEUE_TAIL);
       if (frame == 0) break;

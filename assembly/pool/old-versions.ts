@@ -67,7 +67,7 @@ export function oldVersionInsert(page: u32, frame: u32): void {
     node = load<u32>(link);
   }
   store<u32>(link, frame);
-  // What is left of the tree there goes to the two sides.
+  // Split the rest of the subtree into the two sides of the new node.
   let left = leftOf(frame);
   let right = rightOf(frame);
   while (node != 0) {

@@ -329,7 +329,7 @@ export function treeGetGroup(root: u32, epochAsNumber: f64, count: u32): i32 {
       const length = load<u32>(key);
       const number = cellWord(page, pageChildIndex(page, key + 4, length));
       const frame = frameAt(number, epoch);
-      // The bounds a missing page must keep are known to a walk of its own only.
+      // A walk for this key alone also finds the bounds that the missing page must keep.
       if (frame == 0) return walkTo(root, epoch, key + 4, length);
       frameTouch(frame);
       const below = frameAddress(frame);

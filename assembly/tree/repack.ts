@@ -155,7 +155,7 @@ export function treeRepack(root: u32, keyBytes: u32, level: u32, protectedEpoch:
   const index = pageChildIndex(above, KEY_AREA, keyBytes);
   if (index + 1 == count || pageFree(left) < pageCapacity() >> 4) return NOT_FOUND;
   if (frameNewest(cellWord(above, index + 1)) == 0) {
-    // The walk is at the child by now: its neighbour's bounds need one of their own.
+    // The walk is at the child by now; the bounds of its neighbour need another walk.
     const again = walkAbove(root, keyBytes, level);
     assert(again == OK, 'the way just gone is there');
     return stepDown(parent, index + 1);

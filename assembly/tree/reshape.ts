@@ -137,7 +137,7 @@ function leafSplitPoint(page: usize, key: usize, length: u32): u32 {
 
 function innerSplitPoint(page: usize, key: usize, length: u32): u32 {
   const count = pageCount(page);
-  // Ascending loads: keep the left page nearly full, but leave the right one a child to stand on.
+  // For ascending loads keep the left page nearly full, but give the right one at least one child.
   if (!walkHasHigh() && pageChildIndex(page, key, length) == count - 1) return count - 1;
   return middleOf(page, count - 1);
 }
@@ -181,7 +181,7 @@ export function mergeTowards(root: u32, key: usize, length: u32): i32 {
           walkDown(frame, page, other);
           return walkMiss(cellWord(page, other), LATEST, pageLevel(page) - 1);
         }
-        // Unlike the child, the sibling was not on the way down: it is checked here.
+        // The walk down checked the child but not its sibling, so check that here.
         if (pageKind(frameAddress(sibling)) != pageKind(frameAddress(child)) || sibling == child) {
           return damaged(cellWord(page, other), DAMAGE_KIND);
         }

@@ -19,7 +19,7 @@ export function runtimePin(): Pin | undefined {
     const workers = process?.getBuiltinModule?.('worker_threads');
     mark = (workers as { markAsUntransferable?: Pin } | undefined)?.markAsUntransferable;
   } catch {
-    // A runtime that has the name and not the thing.
+    // Some runtimes have the name but not the function.
   }
   if (!mark) return undefined;
   const pin = mark;
@@ -39,7 +39,7 @@ function stays(pin: Pin, move: (memory: ArrayBuffer) => unknown): boolean {
     pin(memory);
     move(memory);
   } catch {
-    // Refused is as good.
+    // A refusal will do as well.
   }
   return memory.byteLength === 1;
 }

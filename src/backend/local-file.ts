@@ -172,7 +172,7 @@ export class LocalFile implements BackendFile {
       try {
         closeSync(descriptor);
       } catch {
-        // The descriptor is gone all the same, and only a sync says what is durable.
+        // The descriptor is closed all the same, and only a sync says what is durable.
       }
     }
   }

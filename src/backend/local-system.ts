@@ -77,7 +77,7 @@ export function openPrivate(path: string, access: number, create: boolean): numb
     try {
       return regular(openSync(path, flags), path);
     } catch (cause) {
-      // A system lets a folder be opened for reading, and for writing not.
+      // A folder can be opened for reading, but not for writing.
       if (errnoOf(cause) === 'EISDIR') throw irregular(path);
       if (!create || errnoOf(cause) !== 'ENOENT') throw cause;
     }
@@ -113,7 +113,7 @@ export function makeFolder(folder: string): void {
   try {
     makeOneFolder(folder);
   } catch (cause) {
-    // Not looked for from above: a runtime may let us see this folder and none of its parents.
+    // Try this folder first: the runtime may not let us see its parents.
     if (errnoOf(cause) !== 'ENOENT' || above === folder) throw systemError(cause, 'mkdir', folder);
     makeFolder(above);
     ask('mkdir', folder, () => makeOneFolder(folder));
@@ -125,7 +125,7 @@ function isThere(folder: string): boolean {
   try {
     return existsSync(folder);
   } catch {
-    // A runtime that does not let us look: to make it tells more.
+    // The runtime does not let us look. Making the folder will show it.
     return false;
   }
 }
@@ -135,7 +135,7 @@ function makeOneFolder(path: string): void {
     mkdirSync(path, { mode: FOLDER_MODE });
     chmodSync(path, FOLDER_MODE);
   } catch (cause) {
-    // Another opener was quicker; it sets the mode and we both see to the entry.
+    // Another opener was quicker. It sets the mode; both of us sync the directory.
     if (errnoOf(cause) !== 'EEXIST') throw cause;
   }
 }
@@ -160,7 +160,7 @@ export function syncFolder(folder: string): void {
 
 /** Whether this runtime refuses to sync files, as Node's permission model does whatever it is told to allow. */
 export function syncIsRefused(descriptor: number): boolean {
-  // Without such a model nothing is tried: a sync costs what the disk takes.
+  // Without a permission model do not try: a sync may take long.
   if ((process as { permission?: unknown }).permission === undefined) return false;
   try {
     fdatasyncSync(descriptor);
@@ -175,7 +175,7 @@ export function syncIsRefused(descriptor: number): boolean {
 export function machineName(): string {
   const { Deno } = globalThis as { Deno?: { permissions: { querySync(what: object): { state: string } } } };
   try {
-    // To ask without the permission would have Deno ask its user for it.
+    // Without the permission Deno would prompt its user.
     if (Deno && Deno.permissions.querySync({ name: 'sys', kind: 'hostname' }).state !== 'granted') return '';
     return hostname();
   } catch {

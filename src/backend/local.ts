@@ -70,7 +70,7 @@ export class LocalBackend implements StorageBackend {
       try {
         const isDurable = syncIsRefused(main);
         if (isDurable) {
-          // Elsewhere O_DSYNC is absent or stops at the drive's own cache, which a sync does not.
+          // Elsewhere O_DSYNC is absent, or does not flush the drive's own cache as a sync does.
           if (process.platform !== 'linux') throw unsynced(file);
           const durable = openPrivate(path, constants.O_RDWR | constants.O_DSYNC, false);
           closeSync(main);
@@ -161,7 +161,7 @@ export class LocalBackend implements StorageBackend {
     try {
       found = identityOf(this.directory);
     } catch {
-      // Not there, so not the same.
+      // It is not there, so it is not the same folder.
     }
     for (const { folder } of this.#locks) if (folder === found) return;
     const message = `${this.directory} is no longer the folder of the open store: it was removed or replaced`;

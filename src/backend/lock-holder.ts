@@ -56,7 +56,7 @@ export function announceHolder(directory: string, mode: LockMode, now: number, i
   try {
     return writeHolder(path, mode, holder);
   } catch {
-    // A folder that cannot be written to, a full disk, a link in the file's place: the lock holds all the same.
+    // The folder is read-only, the disk full, or a link in the file's place. The lock holds without a record.
     return () => undefined;
   }
 }
@@ -75,7 +75,7 @@ export function findHolder(directory: string): { holder: Holder; isSure: boolean
 function writeHolder(path: string, mode: LockMode, holder: Holder): () => void {
   const slot = mode === 'exclusive' ? 0 : freeSlot(path);
   const record = Buffer.from(JSON.stringify(holder).padEnd(SLOT_SIZE));
-  // Too long a name of the machine, or too many readers: this one stays unnamed.
+  // The machine's name is too long, or there are too many readers: this one is not recorded.
   if (record.length > SLOT_SIZE || slot === SLOTS_MAX) return () => undefined;
   const position = slot * SLOT_SIZE;
   const descriptor = openPrivate(path, constants.O_RDWR, true);
@@ -93,7 +93,7 @@ function writeHolder(path: string, mode: LockMode, holder: Holder): () => void {
       const isMine = present.equals(record);
       if (isMine) writeSync(descriptor, Buffer.alloc(SLOT_SIZE, ' '), 0, SLOT_SIZE, position);
     } catch {
-      // A record that stays names a process which no longer holds the lock; the next holder writes over it.
+      // The record stays and names a process that no longer holds the lock; the next holder overwrites it.
     } finally {
       closeSync(descriptor);
     }
@@ -160,7 +160,7 @@ function isAlive({ pid, begun }: Holder): boolean {
   try {
     return process.kill(pid, 0);
   } catch (cause) {
-    // Anything but "no such process" is a process we may not ask.
+    // Any other error than "no such process" means that the process exists, and we may not signal it.
     return errnoOf(cause) !== 'ESRCH';
   }
 }

@@ -109,7 +109,7 @@ function lockWithDeno({ path, descriptor, mode }: LockRequest): LockAnswer {
     Deno: { openSync(path: string, options: { read: boolean; write: boolean }): DenoFile };
   };
   const file = Deno.openSync(path, { read: true, write: mode === 'exclusive' });
-  // Deno's own files cannot be had from a descriptor, and this open follows links: see that it is the same file.
+  // Deno makes no file from a descriptor, and this open follows links: check that it is the same file.
   const isSame = file.statSync().ino === fstatSync(descriptor).ino || process.platform === 'win32';
   if (isSame && file.tryLockSync(mode === 'exclusive')) return () => file.close();
   file.close();

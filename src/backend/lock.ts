@@ -58,7 +58,7 @@ export async function lockData(
       },
     };
   } catch (cause) {
-    // Whatever it was: nobody would ever give this lock back.
+    // Whatever failed: release the lock, since nobody else would.
     free();
     throw systemError(cause, 'lock', 'data');
   }

@@ -139,7 +139,7 @@ class MemoryFile implements BackendFile {
     try {
       work();
     } catch (cause) {
-      // An array buffer the machine refuses, or a map that is full.
+      // The machine refuses the array buffer, or a map is full.
       if (!(cause instanceof RangeError)) throw cause;
       const message = `${operation} of ${this.#name} failed: no memory left`;
       throw new AegisError('OUT_OF_SPACE', message, { cause, file: this.#name, operation });

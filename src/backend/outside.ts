@@ -49,7 +49,7 @@ export class Outside {
 
   /** An object whose methods go this way, but for those that have others in their place. */
   watched<T extends object>(object: T, others: Partial<T> = {}): T {
-    // A frozen object would have its proxy answer its own methods.
+    // A proxy of a frozen object must answer that object's own methods, so the target is an empty one.
     return new Proxy(Object.create(Object.getPrototypeOf(object)) as T, {
       get: (_, name) => {
         if (name in others) return Reflect.get(others, name) as unknown;

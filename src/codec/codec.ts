@@ -31,7 +31,7 @@ export function apart(codec: Codec): Codec {
     target: Uint8Array,
     work: (own: Uint8Array, room: Uint8Array) => number,
   ): number => {
-    // What was transferred away has no bytes left.
+    // A buffer that was transferred away has no bytes left.
     if (sources.length < source.length) sources = new Uint8Array(source.length);
     if (targets.length < target.length) targets = new Uint8Array(target.length);
     sources.set(source);

@@ -76,7 +76,7 @@ export class StoreCodecs {
   /** Compresses with a codec of this side; 0 when nothing came of it. */
   compress(codec: number, source: Uint8Array, target: Uint8Array): number {
     const size = tryCompress(this.#codecs.get(codec) as Codec, source, target, this.#level);
-    // A frame that does not say its size could not be checked when it is read.
+    // A frame without a content size could not be checked when it is read.
     if (codec === CODEC_ZSTD && frameContentSize(target.subarray(0, size)) !== source.length) return 0;
     return size;
   }

@@ -147,7 +147,7 @@ function compressed({ data, level }: BlockContent, number: number, given: GivenC
   for (let at = 0; at < data.length; at += pieceSize) {
     const raw = data.subarray(at, at + pieceSize);
     const body = end + USER_PIECE_HEADER_SIZE;
-    // What comes out must be smaller than the piece, and leave the whole smaller than the data.
+    // A compressed piece must be smaller than the piece, and the whole block smaller than the data.
     const room = Math.min(raw.length - 1, bytes.length - body - 1);
     if (room < 0) return undefined;
     const target = bytes.subarray(body, body + room);

@@ -235,9 +235,9 @@ export class EngineCore {
     const isBehind = this.pipeline.applied !== superblock.sequence || superblock.generation === 0;
     const hasFiles = (this.store.log?.diskSize ?? 0) > 0;
     if (isBehind || hasFiles || running || this.reclaimer.worked) await this.checkpointer.checkpoint();
-    // Without a checkpoint nothing has asked for a while whether the files are still there.
+    // Without a checkpoint, at least this sync tells whether the files are still there.
     else await this.store.pager.blocks.file.sync();
-    // What is beyond our end may be another writer's by now.
+    // Another writer may have written behind our end by now.
     this.checkpointer.checkFence();
     this.store.pager.blocks.cutTail();
   }
@@ -311,7 +311,7 @@ export class EngineCore {
   #checkpointed(): void {
     this.#limit.checkpointed();
     this.pipeline.resume();
-    // Space may have become free that the reclaimer waits for.
+    // The reclaimer may have waited for the space that is free now.
     if (this.#mayWrite && !this.config.readOnly) void this.reclaimer.start();
   }
 

@@ -155,7 +155,7 @@ export abstract class KeyReader {
   scan(options?: RangeOptions): Scan {
     const source = this.#source;
     const range = resolveRange(source.view().trees, options);
-    // Looking at the options may have run code of the caller's.
+    // Reading the options may have run getters of the caller.
     const { trees, root } = source.view();
     const handle = source.handle();
     const { check, rest } = source;

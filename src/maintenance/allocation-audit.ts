@@ -33,7 +33,7 @@ export function countNumbers(pager: Pager, findings: Findings): void {
       else free.add(page);
     }
   }
-  // The runs of free numbers are those that have no entry in any chunk.
+  // Free runs hold numbers that have no entry in any chunk; all others are checked.
   for (const { from, to } of pager.freeNumbers.outside(next)) {
     for (let page = from; page < to; ++page) {
       const used = x.frameNewest(page) !== 0 || pager.directory.place(page).sectors > 0;

@@ -124,7 +124,7 @@ class Backup {
     const { pager, superblock, target, pause, check } = this.#parts;
     try {
       await this.#aimed(() => beginCreation(pager.core, this.#file, target, superblock));
-      // A small store goes in one slice, and somebody may make one copy after the other.
+      // A small store is copied in one slice; a loop of backups must still let other work run.
       await pause();
       check();
       const copied = await this.#guarded(() => this.#copyPages());
@@ -147,7 +147,7 @@ class Backup {
       const directory = new Directory(pager.core.pageSize);
       const total = pager.pageCount;
       let pages = 0;
-      // Numbers that are in none of these runs now are those of no page that the snapshot sees.
+      // A number outside these runs is no page that the snapshot sees.
       for (const { from, to } of [...pager.freeNumbers.outside(descriptor.nextPage)]) {
         for (let page = from; page < to; ++page) {
           const place = this.#copyPage(page, snapshot.epoch);
@@ -210,7 +210,7 @@ class Backup {
     const finished: Superblock = {
       ...superblock,
       ...descriptor,
-      // There is no log behind it: nothing may be missed that was never copied.
+      // The copy has no log, so the mark must not lie above its LSN.
       mark: Math.min(descriptor.lsn, log?.durable ?? descriptor.lsn),
       logSize: 0,
       directory: step.value.root,

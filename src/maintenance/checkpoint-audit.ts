@@ -73,7 +73,7 @@ export function* auditChunks(
   const count = (level: number): number =>
     Math.ceil(durable.superblock.chunkCount / directory.fanout ** level);
   let done = 0;
-  // Chunks that have entries or were written, and those above them; the rest is not there, however many are counted.
+  // Chunks that have entries or were written, and those above them. The directory is sparse: others do not exist.
   let indexes = new Set<number>();
   directory.eachChunk((_words, index) => void indexes.add(index));
   for (let level = 0; level < levels(); ++level) {

@@ -207,7 +207,7 @@ export class Checkpointer {
       }
     } catch (error) {
       if (this.#run === run) this.#stop(run, error);
-      // A blocking driver finished the run, and still this sync failed: its report was meant for the store.
+      // A blocking call finished the run meanwhile, but this sync failed: that fails the store.
       else this.#parts.pipeline.fail(error);
     }
   }
@@ -256,7 +256,7 @@ export class Checkpointer {
     const changed = directory.takeChanged(snapshot.epoch);
     const fresh: Place[] = [];
     this.#unsettled = fresh;
-    // From the first sync on a failure says that what is on the disk is not known.
+    // After the first sync of a slot has begun, a failure leaves unknown what is on the disk.
     let unsure = false;
     try {
       const pages = yield* this.#writePages(snapshot.epoch);
@@ -299,7 +299,7 @@ export class Checkpointer {
       this.#durable = snapshot;
       pager.versions.setDurable(snapshot);
       pager.versions.release(snapshot);
-      // With no change in between both are one epoch, and one node.
+      // Without a change in between both are the same epoch and the same node.
       if (before !== snapshot) pager.versions.releaseDurable(before);
       log?.release(lsn);
       return { sequence, lsn, pages };
@@ -307,7 +307,7 @@ export class Checkpointer {
       pager.drain();
       directory.endTaken(true);
       if (unsure) {
-        // Nothing is released, nothing is written over. Whoever asked is told what every later caller is.
+        // Nothing is released or overwritten. The caller gets the error that every later call will get.
         pipeline.fail(error);
         throw pipeline.failure ?? error;
       }

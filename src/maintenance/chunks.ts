@@ -62,7 +62,7 @@ export function* writeChunks(source: ChunkSource): Generator<'pause', ChunkPlan>
     }
     below = own;
     const above = new Set(indexes.map((index) => Math.floor(index / directory.fanout)));
-    // Numbers handed out can add a level although no page has changed.
+    // New page numbers can add a level although no page has changed.
     if (directory.level(level + 1)[0] === undefined) above.add(0);
     indexes = [...above];
   }

@@ -112,7 +112,7 @@ export class Compactor {
       rounds += await this.#relocate(slices);
       this.#cut();
     } catch (error) {
-      // What has been gained until the space ran out is cut off.
+      // The space ran out: give back what was gained so far.
       if (error instanceof AegisError && error.code === 'OUT_OF_SPACE') this.#cut();
       throw error;
     } finally {
@@ -134,7 +134,7 @@ export class Compactor {
     let freed = 0;
     await slices.begin(0);
     for (const root of slices.roots) {
-      // A tree that was dropped meanwhile has no root any more.
+      // The tree may have been dropped meanwhile.
       if (!slices.hasRoot(root)) continue;
       const repacker = new Repacker(slices, root);
       await repacker.run();
@@ -160,7 +160,7 @@ export class Compactor {
       await round(() => relocator.relocate(this.#top));
       if (this.#isTight || extents.end > best * GAIN_LEAST) break;
       best = extents.end;
-      // What does not fit in many short holes will fit in a long one.
+      // Blocks that fit in none of the short holes fit in one long one.
       if (!(await round(() => relocator.evacuate(this.#top)))) break;
     }
     return rounds;
@@ -189,7 +189,7 @@ export class Compactor {
   #cut(): void {
     const { check, checkpointer, cut } = this.#parts;
     check();
-    // What is beyond our end may be another writer's by now.
+    // Another writer may have written behind our end by now.
     checkpointer.checkFence();
     cut();
   }

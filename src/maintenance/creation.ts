@@ -14,7 +14,7 @@ export async function beginCreation(
   backend: StorageBackend,
   superblock: Superblock,
 ): Promise<void> {
-  // Whatever an unfinished creation left behind goes first: a piece of a superblock before it would look like damage.
+  // Remove what an unfinished creation left: a piece of its superblock in the other slot would look like damage.
   file.truncate(0);
   writeSuperblock(core, file, LAST_SLOT, { ...superblock, generation: 0 });
   await file.sync();
@@ -30,13 +30,13 @@ export async function beginCreation(
 export async function takeBackCreation(file: BackendFile, unfinished: Uint8Array | undefined): Promise<void> {
   try {
     if (unfinished) {
-      // In this order: a whole slot without the pages it names would be a damaged store.
+      // In this order: a whole slot without the pages it refers to would be a damaged store.
       file.write([unfinished], SLOT_POSITIONS[LAST_SLOT]);
       await file.sync();
     }
     file.truncate(SECTOR_SIZE);
     await file.sync();
   } catch {
-    // It is as it was.
+    // Then the target stays as it was.
   }
 }

@@ -26,7 +26,8 @@ export async function loadDirectory(
   const { directory, blocks } = pager;
   const { extents } = blocks;
   const { fanout } = directory;
-  // Free space is kept as a bitmap up to the last extent: no entry may ask for more of it than the file is worth.
+  // The bitmap of free space reaches up to the last extent. A forged entry must not make it larger than the file
+  // warrants.
   const last = Math.min(superblock.endSector, 2 * fileSectors + LOST_SECTORS_MAX);
   const claim = (place: Place, what: string, page?: number): void => {
     const { start, sectors } = place;
@@ -41,7 +42,7 @@ export async function loadDirectory(
     claim(place, `directory chunk ${index} of level ${level}`);
     blocks.readChunk(level, index, place, words);
   };
-  // A visit of what is there: a superblock may say that there are millions of chunks, and none is.
+  // Visit present chunks only: a forged superblock may claim millions.
   for (let level = levels - 1; level > 0; --level) {
     const below = directory.level(level - 1);
     const places = directory.level(level);
@@ -62,7 +63,7 @@ export async function loadDirectory(
   }
   await readEntries(pager, superblock.nextPage, claim, rest);
   directory.recount();
-  // What an extent beyond the file's end held is lost; the place is taken all the same, and nothing is filled there.
+  // An extent beyond the end of the file is lost, but stays allocated; nothing is filled there.
   extents.setFilled(Math.max(fileSectors, extents.end));
 }
 
@@ -102,7 +103,7 @@ async function readEntries(
     await rest();
   }
   addRun(nextPage);
-  // From the highest down: the list is taken from its end.
+  // Highest first: numbers are taken from the end of the list.
   pager.freeNumbers.reset(free.reverse().flat(), runs);
 }
 

@@ -41,7 +41,7 @@ export async function refuseForeignPlace(
   if (!names.includes(DATA_FILE)) return refuseToCreate(names, config);
   const file = await backend.open(DATA_FILE, { create: false, readOnly: true });
   try {
-    // In this order: a store that is being made beside us has its superblock before its file grows.
+    // Size first: a store that another process is making has its superblock before its file grows.
     const size = file.size();
     if (size === 0) return refuseToCreate(names, config);
     refuseForeignData(slotsOf(file), size);
@@ -72,7 +72,7 @@ export function findStore(
     if (!best || isNewer(superblock, best.superblock)) best = { superblock, slot, damaged };
   }
   const problems = slots.map((content) => ('problem' in content ? content.problem : undefined));
-  // A version alone may be rot; it is believed when the checksum is, or when nothing else can be.
+  // A newer version may be rot. It counts if the checksum holds, or if no slot is whole.
   if (problems.includes('newer') || (!best && problems.includes('newer?'))) {
     throw new AegisError('UNSUPPORTED_VERSION', 'the store was written by a newer version of aegis-storage', {
       file: DATA_FILE,

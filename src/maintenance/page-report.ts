@@ -107,7 +107,7 @@ export function* censusOf(pager: Pager, epoch: number): Generator<number, PageCe
   const pages = { leaf: 0, inner: 0, overflow: 0, damaged: 0 };
   const leafFills = new Array<number>(10).fill(0);
   let [height, records, filled] = [0, 0, 0];
-  // Later pages are of later epochs.
+  // Pages from there on belong to later epochs.
   const end = pager.nextPage;
   for (let page = 1; page < end; ++page) {
     yield page;

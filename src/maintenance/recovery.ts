@@ -227,7 +227,8 @@ async function recover(
         Math.max(superblock.fence, scan?.highestFence ?? 0) + FENCE_STEP + random[0]! + random[1]! * 256;
       await scan?.rewriteTail();
       current = await renewSlots(parts.core, data, found, fence, scan?.usedSize);
-      // Not sooner: until then the older slot may be the one on the device, and name what lies there.
+      // Only now: until the slots are renewed the older one may be the one on the device, and refer to blocks in the
+      // tail.
       parts.pager.blocks.cutTail();
     }
     const durable = parts.pager.versions.startDurable(superblock.epoch);
@@ -328,7 +329,7 @@ async function renewSlots(
   fence: number,
   logSize = found.superblock.logSize,
 ): Promise<Superblock> {
-  // Log files that were never used are filled anew: whoever finds them empty must not miss them.
+  // Log files that were never used will be filled anew. If the next opening finds them empty, none may count as lost.
   const renewed = { ...found.superblock, fence, logSize: Math.min(logSize, found.superblock.logSize) };
   const writes: [slot: number, superblock: Superblock][] = [
     [found.slot, found.superblock],
@@ -336,7 +337,7 @@ async function renewSlots(
     [1 - LAST_SLOT, renewed],
     [LAST_SLOT, renewed],
   ];
-  // What was read there need not be written twice.
+  // If the slot read is the last one, its first write can be left out.
   if (found.slot === LAST_SLOT) writes.shift();
   for (const [slot, superblock] of writes) {
     writeSuperblock(core, file, slot, superblock);

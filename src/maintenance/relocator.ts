@@ -33,7 +33,7 @@ export class Relocator {
     const [other, otherChunk] = [known & ~(1 << page), known & ~(1 << core)];
     if ((other | otherChunk) === 0) return 0;
     const before = this.#left;
-    // Blocks that do not compress are stored as they are, whatever is configured.
+    // A block that does not compress is stored as it is, with any codec.
     const isOther = (start: number, codecs: number): boolean => {
       try {
         const codec = blocks.codecAt(start);
@@ -80,7 +80,7 @@ export class Relocator {
       const moved = await this.#rewrite(inside, ({ start }) => start >= from && start < top);
       return moved + this.#renewChunks(({ start }) => start >= from && start < top);
     } catch (error) {
-      // There is no space to set more aside: the hole is as long as it gets.
+      // There is no space to move more blocks away, so the hole grows no longer.
       if (error instanceof AegisError && error.code === 'OUT_OF_SPACE') return this.#slices.moved - before;
       throw error;
     } finally {
@@ -141,7 +141,7 @@ export class Relocator {
       if (!resident) borrowed.push(page);
     }
     this.#slices.writeBack(renewed);
-    // Nobody asked for these. And whoever does will hold them against what their parents say, which nobody has yet.
+    // Nobody asked for these pages, and they were not checked against their parents. A later load will check them.
     for (const page of borrowed) {
       const frame = x.frameNewest(page);
       if (frame !== 0 && pager.directory.place(page).sectors > 0) x.frameDrop(frame);

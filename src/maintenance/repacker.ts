@@ -59,7 +59,7 @@ export class Repacker {
 
   /** Repacks the tree until there is nothing to be gained any more. */
   async run(): Promise<void> {
-    // Full parents first: then most pages have all their neighbours beside them.
+    // Repack inner pages first: then most neighbours have the same parent.
     await this.#innerLevels();
     for (let pass = 0; pass < PASSES_MAX; ++pass) {
       const leaves = await this.#level(0, pass === 0);
@@ -73,7 +73,7 @@ export class Repacker {
     let merged = 0;
     for (let level = 1; ; ++level) {
       const sum = await this.#level(level, false);
-      // A root that cannot be read would have pages at every level.
+      // No page was read at this level: there is none, or the root cannot be read.
       if (sum.read === 0) return merged;
       merged += sum.merged;
     }
@@ -116,7 +116,7 @@ export class Repacker {
         used += x.peerUsed();
         ++read;
       } else {
-        // What cannot be read is what it is: full.
+        // A page that cannot be read counts as full: nothing can be moved into it.
         used += x.peerCapacity();
       }
       ++pages;

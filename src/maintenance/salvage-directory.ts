@@ -46,7 +46,7 @@ export async function loadReadable(
     for (let i = 0; level > 0 && i < fanout; ++i) {
       const below = readPlace(words, i * ENTRY_WORDS, true);
       const child = index * fanout + i;
-      // What cannot be an entry names nothing: its pages are not found.
+      // An impossible entry is skipped: the pages below it are not found.
       if (below && below.sectors > 0 && child * (pages / fanout) < superblock.nextPage) {
         await read(level - 1, child, below);
       }

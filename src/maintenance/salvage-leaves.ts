@@ -43,7 +43,7 @@ export async function* findLeaves(
     for (const { page } of own) {
       const address = source.open(page);
       if (typeof address !== 'number') {
-        // It could be read a moment ago.
+        // The leaf could be read a moment ago; now its range is lost.
         const [leaf] = own.filter((one) => one.page === page) as [Leaf];
         lost.add({ lower: from(leaf.first), upper: from(leaf.last) }, address);
         continue;

@@ -166,7 +166,7 @@ export function codecOfPages({ pager }: SalvageSource): number | undefined {
       const codec = pager.blocks.codecAt(start);
       if (codec) counts.set(codec, (counts.get(codec) ?? 0) + 1);
     } catch {
-      // It will be met again.
+      // The copy will meet this block again and list it.
     }
   });
   return [...counts].sort(([, a], [, b]) => b - a)[0]?.[0];

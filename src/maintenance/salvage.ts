@@ -70,7 +70,7 @@ const SLICE_RECORDS = 500;
 /** Copies what is readable. The files stay open. @throws AegisError as what the target refuses; then there is no store */
 export async function salvageStore(parts: SalvageParts): Promise<SalvageReport> {
   const { core, pager, superblock } = parts.target;
-  // Now: who knows what the core can do after an error.
+  // Encode it now: after an error the core may not be usable.
   const unfinished = encodeSuperblock(core, superblock);
   try {
     return await new Salvage(parts).run();
@@ -104,7 +104,7 @@ class Salvage {
     if (nextBlock > 1) catalog.blockIds.markUsed(blockKey(nextBlock - 1));
     await this.#copy(MAIN_TREE, mainRoot, this.#lostOf(MAIN_TREE));
     await this.#copyNamed();
-    // The pages of a tree without a name could be anybody's.
+    // If a name is lost, a leaf that is found could belong to that tree.
     if (this.#names.isEmpty) {
       for await (const { hole, ...record } of findLeaves(source, this.#holes, rest)) {
         this.#put(hole.tree, record, hole.lost);
@@ -137,7 +137,7 @@ class Salvage {
   #put(id: number, { key, value }: Salvaged, lost: LostRanges): void {
     const { trees, catalog, pager } = this.#parts.target;
     const root = catalog.rootOf(id);
-    // A dropped tree's.
+    // It belongs to a dropped tree.
     if (root === undefined) return;
     if (lost === this.#blocks) {
       try {
@@ -153,7 +153,7 @@ class Salvage {
   async #copyNamed(): Promise<void> {
     const { source, target } = this.#parts;
     const { catalogRoot, nextTree } = source.superblock;
-    // Read to its end first: a tree's pages are not looked at before all names are known.
+    // Read the whole catalog first: all names must be known before the pages of a tree are read.
     const named = catalogRoot === 0 ? [] : [...salvageTree(source, 0, catalogRoot, this.#names, this.#holes)];
     for (const { key, value } of named) {
       const name = nameOf(key);
@@ -170,7 +170,7 @@ class Salvage {
         target.catalog.create(key, id);
         if (name === BLOCKS_NAME) this.#lost.set(id, this.#blocks);
       }
-      // Without a name it is a tree that was dropped: its pages are no other tree's.
+      // A tree without a name was dropped. It is walked so that its pages are taken for no other tree's.
       await this.#copy(id, root, name === undefined ? new LostRanges() : this.#lostOf(id));
     }
     const lost = this.#names.find(nameBytes(BLOCKS_NAME));
@@ -188,7 +188,7 @@ class Salvage {
         made: (id: number, name: Uint8Array) => this.#made(id, name),
         dropped: (id: number) => this.#lost.get(id)?.clear(),
         settled: (id: number, key: Uint8Array) => this.#lostOf(id).settle(key),
-        // It may be a block: its id is not given out again.
+        // It may be a block, so its id must not be given out again.
         passedOver: (key: Uint8Array) => target.catalog.blockIds.markUsed(key),
       };
       await applyLog({
@@ -203,7 +203,7 @@ class Salvage {
         },
       });
     } catch (error) {
-      // Damage of the new store is no damage of the log.
+      // Only damage of the old log is listed; damage of the new store is an error.
       if (!isDamage(error) || !error.file?.startsWith('log-')) throw error;
       source.logProblem ??= problemOf(error);
     } finally {
@@ -217,7 +217,7 @@ class Salvage {
     const unknown = this.#names.find(name);
     const isBlocks = nameOf(name) === BLOCKS_NAME;
     if (isBlocks) this.#lost.set(id, this.#blocks);
-    // It may have been there before, and then what was in it is lost.
+    // The tree may have existed before; then its earlier records are lost.
     else if (unknown) this.#lostOf(id).add(WHOLE, unknown.problem);
     this.#names.settle(name);
   }

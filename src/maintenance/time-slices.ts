@@ -141,7 +141,7 @@ export class TimeSlices {
     const frames: number[] = [];
     for (const page of new Set(pages)) {
       const frame = pager.core.x.frameNewest(page);
-      // A newest version in a frame lies in an extent exactly when it is clean.
+      // The newest version in a frame has an extent if and only if it is clean.
       if (frame !== 0 && pager.directory.place(page).sectors === 0) frames.push(frame);
     }
     pager.writeFrames(frames);

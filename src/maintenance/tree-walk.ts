@@ -125,7 +125,7 @@ export class TreeWalk {
         this.#pager.drain();
         if (!visibleVersion(this.#pager, page, this.#epoch)) continue;
         ++lost;
-        // Below damage nothing can be told from leaked: one problem for all is enough then.
+        // Pages below damage look like leaked ones, so they are reported together.
         if (this.#broken === 0)
           this.#findings.add(`page ${page} is in use, but nothing refers to it`, { page });
       }

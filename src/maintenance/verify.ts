@@ -131,7 +131,7 @@ function* stepsOf(parts: VerifyParts, walk: TreeWalk, slice: number, findings: F
   if (blocks) yield* auditBlocks(blocks, findings);
   parts.release();
   auditSlots(pager, durable, readOnly, findings);
-  // A chunk has some hundred entries to compose.
+  // A chunk takes as long as several pages: it has some hundred entries.
   yield* auditChunks(pager, durable, Math.max(1, slice >> 3), findings);
   if (!log) return;
   try {
@@ -147,7 +147,7 @@ function* stepsOf(parts: VerifyParts, walk: TreeWalk, slice: number, findings: F
 /** A file that was removed is still read by whoever has it open: what it holds is lost when the store is closed. */
 async function checkNames({ list, log }: VerifyParts, findings: Findings): Promise<void> {
   if (!list) return;
-  // Before and after the files are listed: one that is made or removed meanwhile need not be among them.
+  // Take the log's files before and after listing: one made or removed meanwhile need not be in the list.
   const before = log?.files ?? [];
   await findings.during(async () => {
     const names = await list();

@@ -134,7 +134,7 @@ export class BlockStore {
   #sealPage(frame: number, target: number): number {
     const { x } = this.#core;
     const { codecs } = this;
-    // A private page is gone when its transaction ends: what costs least is best.
+    // A private page lives no longer than its transaction: use the cheapest codec.
     const codec = x.frameNumber(frame) & PRIVATE_PAGE ? codecs.core : codecs.page;
     if ((codecs.hosted & (1 << codec)) === 0) return x.blockSealPage(frame, codec, target);
     return sealHosted(this.#core, codecs, frame, codec, target) || x.blockSealPage(frame, CODEC_NONE, target);
@@ -191,7 +191,7 @@ export class BlockStore {
   read(place: Place, page?: number): number {
     const bytes = Math.min(place.sectors * SECTOR_SIZE, STAGING_AREA_SIZE);
     ++this.counters.blocksRead;
-    // What befell another block is not the cause of what this one may turn out to be.
+    // A failure with an earlier block must not be reported as the cause for this one.
     this.codecs.failure = undefined;
     const staging = this.#core.u8.subarray(STAGING_AREA, STAGING_AREA + bytes);
     try {

@@ -126,7 +126,8 @@ export class Directory {
   }
 
   #mark(index: number, from = Number.POSITIVE_INFINITY): void {
-    // What the running checkpoint sees is in the chunk it will compose: the next one need not write that again.
+    // The running checkpoint will write changes of its own snapshot, so the next one need not write the chunk for
+    // them.
     if (!this.#taken || from > this.#takenEpoch) this.#changed.add(index);
     this.#taken?.add(index);
   }

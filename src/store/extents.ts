@@ -141,7 +141,7 @@ export class Extents {
   /** How many extents of so many sectors fit in the holes below the end; stops counting at `most`. */
   places(sectors: number, most: number): number {
     let places = 0;
-    // Piece by piece, and those without a long enough run not at all: a commit on a full disk asks this each time.
+    // Skip pieces without a long enough run: on a full disk every commit asks this.
     for (let at = this.#first; places < most; ++places) {
       const hole = this.#search(at, this.#end, sectors);
       if (hole === undefined) break;
@@ -186,7 +186,7 @@ export class Extents {
       }
       const found = this.#searchPiece(sector, pieceEnd, sectors);
       if (found.start !== undefined) return found.start;
-      // The whole piece was seen: its bound is known now.
+      // The whole piece was searched, so its longest run is known now.
       if (sector === pieceStart || sector === this.#first) this.#longest[piece] = found.longest;
       sector = pieceStart + PIECE_SECTORS;
     }
@@ -199,7 +199,7 @@ export class Extents {
     let run = 0;
     let sector = from;
     while (sector < to) {
-      // Run by run within a word: a commit on a full disk looks through all of them.
+      // Go run by run within a word: on a full disk every commit searches all words.
       const bits = (words[sector >>> 5] as number) >>> (sector & 31);
       const left = Math.min(32 - (sector & 31), to - sector);
       if ((bits & 1) === 1) {

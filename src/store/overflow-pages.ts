@@ -86,7 +86,7 @@ export class OverflowPages {
     const { u8 } = this.#pager.core;
     this.begin(root, total);
     this.walk(first, epoch, total, (address, bytes) => {
-      // Out of its frame first: what `extend` does may evict it.
+      // Copy it out of its frame first: `extend` may evict the page.
       u8.copyWithin(INPUT_AREA, address, address + bytes);
       this.extend(INPUT_AREA, bytes);
     });

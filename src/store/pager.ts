@@ -154,7 +154,7 @@ export class Pager {
 
   /** Does what a status asks for: brings the missing page in, or makes space. */
   serve(status: number): void {
-    // What the operation was given, and has answered so far, has to be there when it is called again.
+    // The operation will be called again: its arguments and its answers so far must stay in their areas.
     claimingAreas(this.core, AREAS_OF_CALL, () => (status === MISS ? this.#load() : this.replenish()));
   }
 
@@ -212,7 +212,7 @@ export class Pager {
     try {
       this.run(() => this.core.x.treeCreate(root));
     } catch (error) {
-      // The tree has no page yet, so the number is nobody's.
+      // The tree has no page yet, so the number is free again.
       if (isPrivate) this.#freePrivate.push(root);
       else this.#free.give(root);
       throw error;
@@ -246,7 +246,7 @@ export class Pager {
   #refill(isPrivate: boolean): void {
     const { x } = this.core;
     if (x.numberCount(isPrivate) >= NUMBER_CAPACITY / 4) return;
-    // Half a stack: the core takes from the end, so low numbers go last and stay dense.
+    // Fill half the stack: the core takes numbers from its end.
     while (x.numberCount(isPrivate) < NUMBER_CAPACITY / 2)
       x.numberPush(this.takeNumber(isPrivate), isPrivate);
   }
@@ -262,7 +262,7 @@ export class Pager {
       try {
         this.writeFrames(victims);
       } catch (error) {
-        // A full disk: clean pages can still go.
+        // The disk is full, but clean pages can still be evicted.
         x.framesReclaim(wanted, 0);
         if (x.freeCount() >= wanted) return;
         throw error;

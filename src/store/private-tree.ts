@@ -55,7 +55,7 @@ export class PrivateTree {
 
   /** Puts a key back to what a held epoch of private pages sees: its value, its deletion, or nothing. */
   restore(key: Uint8Array, epoch: number): void {
-    // A long value is copied. A short one comes back into a leaf, on a full disk too.
+    // A long value is copied and needs space. A short one goes back into a leaf, which works on a full disk too.
     const bytes = this.#trees.lengthAt(this.open(), key, epoch);
     this.#trees.beforePrivate(key.length + bytes, bytes < this.#trees.pager.core.pageSize);
     this.#trees.restore(this.open(), key, epoch);

@@ -159,7 +159,7 @@ export class RangeReader {
 
   /** Value of the present record. */
   value(): OwnBytes {
-    // The caller asked for keys when the chunk was read, and changed its mind.
+    // The chunk was read with keys only, and now the caller wants the value.
     if (this.#keysOnly) return this.#lookUp();
     const meta = this.#layout[2 * this.#index + 1] as number;
     if (!(meta & META_OVERFLOW)) return this.#cut(8 + (this.#layout[2 * this.#index] as number), meta);

@@ -53,7 +53,7 @@ export class Slabs {
     const { i32, u8 } = this.#core;
     if (!canShare) return u8.slice(address, address + length);
     const words = (length + 3) >> 2;
-    // One that was transferred has no words.
+    // A buffer that was transferred away has no words left.
     if (this.#used + words >= this.#words.length) this.#renew();
     const source = address >> 2;
     const target = this.#used;

@@ -70,7 +70,7 @@ export class Trees {
     this.overflow = new OverflowPages(pager);
     this.#slabs = new Slabs(pager.core);
     this.keyMax = pager.core.pageSize / KEY_SIZE_DIVISOR;
-    // One byte more than allowed: a key that fills it is too long.
+    // One byte longer than a key may be: a key that fills it is too long.
     this.#keyView = pager.core.u8.subarray(KEY_AREA, KEY_AREA + this.keyMax + 1);
   }
 
@@ -215,7 +215,7 @@ export class Trees {
       if (length === GET_ELSEWHERE) elsewhere = true;
     }
     if (!elsewhere) return;
-    // Long values one by one: the group's answers are gone from OUT_AREA by then, so note them first.
+    // Long values are read one by one. That overwrites the group's answers in OUT_AREA, so list them first.
     const long: number[] = [];
     for (let i = 0; i < count; ++i) if (i32[OUT_AREA / 4 + i * 2] === GET_ELSEWHERE) long.push(i);
     for (const i of long) values[first + i] = this.get(root, epoch, this.setKey(keys[first + i] as Bytes));
@@ -254,7 +254,7 @@ export class Trees {
     if (root === 0 || isEmptyRange(range)) return 0;
     const { x, u8 } = this.pager.core;
     const { lower, upper } = range;
-    // 0 is no limit to the core, and no tree has as many keys as the largest one.
+    // To the core 0 means no limit; a limit above 32 bits can never be reached.
     const most = range.limit > 0xffffffff ? 0 : range.limit;
     if (lower.key) u8.set(lower.key, KEY_AREA);
     if (upper.key) u8.set(upper.key, BOUND_AREA);
@@ -265,7 +265,7 @@ export class Trees {
     this.pager.run(() => {
       const end = upper.key ? upper.key.length : NO_BOUND;
       const status = x.treeRange(root, epoch, start, end, flags, most === 0 ? 0 : most - count);
-      // Interrupted, it left the fence to go on from in KEY_AREA, and its length here.
+      // Interrupted: the fence to go on from lies in KEY_AREA, and this is its length.
       if (status !== OK && x.scanBytes() > 0) {
         count += x.scanCount();
         start = x.scanBytes();
@@ -334,7 +334,7 @@ export class Trees {
       this.overflow.copy(root, key, at, epoch, length);
       this.overflow.freeDropped();
     } else {
-      // Out of its frame first: making space may evict it.
+      // Copy it out of its frame first: making space may evict the page.
       u8.copyWithin(INPUT_AREA, at, at + length);
       this.pager.run(() => x.treePut(root, key.length, INPUT_AREA, length));
       this.overflow.freeDropped();

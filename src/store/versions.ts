@@ -163,7 +163,7 @@ export class Versions {
     } else {
       const last = row.records.at(-1);
       invariant(!last || last.to <= from, 'versions of a page have disjoint epochs');
-      // Most rows stay short, and an array that grows by itself takes space for many at once.
+      // Most rows stay short; `push` would reserve space for many elements.
       if (row.records.length < SHORT_ROW) row.records = [...row.records, record];
       else row.records.push(record);
     }
@@ -211,7 +211,7 @@ export class Versions {
     for (let node = this.#newest; node; node = node.older) if (node.readers > 0) epochs.push(node.epoch);
     let sectors = 0;
     for (const { from, to, place } of epochs.length > 0 ? this.records() : []) {
-      // Newest first: the first epoch below the version's end is the one that may see it.
+      // Epochs are sorted newest first: only the first one below the version's end can see it.
       let low = 0;
       for (let high = epochs.length; low < high; ) {
         const middle = (low + high) >> 1;

@@ -81,7 +81,7 @@ export function takeOperations(
     for (const operation of given) {
       const named = operation?.tree;
       const name = named === undefined ? tree : checkTreeName(named);
-      // Between two operations, or two fields of one, their owner may fill the same memory anew.
+      // An iterator or getter may refill the same buffer between two operations, or two fields of one.
       const keep = isPlain && isPlainObject(operation) ? asTheyLie : ownBytes;
       if (operation?.type === 'put') {
         const key = keep(trees.keyBytes(operation.key));

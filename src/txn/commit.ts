@@ -168,7 +168,7 @@ export class CommitPipeline {
       }
       this.#settle();
       this.resume();
-      // What came while the other buffer was in use: nobody else will write it.
+      // Commits that came while the other buffer was being written: nobody else schedules them.
       if (this.#queue.length > 0) this.schedule();
     }
     this.wake();
@@ -232,7 +232,7 @@ export class CommitPipeline {
     commit.written = true;
     this.#queue.push(commit);
     this.#queue.swap();
-    // Not before: a checkpoint that begins between two groups would have recovery begin inside the commit.
+    // Only now: a checkpoint begun between two groups of this commit would make recovery start inside it.
     this.#parts.logged(bytes);
   }
 
@@ -248,7 +248,7 @@ export class CommitPipeline {
   #refusal(cause: unknown): AegisError {
     const log = this.#parts.log?.failure;
     if (!log) return cause instanceof AegisError ? cause : causedBy('IO_ERROR', 'the log', cause);
-    // The log could not even take the group back: recovery may find it whole.
+    // The log could not take the group back either, so recovery may find it whole.
     this.fail(log);
     return this.#unknown(cause);
   }

@@ -190,12 +190,12 @@ export class Conflicts {
   }
 
   #collect(): void {
-    // A commit that is added and still queued is new to a transaction that begins before it is applied.
+    // A transaction that begins now conflicts with commits that are queued and not yet applied, so keep those.
     let oldest = this.#applied() + this.#takenBack;
     for (const timestamp of this.#open.keys()) oldest = Math.min(oldest, timestamp);
     if (this.#older.last <= oldest) {
       drop(this.#older);
-      // The current generation ages only when there is something in it; later it is dropped, too.
+      // The current generation becomes the older one. If nobody needs it either, it is dropped at once.
       this.#older = this.#current;
       this.#current = { writes: new Map(), last: 0 };
       if (this.#older.last <= oldest) drop(this.#older);

@@ -66,9 +66,9 @@ export class FreeSpace {
       present += Math.min(operations, Math.ceil(level));
     present = Math.min(present, pageCount);
     const roots = Math.min(named, pageCount);
-    // Each page there is may split once before what is put fills it again.
+    // Each present page may split once; later splits are counted by the bytes put (`pages`).
     const dirtied = 2 * present + roots + Math.ceil(FILL_FACTOR * pages) + BASE_PAGES;
-    // With a reader open a page may leave its old bytes behind as well, unless they lie in an extent already.
+    // While somebody reads, a changed page may leave an old version behind. It needs space if it has no extent yet.
     return versions.hasReader ? dirtied + Math.min(present, core.x.dirtyCount()) : dirtied;
   }
 

@@ -201,7 +201,7 @@ export class CommitQueue {
       this.#commits = [];
       this.#head = 0;
       this.#written = 0;
-      // Fractions of pages do not add up to nothing by themselves.
+      // The load counts fractions of pages; rounding errors must not add up.
       this.#load.clear();
     }
   }

@@ -91,7 +91,7 @@ export class Reservations {
     if (pipeline.failure) throw pipeline.failure;
     if (this.#length > 0 || request.ready?.(false) === false) return false;
     if (this.#mustFlush(request) || this.#parts.limit.isExceeded) return false;
-    // Whoever waits then asks again, and is told how it ended.
+    // An error is not lost: the caller waits then, asks again, and gets it.
     const file = this.#prepare(request);
     file?.catch(() => undefined);
     if (file) return false;
@@ -122,7 +122,7 @@ export class Reservations {
     if (this.#serving || this.#length === 0) return;
     this.#serve(() => {
       while (this.#head && this.#next(this.#head)) {
-        // The next one is the first now.
+        // `#next` has moved the head on.
       }
     });
   }
@@ -132,7 +132,7 @@ export class Reservations {
     this.#serve(() => {
       while (this.#head) this.#force(this.#head);
       this.#makeSpace(request);
-      // What was applied to make space may have failed the store; nothing is logged after that.
+      // Applying commits to make space may have failed the store. Nothing is logged after that.
       if (this.#parts.pipeline.failure) throw this.#parts.pipeline.failure;
       request.admit();
     });
@@ -145,7 +145,8 @@ export class Reservations {
     } finally {
       this.#serving = false;
       const { pipeline } = this.#parts;
-      // What is queued makes space when it is written and applied; what is not written has nobody else to do it.
+      // Queued commits make space when they are written and applied; nobody else schedules those that are not
+      // written.
       if (pipeline.queue.length > 0) pipeline.schedule();
       pipeline.wake();
     }
@@ -187,7 +188,7 @@ export class Reservations {
     if (ticket.request.ready?.(false) === false) return false;
     if (this.#mustFlush(ticket.request) || (ticket.isShort && pipeline.queue.length > 0)) return false;
     if (limit.isExceeded) {
-      // Before what is queued is applied a checkpoint gains nothing; without anything to do it would be begun for ever.
+      // While commits are queued a checkpoint frees no log, and one would be begun after the other.
       if (pipeline.queue.length === 0) limit.shorten();
       return false;
     }
@@ -198,7 +199,7 @@ export class Reservations {
     const settled = (error?: unknown): void => {
       ticket.awaitsFile = false;
       if (error !== undefined) this.#noFile(ticket, error);
-      // Not `serve` alone: with the last one refused, `close` need not wait any more.
+      // Not `serve` alone: when the last ticket is refused, `close` can go on.
       this.#parts.pipeline.resume();
     };
     file.then(() => settled(), settled);
@@ -208,10 +209,10 @@ export class Reservations {
   /** A log file could not be made for a ticket. */
   #noFile(ticket: Ticket, error: unknown): void {
     const { pipeline, log, limit } = this.#parts;
-    // A sync that failed while a file was made is like any other: the store has failed, not the log alone.
+    // A sync failed while the file was made: the whole store has failed, not the log alone.
     if (log?.failure) pipeline.fail(log.failure);
     if (ticket.left) return;
-    // What is applied can be checkpointed, and its log files used again: first what is queued, then a checkpoint.
+    // No space for a file: apply what is queued, then make a checkpoint, which frees log files.
     ticket.isShort = isOutOfSpace(error);
     if (ticket.isShort && pipeline.queue.length > 0) return;
     const freed = ticket.isShort && !ticket.freed ? limit.free() : undefined;
@@ -241,7 +242,7 @@ export class Reservations {
     try {
       if (!this.#parts.pipeline.failure) this.#makeSpace(ticket.request);
     } catch (error) {
-      // What this backend cannot do at once is the fault of the caller that cannot wait.
+      // The backend cannot do it synchronously. The blocking caller gets that error, not the ticket that waits.
       if (error instanceof AegisError && error.code === 'UNSUPPORTED') throw error;
       this.#refuse(ticket, error);
       return;

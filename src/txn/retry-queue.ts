@@ -65,7 +65,7 @@ export class RetryQueue {
     this.#present = undefined;
     for (const resolve of this.#losers) {
       this.#losers.delete(resolve);
-      // Its turn begins in a later step of this one; until then nobody may take it.
+      // Its turn begins in a later microtask; nobody else may take it before.
       this.#present = NOBODY;
       resolve();
       return;

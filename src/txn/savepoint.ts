@@ -122,7 +122,7 @@ export class Savepoints {
   /** Takes back what was written since. When it fails midway the write set is nothing to commit. */
   rollback(level: Level): void {
     for (const { gaps } of this.#writes.trees) gaps.clear();
-    // The sets are kept until all is put back.
+    // Drop the sets only when everything is put back: it may fail midway.
     for (let one = this.#newest; one; one = one === level ? undefined : one.older) {
       for (const [tree, keys] of one.changed) if (level.written.has(tree)) this.#restore(tree, keys, level);
     }
@@ -139,7 +139,8 @@ export class Savepoints {
     try {
       if (older) for (const [tree, keys] of level.changed) this.#mergeKeys(tree, keys, older);
     } catch {
-      // No space, or a failed store: it stays, which costs space and no answer. Its keys may be in both sets.
+      // No space, or a failed store: the savepoint stays. That costs space, but no answer is wrong. Its keys may be
+      // in both sets.
       return;
     }
     this.#end(level);
@@ -185,7 +186,7 @@ export class Savepoints {
     else this.#newest = level.older;
     if (level.older) level.older.newer = level.newer;
     const { older } = level;
-    // A set that the next older one has taken over is not ours to drop.
+    // The next older savepoint may have taken a set over; then it owns it.
     for (const [tree, keys] of level.changed) if (older?.changed.get(tree) !== keys) keys.drop();
     level.changed.clear();
     this.#trees.pager.releasePrivateSnapshot(level.snapshot);

@@ -300,7 +300,7 @@ export class Scan implements IterableIterator<Entry>, AsyncIterable<Entry>, Disp
     const bound = boundOf(cut, range.reverse);
     own.skipTo(bound);
     if (this.#base.skipTo(bound)) this.#baseReady = false;
-    // What own deletions would hide that are not read any more.
+    // Skip the records that own deletions hide; those deletions are not read any more.
     for (; ; this.#baseReady = false) {
       if (!this.#baseReady) this.#baseReady = this.#base.advance(wanted, keysOnly);
       if (!this.#baseReady || !this.#isBefore({ key: this.#base.key(), behind: range.reverse }, cut)) return;

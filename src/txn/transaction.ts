@@ -207,13 +207,14 @@ export class Transaction extends TransactionSpace implements Disposable {
     checkOptions('commit', options, ['sync']);
     const { sync = syncOnCommit } = options;
     if (typeof sync !== 'boolean') throw invalid('commit: sync', sync, 'true or false');
-    // Looking at options may run code of the caller's, which may end the transaction.
+    // Reading options may run getters of the caller, which may end the transaction.
     context.checkActive();
     if (holdings.writes.isEmpty) return undefined;
     const proposal = writer.propose(holdings.writes, sync, () => {
       if (!context.handle.isOpen) throw new AegisError('CLOSED', 'the engine was closed before the commit');
       this.#validate();
-      // From here on the snapshot serves nobody; holding it would set aside every page the commit changes.
+      // Nobody reads the snapshot any more. While it is held, every page that the commit changes leaves an old
+      // version.
       holdings.handedOver = true;
       context.handle.close();
     });

@@ -219,7 +219,7 @@ export class WriteSet {
   }
 
   #count(keyLength: number, valueLength: number, pages: number): void {
-    // A long value has a record of its own for every page of its chain, with header and padding.
+    // In the log a long value is one record for each of its overflow pages, with header and padding.
     const pieces = Math.ceil(valueLength / this.#trees.pager.core.x.overflowCapacity());
     const bytes = recordBytes(keyLength, valueLength) + (1 + pieces) * (RECORD_HEADER_SIZE + 4);
     const before = this.#counters;
@@ -270,7 +270,7 @@ export class WriteSet {
           let kept: Uint8Array | undefined;
           for (let done = 0; done < bytes; ) {
             if (limit - at < RECORD_HEADER_SIZE + Math.min(PIECE_MIN, bytes - done) + 4) {
-              // Out of linear memory first: what `emit` does may evict the page, and use every area there is.
+              // Copy it out of linear memory first: `emit` may evict the page and use every area.
               kept ??= u8.slice(address, address + bytes);
               flush(false);
             }

@@ -154,7 +154,7 @@ export class Writer {
       const request = requestOf(proposal, () => {
         commit = proposal.admit(done);
       });
-      // What is thrown rejects.
+      // What this throws rejects the promise.
       if (this.#reservations.admitNow(request)) return;
       beforeWaiting?.();
       this.#reservations.wait(request, reject);
@@ -208,7 +208,7 @@ export class Writer {
       bytes: admission.bytesOf(writes),
       exclusive: isLarge,
       admit: (done) => {
-        // Names mean what they mean now, not when they were written to.
+        // Names are resolved at admission, not when they were written to.
         const makes = writes.resolve(this.#catalog);
         before?.();
         if (isLarge) return admission.queueLarge(writes, { sync, makes }, done);
@@ -300,7 +300,7 @@ export class Writer {
       if (value) pages += pagesFilled(key.length, length, pageSize);
     }
     for (const [name, hasPut] of names ?? []) {
-      // It may have to be made.
+      // The tree may have to be made.
       if (hasPut) bytes += recordBytes(nameBytes(name).length, 0);
       if (hasPut) pages += pagesOfTree(pageSize);
     }

@@ -86,7 +86,7 @@ class Walk {
     core.x.groupLinkSet(...this.#link);
     core.x.groupOpenSet(this.#open);
     try {
-      // What was read before is gone: others use the same memory.
+      // Other work has used the staging area since the last slice, so read anew.
       const view = new LogView(core, STAGING_AREA);
       for (let left = SLICE_BYTES; left > 0 && this.#lsn < this.#goal; ) {
         const length = this.#checkNext(view);

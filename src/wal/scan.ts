@@ -234,7 +234,7 @@ export class LogScan {
         };
       }
     }
-    // Each links to the one before, so they are the ones that were accepted if the last one is.
+    // Each group links to the one before: if the last one is the same, so are all.
     const last = this.runs.at(-1);
     if (last !== undefined && !isSum(linkOf(this.#core), this.end.link))
       throw changed(last.segment, last.from);

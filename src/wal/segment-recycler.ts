@@ -192,7 +192,7 @@ export class SegmentRecycler {
     try {
       segment.file.truncate(size);
     } catch {
-      // What stays is zeros in a file that is not ready: the next attempt goes on behind them.
+      // The file keeps some zeros and is not ready; the next attempt fills it on from there.
     }
   }
 

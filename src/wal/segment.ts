@@ -106,7 +106,8 @@ export async function openSegments(
       segments.push(segment);
       segment.size = file.size();
       readHeader(core, segment);
-      // A file that seems to have none is filled anew: not because the device once answered something else.
+      // A file without a header is filled anew, so look twice: one wrong answer of the device must not cost a
+      // segment.
       if (segment.header === undefined && !segment.blank) readHeader(core, segment);
     }
   } catch (error) {

@@ -222,7 +222,7 @@ export class SegmentLog implements Log {
   }
 
   plan(lsn: number): number {
-    // What was used since the last checkpoint will be used again; of a burst, nobody knows.
+    // As many segments as were begun since the last checkpoint will be needed again. A burst predicts nothing.
     if (this.#begun <= SPARE_MAX) this.#spare = Math.max(1, this.#begun);
     this.#begun = 0;
     const needed = this.#live.slice(this.#needlessAt(lsn));
@@ -247,7 +247,8 @@ export class SegmentLog implements Log {
       this.#recycler.give(last);
       this.#live.length = 0;
     }
-    // What was to find space behind the end finds it in one of these: there is one, and the reservation does not count it.
+    // Groups that would have followed the end go into a ready segment now. There is one; the reservation does not
+    // count it.
     const count = this.#retired ? 0 : Math.max(this.#spare, this.#reserved);
     this.#recycler.trim(count, this.#planned - filledOf(this.#live));
   }

@@ -144,7 +144,7 @@ export const runtimeMutants: readonly Mutant[] = [
   {
     name: 'lock: what goes wrong once it is held keeps it',
     file: 'src/backend/lock.ts',
-    edits: [['    // Whatever it was: nobody would ever give this lock back.\n    free();', '']],
+    edits: [['    // Whatever failed: release the lock, since nobody else would.\n    free();', '']],
     killer: { file: 'backend/local.test.ts', test: /gives it back/ },
   },
   {

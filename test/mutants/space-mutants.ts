@@ -41,8 +41,8 @@ export const spaceMutants: readonly Mutant[] = [
     file: RESERVATIONS,
     edits: [
       [
-        'need not wait any more.\n      this.#parts.pipeline.resume();',
-        'need not wait any more.\n      this.serve();',
+        '`close` can go on.\n      this.#parts.pipeline.resume();',
+        '`close` can go on.\n      this.serve();',
       ],
     ],
     killer: reservations(/can gain nothing/),

@@ -16,7 +16,7 @@ const RELEASE = `      const before = this.#durable;
       this.#durable = snapshot;
       pager.versions.setDurable(snapshot);
       pager.versions.release(snapshot);
-      // With no change in between both are one epoch, and one node.
+      // Without a change in between both are the same epoch and the same node.
       if (before !== snapshot) pager.versions.releaseDurable(before);`;
 export const storeMutants: readonly Mutant[] = [
   {
