@@ -40,10 +40,7 @@ export const spaceMutants: readonly Mutant[] = [
     name: 'reservations: one that is refused wakes nobody',
     file: RESERVATIONS,
     edits: [
-      [
-        '`close` can go on.\n      this.#parts.pipeline.resume();',
-        '`close` can go on.\n      this.serve();',
-      ],
+      ['`close` can go on.\n      this.#parts.pipeline.resume();', '`close` can go on.\n      this.serve();'],
     ],
     killer: reservations(/can gain nothing/),
   },
