@@ -5,7 +5,7 @@
 export * from './layout';
 export * from './host';
 export { areasClaim, areasRelease } from './memory/areas';
-export { frameAddress, memoryInit } from './memory/memory';
+export { frameAddress, framesAdd, framesGrowth, memoryInit } from './memory/memory';
 export { frameClean, frameDrop, frameNewest, framesDirtyAt, framesReclaim, framesUnpin } from './pool/frames';
 export { pageEnd } from './pool/versions';
 export { treeCut } from './tree/cut';

@@ -54,6 +54,15 @@ const table = [
     [['src/engine/engine.ts', "import { pageInit } from '../../assembly/page/page.ts';"]],
   ),
   row(
+    'views of linear memory are asked for where they are used',
+    rules.viewsAreNotKept,
+    [['src/store/pager.ts', 'const { x, u8 } = this.core;']],
+    [['src/store/pager.ts', 'const { u32: words } = this.core;']],
+    [['src/store/pager.ts', 'const bytes = this.core.u8;']],
+    [['src/store/pager.ts', 'class Pager { #bytes = this.core.u8; }']],
+    [['src/store/pager.ts', 'function count({ x, u8 }: Core): void {}']],
+  ),
+  row(
     'only the local backend and the command line import node: modules',
     rules.nodeStaysLocal,
     [['src/engine/engine.ts', "import { readFileSync } from 'node:fs';"]],

@@ -1,9 +1,10 @@
 /*
  * Linear memory: where everything lies, and the small accessors every other module goes through.
  *
- * The host creates the memory at its final size and this module cuts it once (memoryInit): the fixed areas of
- * layout.ts, then tables with one entry per frame, then the frames. All mutable state lies in the state area, none
- * in globals of this module, so that several instances could one day share one memory.
+ * This module cuts the memory once (memoryInit): the fixed areas of layout.ts, then tables with one entry per frame,
+ * then the frames. The frames come last because the host makes the memory longer as they are needed (framesAdd); the
+ * tables have their final size from the start. All mutable state lies in the state area, none in globals of this
+ * module, so that several instances could one day share one memory.
  *
  * The page size is the store's, not the build's: an immutable global given by the host.
  */
@@ -16,7 +17,7 @@ export declare const pageShift: i32;
 export const DEBUG: bool = isDefined(ENGINE_DEBUG);
 
 // --- state area: one word each unless said otherwise ---
-export const FRAME_COUNT: usize = STATE_AREA;
+export const FRAME_COUNT: usize = STATE_AREA; // frames that are in the memory, frame 0 included
 export const BUCKET_MASK: usize = STATE_AREA + 4;
 export const BUCKETS: usize = STATE_AREA + 8; // address: newest versions by page number
 export const OLD_BUCKETS: usize = STATE_AREA + 12; // address: old versions by page number
@@ -76,6 +77,7 @@ export const HOST_CODECS: usize = STATE_AREA + 256; // bit set of the codecs tha
 export const USER_SUM: usize = STATE_AREA + 264; // u64: checksum of the user block that passes through
 export const PAYLOAD_ADDRESS: usize = STATE_AREA + 260; // of the payload that the host compresses or decodes
 export const CLAIMED_AREAS: usize = STATE_AREA + 276; // bit set of the areas that are claimed (areas.ts)
+export const FRAMES_MAX: usize = STATE_AREA + 288; // what FRAME_COUNT may become
 export const SHORT_VALUE: usize = STATE_AREA + 280; // f64 or u32: a value that a call puts in a tree by itself
 export const OVERFLOW_REST: usize = STATE_AREA + 272; // bytes of the value from the page in OVERFLOW_DROPPED on
 
@@ -93,15 +95,19 @@ function powerOfTwoAbove(count: u32): u32 {
   return size;
 }
 
-/** Cuts the memory for that many frames. DAMAGED when it is too small for them or the page size cannot be. */
-export function memoryInit(frames: u32, storeIdLow: u32, storeIdHigh: u32): i32 {
+/**
+ * Cuts the memory for that many frames, of which the first ones can be used at once. DAMAGED when these do not fit, or
+ * when the page size cannot be.
+ */
+export function memoryInit(frames: u32, first: u32, storeIdLow: u32, storeIdHigh: u32): i32 {
   assert(__heap_base <= (STATE_AREA as usize), 'static data lies below the state area');
   if (pageSize < PAGE_SIZE_MIN || pageSize > PAGE_SIZE_MAX || 1 << pageShift != pageSize) return DAMAGED;
   const size: u32 = frames + 1; // frame 0 means "none"
   const buckets = powerOfTwoAbove(size * 2);
   let at: usize = FRAME_AREA;
   memory.fill(STATE_AREA, 0, 0x800);
-  store<u32>(FRAME_COUNT, size);
+  store<u32>(FRAME_COUNT, 1);
+  store<u32>(FRAMES_MAX, size);
   store<u32>(BUCKET_MASK, buckets - 1);
   store<u32>(BUCKETS, at as u32);
   at += (buckets as usize) * 4;
@@ -113,20 +119,40 @@ export function memoryInit(frames: u32, storeIdLow: u32, storeIdHigh: u32): i32 
   at += size as usize;
   at = (at + pageSize - 1) & ~((pageSize as usize) - 1);
   store<u32>(FRAMES, at as u32);
-  const end = (at as u64) + ((size as u64) << pageShift) + 64; // 64: wide loads may look past the last byte
   assert(
     (at as u64) <= (FRAME_AREA as u64) + (size as u64) * FRAME_OVERHEAD + pageSize + 128,
     'FRAME_OVERHEAD covers the tables',
   );
-  if (end > (memory.size() as u64) << 16) return DAMAGED;
   store<u64>(STORE_ID, (storeIdLow as u64) | ((storeIdHigh as u64) << 32));
   store<u64>(EPOCH, 1);
-  for (let frame = size - 1; frame > 0; --frame) {
+  return framesAdd(first) == first ? OK : DAMAGED;
+}
+
+/** Takes in up to `most` more frames, as far as the memory goes; answers how many. */
+export function framesAdd(most: u32): u32 {
+  const count = load<u32>(FRAME_COUNT);
+  const begin = (load<u32>(FRAMES) as u64) + 64; // wide loads may look past the last byte
+  const end = (memory.size() as u64) << 16;
+  const fit: u32 = end < begin ? 0 : (((end - begin) >> (pageShift as u64)) as u32);
+  const size = min(fit, count + min(most, load<u32>(FRAMES_MAX) - count));
+  if (size <= count) return 0;
+  // The last first: they are taken from the list in the order in which they lie.
+  for (let frame = size - 1; frame >= count; --frame) {
     store<u32>(frameEntry(frame), load<u32>(FREE_HEAD));
     store<u32>(FREE_HEAD, frame);
   }
-  store<u32>(FREE_COUNT, frames);
-  return OK;
+  store<u32>(FRAME_COUNT, size);
+  store<u32>(FREE_COUNT, load<u32>(FREE_COUNT) + size - count);
+  return size - count;
+}
+
+/**
+ * How many frames the pool should grow by: as many as it has. One in the debug build, so that tests meet memory that
+ * moves at every turn.
+ */
+export function framesGrowth(): u32 {
+  const count = load<u32>(FRAME_COUNT);
+  return min(DEBUG ? 1 : count - 1, load<u32>(FRAMES_MAX) - count);
 }
 
 /** Address of a frame's bytes. */

@@ -119,12 +119,12 @@ export function encodeBlock(block: BlockContent, given: GivenCodecs = {}): OwnBy
   }
   const whole = bytes;
   withScratch((core) => {
-    const { x, u8 } = core;
+    const { x } = core;
     const stored = whole.length - USER_HEADER_SIZE;
     x.userHeaderSeal(KEY_AREA, 1 + BLOCK_TYPES.indexOf(type), wanted, codec, data.length, stored);
     addPayload(core, whole);
     x.userSumSeal(KEY_AREA);
-    whole.set(u8.subarray(KEY_AREA, KEY_AREA + USER_HEADER_SIZE));
+    whole.set(core.u8.subarray(KEY_AREA, KEY_AREA + USER_HEADER_SIZE));
   });
   return whole;
 }
@@ -176,9 +176,9 @@ function restores(codec: Codec, number: number, stored: Uint8Array, raw: Uint8Ar
 /** The header of a serialised block, once it and the payload are known to be whole. @throws AegisError `CORRUPTION` */
 export function checkBlock(bytes: Uint8Array): BlockHeader {
   withScratch((core) => {
-    const { x, u8 } = core;
-    u8.fill(0, KEY_AREA, KEY_AREA + USER_HEADER_SIZE);
-    u8.set(bytes.subarray(0, USER_HEADER_SIZE), KEY_AREA);
+    const { x } = core;
+    core.u8.fill(0, KEY_AREA, KEY_AREA + USER_HEADER_SIZE);
+    core.u8.set(bytes.subarray(0, USER_HEADER_SIZE), KEY_AREA);
     const fault = x.userHeaderCheck(KEY_AREA, Math.min(bytes.length, 2 ** 32 - 1));
     if (fault !== 0) throw damage(FAULTS[fault] ?? 'a size is impossible');
     addPayload(core, bytes);

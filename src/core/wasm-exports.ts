@@ -5,7 +5,9 @@
 
 /** Functions of the core. */
 export interface CoreExports {
-  memoryInit(frames: number, storeIdLow: number, storeIdHigh: number): number;
+  memoryInit(frames: number, first: number, storeIdLow: number, storeIdHigh: number): number;
+  framesAdd(most: number): number;
+  framesGrowth(): number;
   checksumOf(address: number, length: number, seed: number, result: number): void;
 
   // areas that are claimed (nothing, in the release build)

@@ -2,8 +2,10 @@
  * The one door to WebAssembly: makes an instance with a memory of its own, proves that it was built from the same
  * layout as this code, and names its exports and their types. Nothing else touches the `WebAssembly` object.
  *
- * The memory has its final size from the start (growing would detach every view), so the views below stay good for
- * the life of the instance. Results that are addresses or checksums are made unsigned here and nowhere else.
+ * The memory begins small and becomes longer while the pool fills (`grow`): an open store costs what it uses, and
+ * runtimes count a memory's bytes when they decide to collect garbage. Every growth makes new views, and whoever kept
+ * an old one would read nothing from then on: so a view is asked for where it is used (`core.u8`), never kept. Results
+ * that are addresses or checksums are made unsigned here and nowhere else.
  *
  * A trap means that our own code broke a rule: `guardTrap` turns it into STORE_FAILED, and the store that owns the
  * instance must not use it again.
@@ -18,16 +20,19 @@ import type { CoreExports } from './wasm-exports.ts';
 
 export type { CoreExports } from './wasm-exports.ts';
 
-/** An instance of the core with the views on its memory. */
+/** An instance of the core with the views on its memory, which are others after every growth. */
 export interface Core {
   readonly x: CoreExports;
   readonly u8: Uint8Array;
   readonly u32: Uint32Array;
   readonly i32: Int32Array;
   readonly f64: Float64Array;
-  /** Frames of the pool, the core's own working frames included. */
+  /** Frames of the pool now, and at the most, the core's own working frames included. */
   readonly frames: number;
+  readonly framesMax: number;
   readonly pageSize: number;
+  /** Adds frames to the pool; false when it has all, or the machine refuses the memory: then it stays as it is. */
+  grow(): boolean;
 }
 
 /** What an instance is made for. */
@@ -53,6 +58,9 @@ export const NO_BOUND = -1;
  * versions aside at the same time.
  */
 const WORKING_FRAMES = 16;
+
+/** Frames that are there from the start. */
+const FIRST_FRAMES = 64;
 
 const WASM_PAGE = 65536; // bytes
 const WASM_PAGES_MAX = 65536;
@@ -95,29 +103,32 @@ export function withoutWasm(cause: unknown): AegisError {
   return new AegisError('UNSUPPORTED', message, { cause });
 }
 
-/** Bytes of linear memory that a pool needs. */
-function memoryBytes(pageSize: number, frames: number): number {
-  return layout.FRAME_AREA + (frames + 1) * (pageSize + layout.FRAME_OVERHEAD) + 2 * pageSize + 4096;
+/** Pages of linear memory that hold the tables of a pool and the first of its frames. */
+function memoryPages(pageSize: number, frames: number, first: number): number {
+  const tables = (frames + 1) * layout.FRAME_OVERHEAD;
+  return Math.ceil((layout.FRAME_AREA + tables + (first + 3) * pageSize + 4096) / WASM_PAGE);
 }
 
 /** Makes an instance. Throws TOO_LARGE when the machine or WebAssembly cannot give the memory. */
 export function createCore(options: CoreOptions): Core {
+  const { pageSize } = options;
   const frames = options.frames + WORKING_FRAMES;
-  const pages = Math.ceil(memoryBytes(options.pageSize, frames) / WASM_PAGE);
-  if (pages > WASM_PAGES_MAX)
+  const first = Math.min(frames, FIRST_FRAMES);
+  const maximum = memoryPages(pageSize, frames, frames);
+  if (maximum > WASM_PAGES_MAX)
     throw new AegisError('TOO_LARGE', 'bufferPoolSize: must stay below 4 GB with its tables');
   const module = compile(options.module ?? release);
   let memory: WebAssembly.Memory;
   try {
-    memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+    memory = new WebAssembly.Memory({ initial: memoryPages(pageSize, frames, first), maximum });
   } catch (cause) {
-    throw new AegisError('TOO_LARGE', `bufferPoolSize: this machine refuses ${pages * WASM_PAGE} bytes`, {
+    throw new AegisError('TOO_LARGE', `bufferPoolSize: this machine refuses ${maximum * WASM_PAGE} bytes`, {
       cause,
     });
   }
   const imports = {
     env: { memory, abort: abort(memory) },
-    memory: { pageSize: options.pageSize, pageShift: Math.log2(options.pageSize) },
+    memory: { pageSize, pageShift: Math.log2(pageSize) },
   };
   const instance = instantiate(module, imports);
   const exports = instance.exports as Record<string, unknown>;
@@ -128,19 +139,56 @@ export function createCore(options: CoreOptions): Core {
     const raw = exports[name] as (...values: number[]) => number;
     x[name] = (...values: number[]): number => raw(...values) >>> 0;
   }
-  const core: Core = {
-    x: x as unknown as CoreExports,
-    u8: new Uint8Array(memory.buffer),
-    u32: new Uint32Array(memory.buffer),
-    i32: new Int32Array(memory.buffer),
-    f64: new Float64Array(memory.buffer),
-    frames,
-    pageSize: options.pageSize,
-  };
-  const status = core.x.memoryInit(frames, options.storeId[0], options.storeId[1]);
+  const core = new GrowingCore(x as unknown as CoreExports, memory, pageSize, first, frames);
+  const status = core.x.memoryInit(frames, first, options.storeId[0], options.storeId[1]);
   if (status !== layout.OK)
     throw new AegisError('STORE_FAILED', 'internal rule broken: the pool fits its memory');
   return core;
+}
+
+class GrowingCore implements Core {
+  readonly x: CoreExports;
+  readonly pageSize: number;
+  frames: number;
+  framesMax: number;
+  u8!: Uint8Array;
+  u32!: Uint32Array;
+  i32!: Int32Array;
+  f64!: Float64Array;
+  readonly #memory: WebAssembly.Memory;
+
+  constructor(x: CoreExports, memory: WebAssembly.Memory, pageSize: number, first: number, most: number) {
+    this.x = x;
+    this.#memory = memory;
+    this.pageSize = pageSize;
+    this.frames = first;
+    this.framesMax = most;
+    this.#view();
+  }
+
+  grow(): boolean {
+    if (this.frames === this.framesMax) return false;
+    const growth = this.x.framesGrowth();
+    const pages = memoryPages(this.pageSize, this.framesMax, this.frames + growth);
+    try {
+      this.#memory.grow(Math.max(0, pages - this.#memory.buffer.byteLength / WASM_PAGE));
+    } catch {
+      // A smaller pool than was asked for does as well, only slower.
+      this.framesMax = this.frames;
+      return false;
+    }
+    this.#view();
+    this.frames += this.x.framesAdd(growth);
+    return true;
+  }
+
+  #view(): void {
+    const { buffer } = this.#memory;
+    this.u8 = new Uint8Array(buffer);
+    this.u32 = new Uint32Array(buffer);
+    this.i32 = new Int32Array(buffer);
+    this.f64 = new Float64Array(buffer);
+  }
 }
 
 function instantiate(module: WebAssembly.Module, imports: WebAssembly.Imports): WebAssembly.Instance {

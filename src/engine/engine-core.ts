@@ -324,8 +324,8 @@ export class EngineCore {
     const { commits, groups, syncs } = this.pipeline.counters;
     return {
       pool: {
-        frames: core.frames,
-        freeFrames: x.freeCount(),
+        frames: core.framesMax,
+        freeFrames: core.framesMax - core.frames + x.freeCount(),
         dirtyFrames: x.dirtyCount(),
         hits: Math.max(0, x.touchCount() - pager.misses),
         misses: pager.misses,

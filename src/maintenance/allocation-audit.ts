@@ -22,10 +22,11 @@ import type { Findings } from './findings.ts';
 /** Checks that every page number has one use. */
 export function countNumbers(pager: Pager, findings: Findings): void {
   pager.drain();
-  const { x, u32 } = pager.core;
+  const { core } = pager;
+  const { x } = core;
   const next = pager.nextPage;
   const free = new NumberSet();
-  const inHand = u32.subarray(NUMBER_AREA / 4, NUMBER_AREA / 4 + x.numberCount(false));
+  const inHand = core.u32.subarray(NUMBER_AREA / 4, NUMBER_AREA / 4 + x.numberCount(false));
   for (const numbers of [pager.freeNumbers.list, inHand]) {
     for (const page of numbers) {
       if (page < 1 || page >= next) findings.add(`page number ${page} is free, but was never used`, { page });

@@ -321,18 +321,19 @@ export class Checkpointer {
   /** Step 2. Passes over the pool until none finds a page of the snapshot that lies in no extent. */
   *#writePages(epoch: number): Generator<Step, number> {
     const { pager, onProgress } = this.#parts;
-    const { x, u32 } = pager.core;
+    const { core } = pager;
+    const { x } = core;
     const total = x.dirtyCount();
     let written = 0;
     for (let found = true; found; ) {
       found = false;
-      for (let frame = 1; frame <= pager.core.frames; ) {
+      for (let frame = 1; frame <= core.frames; ) {
         pager.drain();
         const listed = x.framesDirtyAt(epoch, frame, SLICE_PAGES);
-        frame = u32[VICTIM_AREA / 4 + VICTIM_CAPACITY] as number;
+        frame = core.u32[VICTIM_AREA / 4 + VICTIM_CAPACITY] as number;
         if (listed === 0) continue;
         found = true;
-        pager.writeFrames(Array.from(u32.subarray(VICTIM_AREA / 4, VICTIM_AREA / 4 + listed)));
+        pager.writeFrames(Array.from(core.u32.subarray(VICTIM_AREA / 4, VICTIM_AREA / 4 + listed)));
         written += listed;
         onProgress?.(Math.min(written, total), total);
         yield 'pause';

@@ -129,7 +129,8 @@ function segmentsOf(scan: LogScan): SegmentReport[] {
 }
 
 /** A group's payload is parts, one after the other; each is a header, its records, and what fills it up. */
-function groupOf({ x, u8 }: Core, address: number, length: number): GroupReport {
+function groupOf(core: Core, address: number, length: number): GroupReport {
+  const { x } = core;
   const parts: GroupReport['parts'][number][] = [];
   const records: RecordReport[] = [];
   for (let part = address; part < address + length; part += PART_HEADER_SIZE + x.partBytes(part)) {
@@ -138,7 +139,7 @@ function groupOf({ x, u8 }: Core, address: number, length: number): GroupReport 
     parts.push({ sequence: x.partSequence(part), records: count, ends });
     let at = part + PART_HEADER_SIZE;
     for (let left = count; left > 0; --left) {
-      const key = u8.slice(at + RECORD_HEADER_SIZE, at + RECORD_HEADER_SIZE + x.recordKeyBytes(at));
+      const key = core.u8.slice(at + RECORD_HEADER_SIZE, at + RECORD_HEADER_SIZE + x.recordKeyBytes(at));
       const kind = KINDS[x.recordKind(at)] ?? `kind ${x.recordKind(at)}`;
       records.push({ kind, tree: x.recordTree(at), key, valueSize: x.recordValueBytes(at) });
       at = x.recordEnd(at);

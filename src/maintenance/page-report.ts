@@ -74,7 +74,8 @@ export function reportPage(pager: Pager, page: number, epoch: number): PageRepor
   if (!isInUse(pager, page, epoch)) return undefined;
   const findings = new Findings();
   const extent = extentOf(pager, page, epoch, findings);
-  const { x, u8 } = pager.core;
+  const { core } = pager;
+  const { x } = core;
   const address = new Inspector(pager, epoch, findings).open(page, 'you');
   const problems = findings.problems.map(({ message }) => message);
   const where = { page, ...(extent ? { extent } : {}), problems };
@@ -83,7 +84,7 @@ export function reportPage(pager: Pager, page: number, epoch: number): PageRepor
   const each = kind === 'overflow' ? 0 : slots;
   const keyAt = (slot: number) => {
     const at = x.inspectKey(address, slot);
-    return u8.slice(at, at + x.inspectKeyBytes(address, slot));
+    return core.u8.slice(at, at + x.inspectKeyBytes(address, slot));
   };
   return {
     ...where,

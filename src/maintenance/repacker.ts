@@ -164,10 +164,11 @@ export class Repacker {
 
   /** The key that the core left; undefined at the end, or where hostile pages lead backwards. */
   #next(after: Uint8Array): Uint8Array | undefined {
-    const { x, u8 } = this.#slices.pager.core;
+    const { core } = this.#slices.pager;
+    const { x } = core;
     const length = x.peerNext();
     if (length < 0) return undefined;
-    const next = u8.slice(OUT_AREA, OUT_AREA + length);
+    const next = core.u8.slice(OUT_AREA, OUT_AREA + length);
     return compareKeys(next, after) > 0 ? next : undefined;
   }
 

@@ -52,14 +52,14 @@ export interface LogParts {
 /** Applies the commits after one to a new store. Throws what a second read of the log throws. */
 export async function applyLog(parts: LogParts): Promise<void> {
   const { scan, from, after, target, heard, applied, rest } = parts;
-  const { x, u8 } = from;
+  const { x } = from;
   await markIdsUsed(parts);
   let commit: Uint8Array[] = [];
   for (const { address, length } of scan.groups()) {
     for (let at = address; at < address + length; ) {
       const records = at + PART_HEADER_SIZE;
       const sequence = x.partSequence(at);
-      if (sequence > after) commit.push(u8.slice(records, x.recordsEnd(records, x.partRecords(at))));
+      if (sequence > after) commit.push(from.u8.slice(records, x.recordsEnd(records, x.partRecords(at))));
       if (x.partFlags(at) & PART_LAST) {
         for (const part of commit) applyPart(part, target, heard);
         if (commit.length > 0) applied(sequence);
@@ -86,13 +86,13 @@ async function markIdsUsed({ scan, from: { x }, target: { catalog }, rest }: Log
 }
 
 function applyPart(part: Uint8Array, { core, applier, catalog }: OpenedStore, heard: LogHeard): void {
-  const { x, u8 } = core;
-  u8.set(part, LOG_AREA);
+  const { x } = core;
+  core.u8.set(part, LOG_AREA);
   for (let at = LOG_AREA; at < LOG_AREA + part.length; ) {
     const next = x.recordEnd(at);
     const id = x.recordTree(at);
     const kind = x.recordKind(at);
-    const key = u8.slice(at + RECORD_HEADER_SIZE, at + RECORD_HEADER_SIZE + x.recordKeyBytes(at));
+    const key = core.u8.slice(at + RECORD_HEADER_SIZE, at + RECORD_HEADER_SIZE + x.recordKeyBytes(at));
     if (kind === RECORD_TREE) heard.made(id, key);
     else if (kind === RECORD_DROP) heard.dropped(id);
     else if (catalog.isMade(id)) {

@@ -83,36 +83,39 @@ export function* salvageTree(
 
 /** A tree page that is what its parent expects, or what is wrong with it. */
 function openNode(source: SalvageSource, { page, level, from, to }: Expected): number | VerifyProblem {
-  const { x, u8 } = source.pager.core;
+  const { core } = source.pager;
+  const { x } = core;
   const address = source.open(page);
   if (typeof address !== 'number') return address;
   const shape = x.inspectShape(address);
   const own = (shape >> 8) & 0xff;
   const fits =
     (shape & 0xff) === (own === 0 ? PAGE_LEAF : PAGE_INNER) && (level === undefined || own === level);
-  if (from) u8.set(from, KEY_AREA);
-  if (to) u8.set(to, BOUND_AREA);
+  if (from) core.u8.set(from, KEY_AREA);
+  if (to) core.u8.set(to, BOUND_AREA);
   if (fits && x.inspectFences(address, from?.length ?? NO_BOUND, to?.length ?? NO_BOUND) === OK)
     return address;
   return source.misfit(page, 'is not the page that its tree has there');
 }
 
 function keyAt({ pager }: SalvageSource, address: number, slot: number): Uint8Array {
-  const { x, u8 } = pager.core;
+  const { core } = pager;
+  const { x } = core;
   const at = x.inspectKey(address, slot);
-  return u8.slice(at, at + x.inspectKeyBytes(address, slot));
+  return core.u8.slice(at, at + x.inspectKeyBytes(address, slot));
 }
 
 /** The records of a leaf, taken out before another page is brought in. */
 export function cellsOf(source: SalvageSource, address: number): Cell[] {
-  const { x, u8 } = source.pager.core;
+  const { core } = source.pager;
+  const { x } = core;
   return Array.from({ length: x.inspectShape(address) >>> 16 }, (_, slot) => {
     const key = keyAt(source, address, slot);
     x.inspectValue(address, slot);
     const at = x.valueAddress();
     const length = x.valueLength();
     const isLong = (x.valueFlags() & VALUE_OVERFLOW) !== 0;
-    return { key, length, first: isLong ? at : 0, value: isLong ? NOTHING : u8.slice(at, at + length) };
+    return { key, length, first: isLong ? at : 0, value: isLong ? NOTHING : core.u8.slice(at, at + length) };
   });
 }
 
@@ -134,7 +137,8 @@ export function* recordsOf(
 
 /** A long value, or why it cannot be read. No more memory is taken than pages were read. */
 function longValue(source: SalvageSource, first: number, length: number): Uint8Array | VerifyProblem {
-  const { x, u8 } = source.pager.core;
+  const { core } = source.pager;
+  const { x } = core;
   const pieces: Uint8Array[] = [];
   let page = first;
   for (let left = length; left > 0; ) {
@@ -143,7 +147,7 @@ function longValue(source: SalvageSource, first: number, length: number): Uint8A
     if (x.inspectOverflowPage(address, left) !== OK)
       return source.misfit(page, 'does not go on with a long value');
     const at = x.valueAddress();
-    pieces.push(u8.slice(at, at + x.valueLength()));
+    pieces.push(core.u8.slice(at, at + x.valueLength()));
     left -= x.valueLength();
     page = x.overflowNext();
   }

@@ -173,18 +173,20 @@ export class TreeWalk {
   }
 
   #fits(address: number, { page, low, high, referrer }: Expected): boolean {
-    const { x, u8 } = this.#pager.core;
-    if (low) u8.set(low, KEY_AREA);
-    if (high) u8.set(high, BOUND_AREA);
+    const { core } = this.#pager;
+    const { x } = core;
+    if (low) core.u8.set(low, KEY_AREA);
+    if (high) core.u8.set(high, BOUND_AREA);
     if (x.inspectFences(address, low?.length ?? NO_BOUND, high?.length ?? NO_BOUND) === OK) return true;
     this.#inspector.report(`page ${page} has keys outside the bounds that ${referrer} gives it`);
     return false;
   }
 
   #key(address: number, slot: number): Uint8Array {
-    const { x, u8 } = this.#pager.core;
+    const { core } = this.#pager;
+    const { x } = core;
     const at = x.inspectKey(address, slot);
-    return u8.slice(at, at + x.inspectKeyBytes(address, slot));
+    return core.u8.slice(at, at + x.inspectKeyBytes(address, slot));
   }
 
   // --- overflow chains ---------------------------------------------------------------------------------------------------
@@ -253,9 +255,10 @@ export class TreeWalk {
   /** Compares what was met between two bounds with what a search finds there, as far as no page is missing. */
   #count(root: number, { page, low, high }: Expected, records: number, problems: number): void {
     if (this.#findings.count > problems) return;
-    const { x, u8 } = this.#pager.core;
-    if (low) u8.set(low, KEY_AREA);
-    if (high) u8.set(high, BOUND_AREA);
+    const { core } = this.#pager;
+    const { x } = core;
+    if (low) core.u8.set(low, KEY_AREA);
+    if (high) core.u8.set(high, BOUND_AREA);
     const flags = RANGE_COUNT_ONLY | RANGE_START_INCLUSIVE;
     const status = x.treeRange(
       root,

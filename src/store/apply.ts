@@ -157,9 +157,10 @@ export class Applier {
   }
 
   #keyIn(at: number): Uint8Array {
-    const { x, u8 } = this.#trees.pager.core;
+    const { core } = this.#trees.pager;
+    const { x } = core;
     const key = at + RECORD_HEADER_SIZE;
-    return u8.slice(key, key + x.recordKeyBytes(at));
+    return core.u8.slice(key, key + x.recordKeyBytes(at));
   }
 
   /** A name that could not be made or dropped: no name can be believed any more. */
@@ -204,7 +205,8 @@ export class Applier {
 
   /** A record whose value goes to an overflow chain; answers where the next record begins. */
   #applyLong(root: number, at: number): number {
-    const { x, u8 } = this.#trees.pager.core;
+    const { core } = this.#trees.pager;
+    const { x } = core;
     const kind = x.recordKind(at);
     const keyLength = x.recordKeyBytes(at);
     const length = x.recordValueBytes(at);
@@ -213,10 +215,10 @@ export class Applier {
     if (kind === RECORD_PUT) {
       this.#trees.overflow.begin(root, length);
       this.#trees.overflow.extend(keyAt + keyLength, length);
-      this.#putOverflow(root, u8.slice(keyAt, keyAt + keyLength), length);
+      this.#putOverflow(root, core.u8.slice(keyAt, keyAt + keyLength), length);
     } else if (kind === RECORD_PUT_LONG) {
       this.#trees.overflow.begin(root, length);
-      this.#long = { root, key: u8.slice(keyAt, keyAt + keyLength), total: length, left: length };
+      this.#long = { root, key: core.u8.slice(keyAt, keyAt + keyLength), total: length, left: length };
     } else {
       const long = this.#long;
       if (!long || length > long.left)

@@ -147,9 +147,10 @@ export class BlockStore {
 
   /** Writes a chunk of the directory, whose entries are given as words. */
   writeChunk(level: number, index: number, words: Uint32Array): Place {
-    const { x, u8 } = this.#core;
+    const core = this.#core;
+    const { x } = core;
     const payload = STAGING_AREA + STAGING_AREA_SIZE - words.byteLength;
-    u8.set(new Uint8Array(words.buffer, words.byteOffset, words.byteLength), payload);
+    core.u8.set(new Uint8Array(words.buffer, words.byteOffset, words.byteLength), payload);
     const bytes = x.blockSeal(
       BLOCK_CHUNK,
       index,
@@ -167,7 +168,8 @@ export class BlockStore {
 
   /** Reads a chunk of the directory into words. Throws CORRUPTION. */
   readChunk(level: number, index: number, place: Place, words: Uint32Array): void {
-    const { x, u8 } = this.#core;
+    const core = this.#core;
+    const { x } = core;
     const target = STAGING_AREA + STAGING_AREA_SIZE - words.byteLength;
     const available = this.read(place);
     const status = x.blockOpen(
@@ -183,7 +185,7 @@ export class BlockStore {
     );
     if (status !== OK) throw this.damage(place, `directory chunk ${index} of level ${level}`);
     new Uint8Array(words.buffer, words.byteOffset, words.byteLength).set(
-      u8.subarray(target, target + words.byteLength),
+      core.u8.subarray(target, target + words.byteLength),
     );
   }
 

@@ -30,20 +30,20 @@ export function sealHosted(
   codec: number,
   target: number,
 ): number {
-  const { x, u8 } = core;
+  const { x } = core;
   const raw = x.pagePayload(frame);
   const from = x.payloadAddress();
   const body = target + BLOCK_HEADER_SIZE;
   const capacity = (Math.ceil((BLOCK_HEADER_SIZE + raw) / SECTOR_SIZE) - 1) * SECTOR_SIZE - BLOCK_HEADER_SIZE;
   if (capacity <= 0) return 0;
   const stored = claimingAreas(core, AREAS, () =>
-    codecs.compress(codec, u8.subarray(from, from + raw), u8.subarray(body, body + capacity)),
+    codecs.compress(codec, core.u8.subarray(from, from + raw), core.u8.subarray(body, body + capacity)),
   );
   if (stored === 0) return 0;
   const proves = codec !== CODEC_LZ4 && codecs.proves(codec); // LZ4 the core proves itself
   if (proves) {
-    const source = u8.subarray(body, body + stored);
-    const again = u8.subarray(PAGE_AREA, PAGE_AREA + raw);
+    const source = core.u8.subarray(body, body + stored);
+    const again = core.u8.subarray(PAGE_AREA, PAGE_AREA + raw);
     if (!claimingAreas(core, AREAS, () => codecs.decompress(codec, source, again))) return 0;
   }
   const bytes = x.blockSealStored(frame, codec, stored, target);
@@ -52,15 +52,15 @@ export function sealHosted(
 
 /** Decodes the payload of the block at an address to where the core wants it; OK or DAMAGED. */
 export function decodeHosted(core: Core, codecs: StoreCodecs, block: number, page: number): number {
-  const { x, u8, u32 } = core;
-  const raw = u32[block / 4 + 6] as number;
-  const stored = u32[block / 4 + 7] as number;
+  const { x } = core;
+  const raw = core.u32[block / 4 + 6] as number;
+  const stored = core.u32[block / 4 + 7] as number;
   const body = block + BLOCK_HEADER_SIZE;
   const target = x.payloadAddress();
-  const source = u8.subarray(body, body + stored);
-  const codec = u8[block + 5] as number;
+  const source = core.u8.subarray(body, body + stored);
+  const codec = core.u8[block + 5] as number;
   const isDone = claimingAreas(core, AREAS, () =>
-    codecs.decompress(codec, source, u8.subarray(target, target + raw)),
+    codecs.decompress(codec, source, core.u8.subarray(target, target + raw)),
   );
   if (isDone) return OK;
   return x.damageSet(page, DAMAGE_COMPRESSION);

@@ -76,18 +76,19 @@ export class OverflowPages {
 
   /** Puts the chain just built under the key. */
   put(root: number, key: Uint8Array, total: number): void {
-    const { x, u8 } = this.#pager.core;
-    u8.set(key, KEY_AREA);
+    const { core } = this.#pager;
+    const { x } = core;
+    core.u8.set(key, KEY_AREA);
     this.#pager.run(() => x.treePutOverflow(root, key.length, total));
   }
 
   /** Builds a chain with the bytes of another one, as an epoch sees it, and puts it under the key. */
   copy(root: number, key: Uint8Array, first: number, epoch: number, total: number): void {
-    const { u8 } = this.#pager.core;
+    const { core } = this.#pager;
     this.begin(root, total);
     this.walk(first, epoch, total, (address, bytes) => {
       // Copy it out of its frame first: `extend` may evict the page.
-      u8.copyWithin(INPUT_AREA, address, address + bytes);
+      core.u8.copyWithin(INPUT_AREA, address, address + bytes);
       this.extend(INPUT_AREA, bytes);
     });
     this.put(root, key, total);

@@ -81,16 +81,10 @@ export class Pager {
       const frame = core.x.oldFrame(page, from);
       if (frame !== 0) core.x.frameDrop(frame);
     };
-    this.versions = new Versions({
-      freePlace: free,
-      dropVersion: drop,
-      readerEpoch: (epoch) => core.x.readerEpochSet(epoch),
-    });
-    this.privateVersions = new Versions({
-      freePlace: free,
-      dropVersion: drop,
-      readerEpoch: (epoch) => core.x.privateReaderEpochSet(epoch),
-    });
+    const versions = (readerEpoch: (epoch: number) => void): Versions =>
+      new Versions({ freePlace: free, dropVersion: drop, readerEpoch });
+    this.versions = versions((epoch) => core.x.readerEpochSet(epoch));
+    this.privateVersions = versions((epoch) => core.x.privateReaderEpochSet(epoch));
   }
 
   /** Page numbers from here on have never been used. */
@@ -251,14 +245,15 @@ export class Pager {
       x.numberPush(this.takeNumber(isPrivate), isPrivate);
   }
 
-  /** Evicts until that many frames are free. */
+  /** Lets the pool grow, and then evicts, until that many frames are free. */
   freeFrames(wanted: number): void {
     this.drain();
-    const { x, u32 } = this.core;
+    const { x } = this.core;
+    while (x.freeCount() < wanted && this.core.grow());
     const batch = Math.max(1, Math.min(EVICT_BATCH, Math.floor(this.core.frames / 4)));
     for (let round = 0; x.freeCount() < wanted; ++round) {
       const listed = x.framesReclaim(wanted, batch);
-      const victims = Array.from(u32.subarray(VICTIM_AREA / 4, VICTIM_AREA / 4 + listed));
+      const victims = Array.from(this.core.u32.subarray(VICTIM_AREA / 4, VICTIM_AREA / 4 + listed));
       try {
         this.writeFrames(victims);
       } catch (error) {
@@ -295,17 +290,18 @@ export class Pager {
 
   /** Takes in what the core reported: versions that ended. */
   drain(): void {
-    const { x, u32, f64 } = this.core;
+    const { core } = this;
+    const { x } = core;
     const count = x.eventCount();
     if (count === 0) return;
     x.eventsClear();
     for (let i = 0; i < count; ++i) {
       const at = EVENT_AREA + i * EVENT_SIZE;
-      const kind = u32[at / 4];
-      const page = u32[at / 4 + 1] as number;
-      const from = f64[at / 8 + 1] as number;
-      const to = f64[at / 8 + 2] as number;
-      const frame = u32[at / 4 + 6] as number;
+      const kind = core.u32[at / 4];
+      const page = core.u32[at / 4 + 1] as number;
+      const from = core.f64[at / 8 + 1] as number;
+      const to = core.f64[at / 8 + 2] as number;
+      const frame = core.u32[at / 4 + 6] as number;
       if (kind === EVENT_TAKEN) {
         invariant(this.#owned !== undefined, 'a private page is taken for a private tree');
         this.#owned.add(page);

@@ -76,7 +76,8 @@ export class PrivateTree {
    */
   walk(visit: (key: number, keyLength: number, meta: number, value: number) => boolean | undefined): void {
     if (this.#root === 0) return;
-    const { x, u8, u32 } = this.#trees.pager.core;
+    const { core } = this.#trees.pager;
+    const { x } = core;
     let start: Uint8Array | undefined;
     for (let flags = RANGE_START_INCLUSIVE; ; flags = 0) {
       const count = this.#trees.readRange(this.#root, LATEST, start, undefined, flags, WALK_BATCH);
@@ -84,12 +85,12 @@ export class PrivateTree {
       const goesOn = claimingAreas(this.#trees.pager.core, AREA_OUT, () => {
         let at = OUT_AREA;
         for (let i = 0; i < count; ++i) {
-          const keyLength = u32[at / 4] as number;
-          const meta = u32[at / 4 + 1] as number;
+          const keyLength = core.u32[at / 4] as number;
+          const meta = core.u32[at / 4 + 1] as number;
           const key = at + 8;
           const value = key + keyLength;
           at = (value + storedBytes(meta) + 3) & ~3;
-          if (i === count - 1) start = u8.slice(key, value);
+          if (i === count - 1) start = core.u8.slice(key, value);
           if (visit(key, keyLength, meta, value) === false) return false;
         }
         return !done;

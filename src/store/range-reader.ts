@@ -205,7 +205,6 @@ export class RangeReader {
   /** Takes over so many records that the core has packed; answers the key of the last one. */
   #take(count: number): Uint8Array {
     const { core } = this.#trees.pager;
-    const { u8, u32 } = core;
     const layout = this.#layout;
     this.#longs.clear();
     this.#pieces = [];
@@ -215,12 +214,12 @@ export class RangeReader {
     let at = 0;
     for (let i = 0; i < count; ++i) {
       const record = (OUT_AREA + at) >> 2;
-      const keyLength = u32[record] as number;
-      const meta = u32[record + 1] as number;
+      const keyLength = core.u32[record] as number;
+      const meta = core.u32[record + 1] as number;
       const value = at + 8 + keyLength;
       layout[2 * i] = keyLength;
       layout[2 * i + 1] = meta;
-      if (meta & META_OVERFLOW && !this.#keysOnly) this.#longs.set(i, pageAt(u8, OUT_AREA + value));
+      if (meta & META_OVERFLOW && !this.#keysOnly) this.#longs.set(i, pageAt(core.u8, OUT_AREA + value));
       last = at;
       at = (value + (this.#keysOnly ? 0 : storedBytes(meta)) + 3) & ~3;
       if (at - begin > SLAB_BYTES && last > begin) {
@@ -232,7 +231,7 @@ export class RangeReader {
     this.#pieces.push(pieceOf(core, OUT_AREA + begin, OUT_AREA + at));
     this.#begins.push(at);
     const key = OUT_AREA + last + 8;
-    return u8.slice(key, key + (layout[2 * count - 2] as number));
+    return core.u8.slice(key, key + (layout[2 * count - 2] as number));
   }
 
   /** The chunk, after somebody transferred a piece of it away. */

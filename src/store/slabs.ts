@@ -32,8 +32,8 @@ export function newBytes(length: number): OwnBytes {
 }
 
 /** Memory with a copy of bytes of linear memory, for results to be cut from. */
-export function pieceOf({ u8 }: Core, from: number, to: number): ArrayBuffer {
-  const { buffer } = u8.slice(from, to);
+export function pieceOf(core: Core, from: number, to: number): ArrayBuffer {
+  const { buffer } = core.u8.slice(from, to);
   pin?.(buffer as ArrayBuffer);
   return buffer as ArrayBuffer;
 }
@@ -50,15 +50,15 @@ export class Slabs {
 
   /** A copy of bytes in linear memory (4-aligned, at most SLAB_BYTES). */
   cut(address: number, length: number): OwnBytes {
-    const { i32, u8 } = this.#core;
-    if (!canShare) return u8.slice(address, address + length);
+    const core = this.#core;
+    if (!canShare) return core.u8.slice(address, address + length);
     const words = (length + 3) >> 2;
     // A buffer that was transferred away has no words left.
     if (this.#used + words >= this.#words.length) this.#renew();
     const source = address >> 2;
     const target = this.#used;
     const slab = this.#words;
-    for (let i = 0; i < words; ++i) slab[target + i] = i32[source + i] as number;
+    for (let i = 0; i < words; ++i) slab[target + i] = core.i32[source + i] as number;
     this.#used = target + words;
     return new Uint8Array(slab.buffer, target * 4, length);
   }

@@ -62,7 +62,8 @@ export class Trees {
   readonly keyMax: number;
   /** Called before a private tree changes: bytes that it gets, and whether it is by a deletion. Throws OUT_OF_SPACE. */
   beforePrivate: (bytes: number, isDelete: boolean) => void = () => undefined;
-  readonly #keyView: Uint8Array;
+  /** Where keys of other letters are encoded; empty when the memory has grown since. */
+  #keyView: Uint8Array = new Uint8Array(0);
   readonly #slabs: Slabs;
 
   constructor(pager: Pager) {
@@ -70,8 +71,6 @@ export class Trees {
     this.overflow = new OverflowPages(pager);
     this.#slabs = new Slabs(pager.core);
     this.keyMax = pager.core.pageSize / KEY_SIZE_DIVISOR;
-    // One byte longer than a key may be: a key that fills it is too long.
-    this.#keyView = pager.core.u8.subarray(KEY_AREA, KEY_AREA + this.keyMax + 1);
   }
 
   /** Puts a key where the core looks for it; answers its length. Throws INVALID_ARGUMENT, TOO_LARGE. */
@@ -80,24 +79,28 @@ export class Trees {
     const bytes = checkBytes('key', key);
     const { length } = bytes;
     if (length > this.keyMax) throw this.#keyTooLarge(length);
-    const { u8 } = this.pager.core;
-    if (length > SHORT_KEY) u8.set(bytes, KEY_AREA);
-    else for (let i = 0; i < length; ++i) u8[KEY_AREA + i] = bytes[i] as number;
+    const { core } = this.pager;
+    if (length > SHORT_KEY) core.u8.set(bytes, KEY_AREA);
+    else for (let i = 0; i < length; ++i) core.u8[KEY_AREA + i] = bytes[i] as number;
     return length;
   }
 
   #setStringKey(key: string): number {
-    const { u8 } = this.pager.core;
+    const { core } = this.pager;
     if (key.length <= SHORT_KEY && key.length <= this.keyMax) {
       let i = 0;
       for (; i < key.length; ++i) {
         const code = key.charCodeAt(i);
         if (code > 127) break;
-        u8[KEY_AREA + i] = code;
+        core.u8[KEY_AREA + i] = code;
       }
       if (i === key.length) return i;
     }
     checkWellFormed(key, 'key');
+    if (this.#keyView.length === 0) {
+      // One byte more than allowed: a key that fills it is too long.
+      this.#keyView = core.u8.subarray(KEY_AREA, KEY_AREA + this.keyMax + 1);
+    }
     const { read, written } = encoder.encodeInto(key, this.#keyView);
     if (read < key.length || written > this.keyMax) throw this.#keyTooLarge(encodeString(key, 'key').length);
     return written;
@@ -167,29 +170,30 @@ export class Trees {
 
   /** The value just found that was not copied out: too long, in overflow pages, or a tombstone. */
   #elsewhere(epoch: number): OwnBytes | typeof TOMBSTONE {
-    const { x, u8 } = this.pager.core;
+    const { core } = this.pager;
+    const { x } = core;
     const flags = x.valueFlags();
     if (flags & VALUE_TOMBSTONE) return TOMBSTONE;
     const length = x.valueLength();
     const at = x.valueAddress();
     if (flags & VALUE_OVERFLOW) return this.overflow.read(at, epoch, length);
     const value = newBytes(length);
-    value.set(u8.subarray(at, at + length));
+    value.set(core.u8.subarray(at, at + length));
     return value;
   }
 
   /** Looks up many keys, GROUP_SIZE at a time. */
   getMany(root: number, epoch: number, keys: readonly Bytes[]): (OwnBytes | typeof TOMBSTONE | undefined)[] {
     const values: (OwnBytes | typeof TOMBSTONE | undefined)[] = [];
-    const { u8, u32 } = this.pager.core;
+    const { core } = this.pager;
     const most = Math.max(1, Math.min(GROUP_SIZE, Math.floor(INPUT_AREA_SIZE / (this.keyMax + 8))));
     for (let first = 0; first < keys.length; first += most) {
       const count = Math.min(most, keys.length - first);
       let at = INPUT_AREA;
       for (let i = 0; i < count; ++i) {
         const length = this.setKey(keys[first + i] as Bytes);
-        u32[at / 4] = length;
-        u8.copyWithin(at + 4, KEY_AREA, KEY_AREA + length);
+        core.u32[at / 4] = length;
+        core.u8.copyWithin(at + 4, KEY_AREA, KEY_AREA + length);
         at = (at + 4 + length + 3) & ~3;
       }
       this.#getGroup(root, epoch, keys, first, count, values);
@@ -205,19 +209,20 @@ export class Trees {
     count: number,
     values: (OwnBytes | typeof TOMBSTONE | undefined)[],
   ): void {
-    const { x, i32, u32 } = this.pager.core;
+    const { core } = this.pager;
+    const { x } = core;
     this.pager.run(() => x.treeGetGroup(root, epoch, count));
     let elsewhere = false;
     for (let i = 0; i < count; ++i) {
-      const length = i32[OUT_AREA / 4 + i * 2] as number;
-      if (length >= 0) values.push(this.#slabs.cut(u32[OUT_AREA / 4 + i * 2 + 1] as number, length));
+      const length = core.i32[OUT_AREA / 4 + i * 2] as number;
+      if (length >= 0) values.push(this.#slabs.cut(core.u32[OUT_AREA / 4 + i * 2 + 1] as number, length));
       else values.push(undefined);
       if (length === GET_ELSEWHERE) elsewhere = true;
     }
     if (!elsewhere) return;
     // Long values are read one by one. That overwrites the group's answers in OUT_AREA, so list them first.
     const long: number[] = [];
-    for (let i = 0; i < count; ++i) if (i32[OUT_AREA / 4 + i * 2] === GET_ELSEWHERE) long.push(i);
+    for (let i = 0; i < count; ++i) if (core.i32[OUT_AREA / 4 + i * 2] === GET_ELSEWHERE) long.push(i);
     for (const i of long) values[first + i] = this.get(root, epoch, this.setKey(keys[first + i] as Bytes));
   }
 
@@ -233,10 +238,11 @@ export class Trees {
     flags: number,
     limit: number,
   ): number {
-    const { x, u8 } = this.pager.core;
-    if (end) u8.set(end, BOUND_AREA);
+    const { core } = this.pager;
+    const { x } = core;
+    if (end) core.u8.set(end, BOUND_AREA);
     this.pager.run(() => {
-      if (start) u8.set(start, KEY_AREA);
+      if (start) core.u8.set(start, KEY_AREA);
       return x.treeRange(
         root,
         epoch,
@@ -252,12 +258,13 @@ export class Trees {
   /** Counts the keys of a range without reading them, and no further than to its limit. */
   countRange(root: number, epoch: number, range: Range): number {
     if (root === 0 || isEmptyRange(range)) return 0;
-    const { x, u8 } = this.pager.core;
+    const { core } = this.pager;
+    const { x } = core;
     const { lower, upper } = range;
     // To the core 0 means no limit; a limit above 32 bits can never be reached.
     const most = range.limit > 0xffffffff ? 0 : range.limit;
-    if (lower.key) u8.set(lower.key, KEY_AREA);
-    if (upper.key) u8.set(upper.key, BOUND_AREA);
+    if (lower.key) core.u8.set(lower.key, KEY_AREA);
+    if (upper.key) core.u8.set(upper.key, BOUND_AREA);
     const ends = RANGE_COUNT_ONLY | (upper.inclusive ? RANGE_END_INCLUSIVE : 0);
     let start = lower.key ? lower.key.length : NO_BOUND;
     let flags = ends | (lower.inclusive ? RANGE_START_INCLUSIVE : 0);
@@ -279,10 +286,11 @@ export class Trees {
 
   /** Puts a value under the key; answers when the tree has it. The old value's chain, if any, is freed. */
   put(root: number, key: Uint8Array, value: Uint8Array): void {
-    const { x, u8 } = this.pager.core;
-    u8.set(key, KEY_AREA);
+    const { core } = this.pager;
+    const { x } = core;
+    core.u8.set(key, KEY_AREA);
     const short = value.length <= INPUT_AREA_SIZE;
-    if (short) u8.set(value, INPUT_AREA);
+    if (short) core.u8.set(value, INPUT_AREA);
     const status = this.pager.run(() =>
       short ? x.treePut(root, key.length, INPUT_AREA, value.length) : LONG,
     );
@@ -290,7 +298,7 @@ export class Trees {
       this.overflow.begin(root, value.length);
       for (let at = 0; at < value.length; at += INPUT_AREA_SIZE) {
         const piece = value.subarray(at, at + INPUT_AREA_SIZE);
-        u8.set(piece, INPUT_AREA);
+        core.u8.set(piece, INPUT_AREA);
         this.overflow.extend(INPUT_AREA, piece.length);
       }
       this.overflow.put(root, key, value.length);
@@ -300,8 +308,9 @@ export class Trees {
 
   /** Puts a tombstone under the key, in a private tree. */
   writeTombstone(root: number, key: Uint8Array): void {
-    const { x, u8 } = this.pager.core;
-    u8.set(key, KEY_AREA);
+    const { core } = this.pager;
+    const { x } = core;
+    core.u8.set(key, KEY_AREA);
     this.pager.run(() => x.treePutTombstone(root, key.length));
     this.overflow.freeDropped();
   }
@@ -314,14 +323,16 @@ export class Trees {
   }
 
   #probe(root: number, key: Uint8Array, epoch: number): number {
-    const { x, u8 } = this.pager.core;
-    u8.set(key, KEY_AREA);
+    const { core } = this.pager;
+    const { x } = core;
+    core.u8.set(key, KEY_AREA);
     return this.pager.run(() => x.treeProbe(root, epoch, key.length));
   }
 
   /** Puts a key back to what an older epoch sees. Leaves OUT_AREA alone. */
   restore(root: number, key: Uint8Array, epoch: number): void {
-    const { x, u8 } = this.pager.core;
+    const { core } = this.pager;
+    const { x } = core;
     const status = this.#probe(root, key, epoch);
     const flags = x.valueFlags();
     const length = x.valueLength();
@@ -335,7 +346,7 @@ export class Trees {
       this.overflow.freeDropped();
     } else {
       // Copy it out of its frame first: making space may evict the page.
-      u8.copyWithin(INPUT_AREA, at, at + length);
+      core.u8.copyWithin(INPUT_AREA, at, at + length);
       this.pager.run(() => x.treePut(root, key.length, INPUT_AREA, length));
       this.overflow.freeDropped();
     }
@@ -343,8 +354,9 @@ export class Trees {
 
   /** Removes a key; answers whether it was there. */
   delete(root: number, key: Uint8Array): boolean {
-    const { x, u8 } = this.pager.core;
-    u8.set(key, KEY_AREA);
+    const { core } = this.pager;
+    const { x } = core;
+    core.u8.set(key, KEY_AREA);
     const status = this.pager.run(() => x.treeDelete(root, key.length));
     this.overflow.freeDropped();
     return status !== NOT_FOUND;

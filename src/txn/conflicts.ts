@@ -170,18 +170,19 @@ export class Conflicts {
   #rangeWrittenIn(generation: Generation, range: ReadRange, timestamp: number): boolean {
     const writes = generation.writes.get(range.tree);
     if (!writes || writes.root === 0 || generation.last <= timestamp) return false;
-    const { x, u8, u32 } = this.#trees.pager.core;
-    const view = new DataView(u8.buffer);
+    const { core } = this.#trees.pager;
+    const { x } = core;
     const end = range.upper.inclusive ? RANGE_END_INCLUSIVE : 0;
     let start = range.lower.key;
     let flags = (range.lower.inclusive ? RANGE_START_INCLUSIVE : 0) | end;
     while (true) {
       const count = this.#trees.readRange(writes.root, LATEST, start, range.upper.key, flags, BATCH);
+      const view = new DataView(core.u8.buffer);
       let at = OUT_AREA;
       for (let i = 0; i < count; ++i) {
-        const length = u32[at / 4] as number;
+        const length = core.u32[at / 4] as number;
         if (view.getFloat64(at + 8 + length, true) > timestamp) return true;
-        if (i === count - 1) start = u8.slice(at + 8, at + 8 + length);
+        if (i === count - 1) start = core.u8.slice(at + 8, at + 8 + length);
         at = (at + 8 + length + 8 + 3) & ~3;
       }
       if (x.scanDone() !== 0 || count === 0) return false;

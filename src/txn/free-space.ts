@@ -139,7 +139,7 @@ export class FreeSpace {
   #needed(pages: number): number {
     const { core, blocks, directory } = this.#pager;
     const dirty = core.x.dirtyCount();
-    if (!this.#logged) return Math.max(0, pages + 32 - (core.frames - dirty)) * blocks.pageSectors;
+    if (!this.#logged) return Math.max(0, pages + 32 - (core.framesMax - dirty)) * blocks.pageSectors;
     const chunks = Math.min(directory.chunkCount + 1, dirty + pages + directory.changedCount) + 4;
     return (dirty + pages + chunks) * blocks.pageSectors;
   }

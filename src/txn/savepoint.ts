@@ -158,9 +158,9 @@ export class Savepoints {
 
   #restore(tree: string, keys: PrivateTree, { snapshot }: Level): void {
     const own = this.#writes.tree(tree);
-    const { u8 } = this.#trees.pager.core;
+    const { core } = this.#trees.pager;
     keys.walk((key, keyLength) => {
-      own?.restore(u8.slice(key, key + keyLength), snapshot.epoch);
+      own?.restore(core.u8.slice(key, key + keyLength), snapshot.epoch);
       return true;
     });
   }
@@ -170,9 +170,9 @@ export class Savepoints {
     if (!older.written.has(tree)) return;
     const there = keysOf(this.#trees, older, tree);
     const [small, large] = there.pageCount < keys.pageCount ? [there, keys] : [keys, there];
-    const { u8 } = this.#trees.pager.core;
+    const { core } = this.#trees.pager;
     small.walk((key, keyLength) => {
-      large.put(u8.slice(key, key + keyLength), NOTHING);
+      large.put(core.u8.slice(key, key + keyLength), NOTHING);
       return true;
     });
     if (large === there) return;

@@ -62,8 +62,9 @@ export function pagesOfTree(pageSize: number): number {
 
 /** Packs the record that makes a tree; answers where the next record begins. */
 export function packTree(trees: Trees, at: number, name: Uint8Array, id: number): number {
-  const { x, u8 } = trees.pager.core;
-  u8.set(name, at + RECORD_HEADER_SIZE);
+  const { core } = trees.pager;
+  const { x } = core;
+  core.u8.set(name, at + RECORD_HEADER_SIZE);
   return x.recordSeal(at, RECORD_TREE, id, name.length, 0);
 }
 
@@ -236,7 +237,8 @@ export class WriteSet {
    * and pieces.
    */
   pack(start: number, limit: number, emit: (end: number, records: number, last: boolean) => void): void {
-    const { x, u8 } = this.#trees.pager.core;
+    const { core } = this.#trees.pager;
+    const { x } = core;
     let at = start;
     let records = 0;
     const flush = (last: boolean): void => {
@@ -255,9 +257,9 @@ export class WriteSet {
         const isLong = (meta & META_OVERFLOW) !== 0;
         const stored = isLong ? 0 : storedBytes(meta);
         if (at + recordBytes(keyLength, stored) > limit) flush(false);
-        u8.copyWithin(at + RECORD_HEADER_SIZE, key, key + keyLength);
+        core.u8.copyWithin(at + RECORD_HEADER_SIZE, key, key + keyLength);
         if (!isLong) {
-          u8.copyWithin(at + RECORD_HEADER_SIZE + keyLength, value, value + stored);
+          core.u8.copyWithin(at + RECORD_HEADER_SIZE + keyLength, value, value + stored);
           at = x.recordSeal(at, meta & META_TOMBSTONE ? RECORD_DELETE : RECORD_PUT, tree, keyLength, stored);
           ++records;
           return undefined;
@@ -265,19 +267,23 @@ export class WriteSet {
         const total = valueLengthOf(meta);
         at = x.recordSealLong(at, RECORD_PUT_LONG, tree, keyLength, total);
         ++records;
-        const first = u8[value]! | (u8[value + 1]! << 8) | (u8[value + 2]! << 16) | (u8[value + 3]! << 24);
+        const first =
+          core.u8[value]! |
+          (core.u8[value + 1]! << 8) |
+          (core.u8[value + 2]! << 16) |
+          (core.u8[value + 3]! << 24);
         this.#trees.overflow.walk(first, LATEST, total, (address, bytes) => {
           let kept: Uint8Array | undefined;
           for (let done = 0; done < bytes; ) {
             if (limit - at < RECORD_HEADER_SIZE + Math.min(PIECE_MIN, bytes - done) + 4) {
               // Copy it out of linear memory first: `emit` may evict the page and use every area.
-              kept ??= u8.slice(address, address + bytes);
+              kept ??= core.u8.slice(address, address + bytes);
               flush(false);
             }
             const piece = Math.min(bytes - done, limit - at - RECORD_HEADER_SIZE - 4);
             const target = at + RECORD_HEADER_SIZE;
-            if (kept) u8.set(kept.subarray(done, done + piece), target);
-            else u8.copyWithin(target, address + done, address + done + piece);
+            if (kept) core.u8.set(kept.subarray(done, done + piece), target);
+            else core.u8.copyWithin(target, address + done, address + done + piece);
             at = x.recordSeal(at, RECORD_VALUE, tree, 0, piece);
             ++records;
             done += piece;

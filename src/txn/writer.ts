@@ -138,8 +138,9 @@ export class Writer {
   }
 
   #packDrop(at: number, name: Uint8Array, id: number): number {
-    const { x, u8 } = this.#trees.pager.core;
-    u8.set(name, at + RECORD_HEADER_SIZE);
+    const { core } = this.#trees.pager;
+    const { x } = core;
+    core.u8.set(name, at + RECORD_HEADER_SIZE);
     return x.recordSeal(at, RECORD_DROP, id, name.length, 0);
   }
 
@@ -244,16 +245,17 @@ export class Writer {
   }
 
   #pack(operations: readonly Operation[], names: Names | undefined, from: number): number {
-    const { x, u8 } = this.#trees.pager.core;
+    const { core } = this.#trees.pager;
+    const { x } = core;
     let at = from;
     for (const [name, id] of names?.makes ?? []) at = packTree(this.#trees, at, nameBytes(name), id);
     for (let i = 0; i < operations.length; ++i) {
       const { tree: name, key, value } = operations[i] as Operation;
       const tree = names?.ids.get(name) ?? MAIN_TREE;
       if (tree === NO_TREE) continue;
-      u8.set(key, at + RECORD_HEADER_SIZE);
+      core.u8.set(key, at + RECORD_HEADER_SIZE);
       if (value) {
-        u8.set(value, at + RECORD_HEADER_SIZE + key.length);
+        core.u8.set(value, at + RECORD_HEADER_SIZE + key.length);
         at = x.recordSeal(at, RECORD_PUT, tree, key.length, value.length);
       } else {
         at = x.recordSeal(at, RECORD_DELETE, tree, key.length, 0);

@@ -124,8 +124,8 @@ export function closeSegments(segments: readonly Segment[]): void {
 
 /** A damaged header is none; whether the log needed it, the marks say. */
 function readHeader(core: LogCore, segment: Segment): void {
-  const { u8, x } = core;
-  const target = u8.subarray(LOG_AREA, LOG_AREA + SEGMENT_HEADER_SIZE);
+  const { x } = core;
+  const target = core.u8.subarray(LOG_AREA, LOG_AREA + SEGMENT_HEADER_SIZE);
   const length = segment.file.read(target, 0);
   if (length < GROUP_HEADER_SIZE) return;
   segment.blank = length === SECTOR_SIZE && target.every((byte, at) => byte === BLANK_SECTOR[at]);

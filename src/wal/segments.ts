@@ -171,11 +171,12 @@ export class SegmentLog implements Log {
   write(address: number, payloadLength: number, endsCommit: boolean): number {
     this.#health.check();
     invariant(payloadLength <= this.maxPayload, 'a group is no larger than maxPayload');
-    const { u8, x } = this.#core;
+    const core = this.#core;
+    const { x } = core;
     const segment = this.#segmentFor(paddedGroup(payloadLength));
     const lsn = this.#placeIn(segment);
     const length = x.groupSeal(address, payloadLength, lsn, this.#durable);
-    const parts = [u8.subarray(address, address + length)];
+    const parts = [core.u8.subarray(address, address + length)];
     if (lsn > this.#end) parts.unshift(this.#header(segment));
     segment.writes++;
     try {

@@ -188,8 +188,10 @@ describe('audit', () => {
       'the pool fits its memory',
     );
     const { x } = createCore({ pageSize: 4096, frames: 16, storeId: [1, 2] });
-    expect(x.memoryInit(5000, 1, 2)).toBe(DAMAGED);
-    expect(x.memoryInit(32, 1, 2)).toBe(OK);
+    expect(x.memoryInit(32, 5000, 1, 2)).toBe(DAMAGED);
+    expect(x.memoryInit(5000, 5000, 1, 2)).toBe(DAMAGED);
+    expect(x.memoryInit(100, 32, 1, 2)).toBe(OK);
+    expect(x.memoryInit(32, 32, 1, 2)).toBe(OK);
   });
 
   test('frames: an empty pool has no victims, and no more numbers are taken than there is space for', () => {

@@ -484,7 +484,7 @@ test('verify: damage in one subtree does not hide damage in another', async () =
   const { store } = await makeGround();
   expect(backend.list()).toEqual([]);
   const { pager } = store;
-  const frames = [...Array(pager.core.frames).keys()].filter(
+  const frames = [...Array(pager.core.frames + 1).keys()].filter(
     (frame) => frame > 0 && pager.core.x.frameNumber(frame) > 1,
   );
   const leaves = frames.filter((frame) => kindIn(pager, frame) === LEAF).slice(0, 5);

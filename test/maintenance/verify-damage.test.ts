@@ -12,7 +12,7 @@ import { bytesOfNumber, CHAINED, type Node, numberOf, Plant, TOMBSTONE } from '.
 import { report } from '../support/report.ts';
 
 const PAGE_SIZE = 4096;
-const RECORDS = 1200;
+const RECORDS = 2200;
 const CHAINS = 6;
 const stem = 'a stem that all keys share, so that separators are long and the tree is high '.repeat(3);
 

@@ -233,6 +233,7 @@ export class CoreHost {
 
   /** Frees frames until that many are free; dirty victims go to the disk. */
   reclaim(wanted: number): void {
+    while (this.x.freeCount() < wanted && this.core.grow());
     while (this.x.freeCount() < wanted) {
       const before = this.x.freeCount();
       const victims = this.x.framesReclaim(wanted, 16);

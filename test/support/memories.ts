@@ -36,9 +36,9 @@ type Descriptor = { initial: number; maximum?: number };
 type Imports = { env: { memory: WebAssembly.Memory }; memory?: { pageSize: number } };
 
 interface Loan {
-  readonly bytes: Uint8Array;
   readonly memory: WebAssembly.Memory;
-  readonly size: number;
+  /** The memories that it can stand for; it may have grown since. */
+  readonly kind: string;
   module?: WebAssembly.Module;
   pageSize?: number;
   instance?: WebAssembly.Instance;
@@ -46,16 +46,18 @@ interface Loan {
 
 const RealMemory = WebAssembly.Memory;
 const RealInstance = WebAssembly.Instance;
-const idle = new Map<number, Loan[]>();
+const idle = new Map<string, Loan[]>();
 const loans = new Map<WebAssembly.Memory, Loan>();
 
 function lend({ initial, maximum }: Descriptor): WebAssembly.Memory {
-  let loan = idle.get(initial)?.pop();
+  const kind = `${initial} ${maximum}`;
+  let loan = idle.get(kind)?.pop();
   if (loan === undefined) {
     const memory = new RealMemory(maximum === undefined ? { initial } : { initial, maximum });
-    loan = { memory, bytes: new Uint8Array(memory.buffer), size: initial };
+    loan = { memory, kind };
   }
-  for (const [from, to] of GAPS) loan.bytes.fill(CANARY, from, to);
+  const bytes = new Uint8Array(loan.memory.buffer);
+  for (const [from, to] of GAPS) bytes.fill(CANARY, from, to);
   loans.set(loan.memory, loan);
   return loan.memory;
 }
@@ -112,7 +114,7 @@ export function reclaimMemories(reuse = true): void {
   const back = [...loans.values()];
   loans.clear();
   for (const loan of back) {
-    const { bytes, size } = loan;
+    const bytes = new Uint8Array(loan.memory.buffer);
     for (const [from, to] of GAPS) {
       if (Buffer.compare(bytes.subarray(from, to), canaries.subarray(0, to - from)) === 0) continue;
       const at = bytes.findIndex((byte, index) => index >= from && byte !== CANARY);
@@ -121,8 +123,8 @@ export function reclaimMemories(reuse = true): void {
     if (!reuse) continue;
     bytes.fill(0, STATE_AREA, STAGING_AREA);
     bytes.fill(0, FRAME_AREA);
-    const same = idle.get(size) ?? [];
-    idle.set(size, same);
+    const same = idle.get(loan.kind) ?? [];
+    idle.set(loan.kind, same);
     same.push(loan);
   }
 }

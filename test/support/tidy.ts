@@ -115,6 +115,22 @@ export const oneDoor: Rule = (files) => {
   return [...uses, ...crossings];
 };
 
+const views = new Set(['u8', 'u32', 'i32', 'f64']);
+
+/** A view of linear memory is another one after the pool has grown; no name of its own. The codecs' core has no pool. */
+export const viewsAreNotKept: Rule = (files) => {
+  const pooled = files.filter((file) => under('src')(file) && !/^src\/(core|codec)\//.test(file.path));
+  return search(pooled, (node) => {
+    const isTaken =
+      ts.isBindingElement(node) && views.has((node.propertyName ?? node.name).getText()) && 'a view is taken';
+    const value =
+      ts.isVariableDeclaration(node) || ts.isPropertyDeclaration(node) ? node.initializer : undefined;
+    const isKept =
+      value && ts.isPropertyAccessExpression(value) && views.has(value.name.text) && 'a view is kept';
+    return isTaken || isKept || undefined;
+  });
+};
+
 const mayImportNode = /^src\/(local\.ts|backend\/(local|lock)(-\w+)?\.ts|cli\/.*)$/;
 const builtins =
   /^(node:.*|bun(:.*)?|assert|buffer|child_process|crypto|fs|os|path|process|stream|url|util|worker_threads|zlib)(\/|$)/;
