@@ -225,21 +225,21 @@ export const seededBugs: readonly SeededBug[] = [
         file: 'store/apply.ts',
         from: 'let deleted = 0;\n    while (at < end) {',
         to: `let deleted = 0;
-          const { x: core, u8 } = pager.core;
+          const { x: core } = pager.core;
           const half = core.recordEnd(from);
           if (!this.halved && half < end) {
-            const rest = u8.slice(half, end);
+            const rest = pager.core.u8.slice(half, end);
             const last = end;
             end = half;
             let turns = 8;
             const later = () => {
               if (--turns > 0) return queueMicrotask(later);
-              const kept = u8.slice(half, last);
-              u8.set(rest, half);
+              const kept = pager.core.u8.slice(half, last);
+              pager.core.u8.set(rest, half);
               this.halved = true;
               this.apply(half, last);
               this.halved = false;
-              u8.set(kept, half);
+              pager.core.u8.set(kept, half);
             };
             queueMicrotask(later);
           }
