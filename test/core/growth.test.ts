@@ -77,27 +77,46 @@ test.each(builds)(
     expect(driver.written).toBe(0);
     expect(driver.core.frames).toBeGreaterThan(400);
     expect(brokenFrameRule(driver.core)).toBe(0);
-    for (let i = 0; i < 8000; i += 7)
-      expect(driver.get(root, keyOf(i))).toEqual(new Uint8Array(150).fill(i));
+    for (let i = 0; i < 8000; i += 7) expect(driver.get(root, keyOf(i))).toEqual(new Uint8Array(150).fill(i));
   },
 );
 
-test('growth: where the machine refuses memory, the pool stays as it is and the store goes on', async () => {
-  const db = await StorageEngine.open({
-    backend: new MemoryBackend(),
-    pageSize: 4096,
-    bufferPoolSize: '64MB',
-  });
-  expect(db.stats().pool.frames).toBe(16_384 + WORKING_FRAMES);
-  refuseMemory();
+test.each(builds)('growth, %s: frames are taken in no further than the memory goes', (_name, module) => {
+  const core = createCore({ pageSize: 4096, frames: 5000, storeId: [1, 2], module });
+  const { x } = core;
+  const added = x.framesAdd(5000);
+  const last = core.frames + added;
+  expect(added).toBeGreaterThan(0);
+  // Wide loads look up to 64 bytes past a frame.
+  expect(x.frameAddress(last) + 4096 + 64).toBeLessThanOrEqual(core.u8.length);
+  expect(x.frameAddress(last + 1) + 4096 + 64).toBeGreaterThan(core.u8.length);
+  expect(x.framesAdd(5000)).toBe(0);
+});
+
+/** Fills a new store with 4,000 records, reads them, and answers what its pool did. */
+async function fill(begun: () => void): Promise<{ before: number; after: number; evictions: number }> {
+  const backend = new MemoryBackend();
+  const db = await StorageEngine.open({ backend, pageSize: 4096, bufferPoolSize: '64MB' });
+  const before = db.stats().pool.frames;
+  begun();
   const keyOf = (i: number) => `key ${(i * 7919) % 4000}`;
   for (let i = 0; i < 4000; i++) db.putSync(keyOf(i), Buffer.alloc(300, i));
-  const { frames, evictions } = db.stats().pool;
-  expect(frames).toBe(64);
-  expect(evictions).toBeGreaterThan(0);
   for (let i = 0; i < 4000; i++) expect(db.get(keyOf(i))).toEqual(new Uint8Array(300).fill(i));
   expect((await db.verify()).ok).toBe(true);
+  const { frames: after, evictions } = db.stats().pool;
   await db.close();
+  return { before, after, evictions };
+}
+
+test('growth: a store evicts nothing while its pool can grow', async () => {
+  const frames = 16_384 + WORKING_FRAMES;
+  expect(await fill(() => undefined)).toEqual({ before: frames, after: frames, evictions: 0 });
+});
+
+test('growth: where the machine refuses memory, the pool stays as it is and the store goes on', async () => {
+  const { after, evictions } = await fill(refuseMemory);
+  expect(after).toBe(64);
+  expect(evictions).toBeGreaterThan(0);
 });
 
 test('growth: an open store costs the memory that it uses, not what it may use', async () => {

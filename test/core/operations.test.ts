@@ -241,7 +241,7 @@ describe.each(builds)('$name', ({ module }) => {
     expect(driver.get(root, bytesOf('a'))).toEqual(new Uint8Array(bytesOf('1')));
     driver.delete(root, bytesOf('a'));
     driver.flush();
-    driver.reclaim(driver.core.frames);
+    driver.reclaim(driver.core.framesMax);
     expect(driver.x.frameNewest(root)).toBe(0);
     expect(driver.serve(() => driver.x.treeEnd(root))).toBe(OK);
     driver.settle();
@@ -253,7 +253,7 @@ describe.each(builds)('$name', ({ module }) => {
     const root = driver.create();
     driver.put(root, bytesOf('a'), bytesOf('1'));
     driver.flush();
-    driver.reclaim(driver.core.frames);
+    driver.reclaim(driver.core.framesMax);
     expect(driver.serve(() => driver.x.pageRenew(root))).toBe(NOT_FOUND);
     expect(driver.get(root, bytesOf('a'))).toEqual(new Uint8Array(bytesOf('1')));
     expect(driver.x.dirtyCount()).toBe(0);

@@ -343,7 +343,7 @@ const rows: Row[] = [
     kind: 'a checkpoint that forgot a changed chunk',
     spoil: ({ store }) => {
       store.put('key 00001', 'new');
-      store.pager.freeFrames(store.pager.core.frames);
+      store.pager.freeFrames(store.pager.core.framesMax);
       store.pager.directory.takeChanged(0);
       store.pager.directory.endTaken(false);
       store.checkpointer.runBlocking();

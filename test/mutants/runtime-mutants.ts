@@ -20,7 +20,40 @@ function areas(test: RegExp): Killer {
   return { file: 'core/areas.test.ts', test };
 }
 
+function growth(test: RegExp): Killer {
+  return { file: 'core/growth.test.ts', test };
+}
+
 export const runtimeMutants: readonly Mutant[] = [
+  {
+    name: 'pool: it evicts instead of growing',
+    file: 'src/store/pager.ts',
+    edits: [['while (x.freeCount() < wanted && this.core.grow());', '']],
+    killer: growth(/evicts nothing/),
+  },
+  {
+    name: 'pool: it takes in one frame more than the memory holds',
+    file: 'assembly/memory/memory.ts',
+    edits: [
+      [
+        '(((end - begin) >> (pageShift as u64)) as u32);',
+        '(((end - begin) >> (pageShift as u64)) as u32) + 1;',
+      ],
+    ],
+    killer: growth(/no further than the memory/),
+  },
+  {
+    name: 'pool: a machine that refuses memory ends the store',
+    file: 'src/core/wasm.ts',
+    edits: [['      this.framesMax = this.frames;\n      return false;', '      throw new RangeError();']],
+    killer: growth(/refuses memory/),
+  },
+  {
+    name: 'pool: all of it is made at once',
+    file: 'src/core/wasm.ts',
+    edits: [['const first = Math.min(frames, FIRST_FRAMES);', 'const first = frames;']],
+    killer: growth(/costs the memory/),
+  },
   {
     name: 'areas: whoever waits for a page claims nothing',
     file: 'src/store/pager.ts',

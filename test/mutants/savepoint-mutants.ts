@@ -31,8 +31,8 @@ export const savepointMutants: readonly Mutant[] = [
     file: SAVEPOINT,
     edits: [
       [
-        'own?.restore(u8.slice(key, key + keyLength), snapshot.epoch);',
-        'own?.restore(u8.slice(key, key + keyLength), snapshot.epoch * 0 + 2 ** 53);',
+        'own?.restore(core.u8.slice(key, key + keyLength), snapshot.epoch);',
+        'own?.restore(core.u8.slice(key, key + keyLength), snapshot.epoch * 0 + 2 ** 53);',
       ],
     ],
     killer: savepoints(/what was written since/),

@@ -27,7 +27,7 @@ function keyOf(leaf: number, record: number): Uint8Array {
 function writeAll(pager: Pager): void {
   const { x, u32 } = pager.core;
   pager.drain();
-  for (let frame = 1; frame <= x.frameCount(); frame = u32[VICTIM_AREA / 4 + VICTIM_CAPACITY] as number) {
+  for (let frame = 1; frame <= pager.core.frames; frame = u32[VICTIM_AREA / 4 + VICTIM_CAPACITY] as number) {
     const listed = x.framesDirtyAt(x.epochCurrent(), frame, VICTIM_CAPACITY);
     const next = u32[VICTIM_AREA / 4 + VICTIM_CAPACITY] as number;
     pager.writeFrames(Array.from(u32.subarray(VICTIM_AREA / 4, VICTIM_AREA / 4 + listed)));
