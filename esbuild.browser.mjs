@@ -5,11 +5,16 @@
  * 2. The core's module is compressed, and inflated when it is loaded.
  * 3. What the module exports has short names, as this bundle's code calls it, and what the code does not call is gone.
  *    So are the constants of the layout: `npm run build` compares them before.
+ * 4. Each part that is loaded later names all that is loaded first. What only some parts need would otherwise lie in
+ *    files of its own, and several small files compress worse than one.
  */
 import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { deflateRawSync } from 'node:zlib';
 import binaryen from 'binaryen';
+
+const index = join(dirname(fileURLToPath(import.meta.url)), 'src/index.ts').replaceAll('\\', '/');
 
 /** Bundles for browsers: first to learn the short names, then with a module that has them. */
 export async function buildForBrowsers(esbuild, wasmFile, { plugins, ...options }) {
@@ -35,11 +40,19 @@ function forBrowsers(module) {
         const other = join(resolveDir, path.replace(/ts$/, 'browser.ts'));
         return existsSync(other) ? { path: other } : undefined;
       });
+      build.onResolve({ filter: /^\..*\.ts$/ }, ({ path, resolveDir, kind }) =>
+        kind === 'dynamic-import' ? { path: join(resolveDir, path), pluginData: 'part' } : undefined,
+      );
+      build.onLoad({ filter: /\.ts$/ }, ({ path, pluginData }) => {
+        if (pluginData !== 'part') return undefined;
+        const contents = `${readFileSync(path, 'utf8')}\nexport { MemoryBackend, StorageEngine } from '${index}';`;
+        return { contents, loader: 'ts', resolveDir: dirname(path) };
+      });
       build.onLoad({ filter: /[\\/]wasm[\\/]release\.js$/ }, ({ path }) => {
         const packed = deflateRawSync(module, { level: 9 });
         const contents = `import { inflateSync } from 'fflate';
           export const bytes = /* @__PURE__ */ inflateSync(${decoded(packed)}, { out: new Uint8Array(${module.length}) });`;
-        return { contents, resolveDir: join(path, '..') };
+        return { contents, resolveDir: dirname(path) };
       });
     },
   };

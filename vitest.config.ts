@@ -6,7 +6,7 @@ const seed = Number(process.env['SEED'] ?? 1);
 /** What stands between a commit and its loss: commit, recovery, log, block store and lock. Every branch is run. */
 const covered = [
   'src/txn/{commit,admission,queue,reservations,asynchronous-commits,free-space,writer}.ts',
-  'src/maintenance/{creation,recovery,find-store,directory-load,checkpoint,chunks,overlay}.ts',
+  'src/maintenance/{creation,open-store,opened-store,recovery,find-store,directory-load,checkpoint,chunks,overlay}.ts',
   'src/wal/*.ts',
   'src/store/{blocks,extents,superblock,directory,overflow-pages}.ts',
   'src/backend/{lock,lock-holder,lock-socket,lock-ways}.ts',

@@ -6,13 +6,14 @@ import type { StorageBackend } from '../backend/backend.ts';
 import { hostOf } from '../backend/host.ts';
 import { MemoryBackend } from '../backend/memory.ts';
 import { Outside } from '../backend/outside.ts';
-import { AegisError } from '../base/errors.ts';
+import { AegisError, invalid } from '../base/errors.ts';
 import type { OwnBytes } from '../base/lib-types.ts';
 import type { GivenCodecs } from '../codec/user-block.ts';
 import type { ResolvedConfig } from '../config/config.ts';
+import { resolveConfig } from '../config/config.ts';
 import { guardTrap } from '../core/wasm.ts';
 import { refuseForeignPlace } from '../maintenance/find-store.ts';
-import { openStore } from '../maintenance/recovery.ts';
+import { openStore } from '../maintenance/open-store.ts';
 import { EngineCore } from './engine-core.ts';
 
 /** Opens a store; tests give the debug build of the core, and log files smaller than any configuration makes. */
@@ -62,6 +63,17 @@ export async function backendOf(
   if (config.backend !== 'local') return config.backend;
   const { LocalBackend } = await importLocal();
   return new LocalBackend(config.dataDirectory);
+}
+
+/** The place that a copy goes to. @throws AegisError `INVALID_ARGUMENT`, `UNSUPPORTED` */
+export async function placeOf(what: string, target: unknown): Promise<StorageBackend> {
+  const allowed = 'a folder (not empty, without NUL) or a backend';
+  if (typeof target !== 'string') {
+    if (typeof target !== 'object' || target === null) throw invalid(`${what}: the target`, target, allowed);
+    return resolveConfig({ backend: target as StorageBackend }).backend as StorageBackend;
+  }
+  if (target === '' || target.includes('\0')) throw invalid(`${what}: the target`, target, allowed);
+  return backendOf({ backend: 'local', dataDirectory: target });
 }
 
 async function importLocal(): Promise<typeof import('../backend/local.ts')> {

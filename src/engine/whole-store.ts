@@ -2,7 +2,7 @@
  * The calls that work on a whole store: verification and backup, of what one snapshot sees, and compaction.
  */
 import type { StorageBackend } from '../backend/backend.ts';
-import { AegisError, invalid } from '../base/errors.ts';
+import { AegisError } from '../base/errors.ts';
 import { resolveConfig } from '../config/config.ts';
 import type { BackupReport } from '../maintenance/backup.ts';
 import type { CompactReport } from '../maintenance/compact.ts';
@@ -10,7 +10,7 @@ import type { VerifyReport } from '../maintenance/verify.ts';
 import { visibleAt } from '../maintenance/visible-state.ts';
 import type { EngineCore } from './engine-core.ts';
 import { loadWork } from './load-work.ts';
-import { backendOf } from './open.ts';
+import { placeOf } from './open.ts';
 
 /** Pages of the pool that a copy is verified with: the walk reads past it. */
 const COPY_POOL_PAGES = 16;
@@ -91,15 +91,4 @@ export async function compactWhole(engineCore: EngineCore): Promise<CompactRepor
   } catch (error) {
     throw engineCore.guard(error);
   }
-}
-
-/** The place that a copy goes to. @throws AegisError `INVALID_ARGUMENT`, `UNSUPPORTED` */
-export async function placeOf(what: string, target: unknown): Promise<StorageBackend> {
-  const allowed = 'a folder (not empty, without NUL) or a backend';
-  if (typeof target !== 'string') {
-    if (typeof target !== 'object' || target === null) throw invalid(`${what}: the target`, target, allowed);
-    return resolveConfig({ backend: target as StorageBackend }).backend as StorageBackend;
-  }
-  if (target === '' || target.includes('\0')) throw invalid(`${what}: the target`, target, allowed);
-  return backendOf({ backend: 'local', dataDirectory: target });
 }

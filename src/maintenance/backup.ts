@@ -39,7 +39,7 @@ import { composeEntries, writeChunks } from './chunks.ts';
 import { beginCreation, takeBackCreation } from './creation.ts';
 import { findStore, refuseForeignPlace } from './find-store.ts';
 import { visibleVersion } from './inspector.ts';
-import { openStore } from './recovery.ts';
+import { openStore } from './open-store.ts';
 import { type VerifyProblem, type VerifyReport, verifyStore } from './verify.ts';
 import { visibleAt } from './visible-state.ts';
 

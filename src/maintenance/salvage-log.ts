@@ -19,7 +19,7 @@ import {
 } from '../../assembly/layout.ts';
 import type { Core } from '../core/wasm.ts';
 import type { LogScan } from '../wal/scan.ts';
-import type { OpenedStore } from './recovery.ts';
+import type { OpenedStore } from './opened-store.ts';
 
 /** Hears what the log says, before it is applied. */
 export interface LogHeard {

@@ -31,7 +31,7 @@ import { problemOf } from './findings.ts';
 import type { Loss } from './loss.ts';
 import { blockLoss, keyLoss, nameLoss } from './loss.ts';
 import { LostRanges, WHOLE } from './lost-ranges.ts';
-import type { OpenedStore } from './recovery.ts';
+import type { OpenedStore } from './opened-store.ts';
 import { findLeaves } from './salvage-leaves.ts';
 import { applyLog } from './salvage-log.ts';
 import type { SalvageSource } from './salvage-source.ts';

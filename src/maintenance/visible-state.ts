@@ -3,7 +3,7 @@
  */
 import type { GivenCodecs } from '../codec/user-block.ts';
 import { BLOCKS_NAME } from '../store/tree-name.ts';
-import type { OpenedStore } from './recovery.ts';
+import type { OpenedStore } from './opened-store.ts';
 import type { VerifyParts } from './verify.ts';
 
 /** The parts of a verification that say what is walked. */

@@ -42,7 +42,7 @@ import {
   linkOf,
   type Word,
 } from './log.ts';
-import type { LogScan } from './scan.ts';
+import type { LogBeginning } from './log-beginning.ts';
 import { closeSegments, EMPTY_SECTOR, type Segment } from './segment.ts';
 import { SegmentRecycler } from './segment-recycler.ts';
 
@@ -72,7 +72,7 @@ export interface SegmentLogOptions {
   /** Bytes of a new segment; see `segmentSizeFor`. */
   readonly segmentSize: number;
   /** Where to go on; its tail has been written again. The log takes over its files. */
-  readonly scan: LogScan;
+  readonly scan: LogBeginning;
 }
 
 /** A log in segment files. */

@@ -29,7 +29,7 @@ import type { Codec } from '../../src/codec/codec.ts';
 import { lz4Wasm } from '../../src/codec/lz4-wasm.ts';
 import { resolveConfig } from '../../src/config/config.ts';
 import { claimingAreas, LATEST } from '../../src/core/wasm.ts';
-import { openStore } from '../../src/maintenance/recovery.ts';
+import { openStore } from '../../src/maintenance/open-store.ts';
 import { PrivateTree } from '../../src/store/private-tree.ts';
 import { CoreDriver } from '../support/core-driver.ts';
 import { bytesOf } from '../support/core-model.ts';

@@ -4,7 +4,7 @@ import type { StorageBackend } from '../../src/backend/backend.ts';
 import { runtimeHost } from '../../src/backend/host.ts';
 import { resolveConfig, type StorageConfig } from '../../src/config/config.ts';
 import { Checkpointer } from '../../src/maintenance/checkpoint.ts';
-import { openStore } from '../../src/maintenance/recovery.ts';
+import { openStore } from '../../src/maintenance/open-store.ts';
 import { type VerifyReport, verifyStore } from '../../src/maintenance/verify.ts';
 import type { Catalog } from '../../src/store/catalog.ts';
 import type { Pager } from '../../src/store/pager.ts';

@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { hostOf } from '../../src/backend/host.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { resolveConfig } from '../../src/config/config.ts';
-import { openStore } from '../../src/maintenance/recovery.ts';
+import { openStore } from '../../src/maintenance/open-store.ts';
 import { Catalog } from '../../src/store/catalog.ts';
 import { BLOCKS_NAME, nameBytes, nameOf } from '../../src/store/tree-name.ts';
 import { refused } from '../support/refused.ts';

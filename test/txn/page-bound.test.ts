@@ -7,7 +7,7 @@ import { VICTIM_AREA, VICTIM_CAPACITY } from '../../assembly/layout.ts';
 import { hostOf } from '../../src/backend/host.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { resolveConfig } from '../../src/config/config.ts';
-import { openStore } from '../../src/maintenance/recovery.ts';
+import { openStore } from '../../src/maintenance/open-store.ts';
 import type { Pager } from '../../src/store/pager.ts';
 import { FreeSpace } from '../../src/txn/free-space.ts';
 import { pagesFilled } from '../../src/txn/write-set.ts';

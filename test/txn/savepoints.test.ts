@@ -8,7 +8,7 @@ import { hostOf } from '../../src/backend/host.ts';
 import { MemoryBackend } from '../../src/backend/memory.ts';
 import { resolveConfig } from '../../src/config/config.ts';
 import type { StorageEngine } from '../../src/engine/engine.ts';
-import { openStore } from '../../src/maintenance/recovery.ts';
+import { openStore } from '../../src/maintenance/open-store.ts';
 import { Savepoint, Savepoints } from '../../src/txn/savepoint.ts';
 import type { Transaction } from '../../src/txn/transaction.ts';
 import { WriteSet } from '../../src/txn/write-set.ts';
