@@ -52,7 +52,6 @@ export async function bundleProgram(source: string, folder: string): Promise<str
     platform: 'node',
     target: 'es2022',
     logLevel: 'warning',
-    logOverride: { 'suspicious-boolean-not': 'silent' }, // in zstd-codec, as it is published
     // A codec from outside says `!a instanceof b`.
     logOverride: { 'suspicious-boolean-not': 'silent' },
   });
