@@ -34,6 +34,7 @@ const quick = [
     'maintenance/verify-damage',
     'maintenance/page-report',
     'maintenance/compact.test',
+    'maintenance/compact-obstacles',
     'txn/ranges',
     'trees/drop',
     'engine/commit-paths',

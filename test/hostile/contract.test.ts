@@ -5,6 +5,7 @@ import '../contract/guarantees.test.ts';
 import '../contract/keys-and-values.test.ts';
 import '../txn/ranges.test.ts';
 import '../txn/savepoints.test.ts';
+import '../txn/savepoints-commit.test.ts';
 import '../trees/trees.test.ts';
 import { afterAll, expect } from 'vitest';
 import { tally } from '../support/hostile-caller.ts';

@@ -5,8 +5,11 @@ import { MemoryBackend } from '../../src/backend/memory.ts';
 import type { StorageConfig } from '../../src/config/config.ts';
 import type { StorageEngine } from '../../src/engine/engine.ts';
 import { type Random, randomFrom } from '../support/codec-data.ts';
-import { seed } from '../support/seed.ts';
+import { long, seed } from '../support/seed.ts';
 import { openSmall } from '../support/small-store.ts';
+
+/** Records of a store. */
+export const COUNT = long ? 60_000 : 4000;
 
 export type Content = Map<string, string>;
 

@@ -9,6 +9,7 @@ const load: Killer = { file: 'maintenance/backup.test.ts', test: /under full wri
 const target = (test: RegExp): Killer => ({ file: 'maintenance/backup-target.test.ts', test });
 const crash = (test: RegExp): Killer => ({ file: 'maintenance/backup-crash.test.ts', test });
 const log = (test: RegExp): Killer => ({ file: 'maintenance/verify-log.test.ts', test });
+const liveLog = (test: RegExp): Killer => ({ file: 'maintenance/verify-live-log.test.ts', test });
 
 export const backupMutants: readonly Mutant[] = [
   {
@@ -106,24 +107,24 @@ export const backupMutants: readonly Mutant[] = [
     name: 'audit: the log is read beyond what is durable',
     file: AUDIT,
     edits: [['new Walk(log, start(), log.durable(), found)', 'new Walk(log, start(), 2 ** 52, found)']],
-    killer: log(/beyond the durable end/),
+    killer: liveLog(/beyond the durable end/),
   },
   {
     name: 'audit: a checkpoint that ends meanwhile does not move it',
     file: AUDIT,
     edits: [['if (start.lsn > this.#lsn) {', 'if (start.lsn < 0) {']],
-    killer: log(/finds nothing while commits/),
+    killer: liveLog(/finds nothing while commits/),
   },
   {
     name: "audit: the writers' link is lost",
     file: AUDIT,
     edits: [['core.x.groupLinkSet(...writers);', '']],
-    killer: log(/finds nothing while commits/),
+    killer: liveLog(/finds nothing while commits/),
   },
   {
     name: 'audit: that a long value goes on is forgotten between two pieces of work',
     file: AUDIT,
     edits: [['core.x.groupOpenSet(this.#open);', '']],
-    killer: log(/a commit of many groups/),
+    killer: liveLog(/a commit of many groups/),
   },
 ];

@@ -1,5 +1,12 @@
 /* Mutants of compaction: filling of pages, what is moved and when, and what is cut off the file. */
-import { compaction, compactionBeside, compactionCut, model, repacking } from './killers.ts';
+import {
+  compaction,
+  compactionBeside,
+  compactionCut,
+  compactionObstacles,
+  model,
+  repacking,
+} from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const REPACK = 'assembly/tree/repack.ts';
@@ -116,7 +123,7 @@ export const compactMutants: readonly Mutant[] = [
     name: 'compact: a page that cannot be read ends it',
     file: TURNS,
     edits: [['    if (!isRead) throw error;', '    throw error;']],
-    killer: compaction(/cannot be read/),
+    killer: compactionObstacles(/cannot be read/),
   },
   {
     name: 'compact: it forgets that every block has been written anew',
@@ -130,7 +137,7 @@ export const compactMutants: readonly Mutant[] = [
     name: 'compact: what an old snapshot sees is moved, and kept where it was as well',
     file: GATHER,
     edits: [['if (epoch > 0 && pager.directory.from(page) <= epoch) {', 'if (epoch < 0) {']],
-    killer: compaction(/a snapshot sees are left/),
+    killer: compactionObstacles(/a snapshot sees are left/),
   },
   {
     name: 'checkpoint: pages changed while it runs are not in the next one',

@@ -15,17 +15,41 @@ export function scan(test: RegExp): Killer {
   return { file: 'wal/scan.test.ts', test };
 }
 
+export function scanStale(test: RegExp): Killer {
+  return { file: 'wal/scan-stale.test.ts', test };
+}
+
+export function scanTail(test: RegExp): Killer {
+  return { file: 'wal/scan-tail.test.ts', test };
+}
+
 export function segments(test: RegExp): Killer {
   return { file: 'wal/segments.test.ts', test };
+}
+
+export function segmentsFailure(test: RegExp): Killer {
+  return { file: 'wal/segments-failure.test.ts', test };
+}
+
+export function segmentsSpace(test: RegExp): Killer {
+  return { file: 'wal/segments-space.test.ts', test };
 }
 
 export function givingBack(test: RegExp): Killer {
   return { file: 'wal/giving-back.test.ts', test };
 }
 
+export function wrongAnswers(test: RegExp): Killer {
+  return { file: 'wal/wrong-answers.test.ts', test };
+}
+
 /** Whole stores that give their log files back. */
 export function logFiles(test: RegExp): Killer {
   return { file: 'engine/log-files.test.ts', test };
+}
+
+export function logFilesCrash(test: RegExp): Killer {
+  return { file: 'engine/log-files-crash.test.ts', test };
 }
 
 export function largeCommits(test: RegExp): Killer {
@@ -81,6 +105,10 @@ export function savepoints(test: RegExp): Killer {
   return { file: 'txn/savepoints.test.ts', test };
 }
 
+export function savepointsCommit(test: RegExp): Killer {
+  return { file: 'txn/savepoints-commit.test.ts', test };
+}
+
 export function ranges(test: RegExp): Killer {
   return { file: 'txn/ranges.test.ts', test };
 }
@@ -100,6 +128,10 @@ export function repacking(test: RegExp): Killer {
 
 export function compaction(test: RegExp): Killer {
   return { file: 'maintenance/compact.test.ts', test };
+}
+
+export function compactionObstacles(test: RegExp): Killer {
+  return { file: 'maintenance/compact-obstacles.test.ts', test };
 }
 
 /** Compaction while others read, write, and take the space it gives back. */
@@ -123,6 +155,11 @@ export function storedBlocks(test: RegExp): Killer {
 /** What salvage copies and what it lists, case by case. */
 export function salvaging(test: RegExp): Killer {
   return { file: 'maintenance/salvage-directed.test.ts', test };
+}
+
+/** What becomes of the target, and of a damaged log. */
+export function salvagingTarget(test: RegExp): Killer {
+  return { file: 'maintenance/salvage-target.test.ts', test };
 }
 
 /** Scans that meet what they cannot read, and finalizers after a trap. */

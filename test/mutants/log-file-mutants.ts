@@ -1,5 +1,5 @@
 /* Mutants of giving log files back: what goes when, what stays, and what an opening reads of it. */
-import { givingBack, logFiles, segments } from './killers.ts';
+import { givingBack, logFiles, logFilesCrash, segmentsSpace, wrongAnswers } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const SEGMENTS = 'src/wal/segments.ts';
@@ -21,7 +21,7 @@ export const logFileMutants: readonly Mutant[] = [
     name: 'give back: files go before the superblock that says so is synced',
     file: CHECKPOINT,
     edits: [['slot, superblock);\n', 'slot, superblock);\n        log?.release(lsn);\n']],
-    killer: logFiles(/a power cut at any call/),
+    killer: logFilesCrash(/a power cut at any call/),
   },
   {
     name: 'give back: nothing goes after a burst',
@@ -56,13 +56,13 @@ export const logFileMutants: readonly Mutant[] = [
     name: 'give back: what was reserved for a commit goes',
     file: SEGMENTS,
     edits: [['Math.max(this.#spare, this.#reserved)', 'this.#spare']],
-    killer: segments(/however it is grouped/),
+    killer: segmentsSpace(/however it is grouped/),
   },
   {
     name: 'give back: on a full disk the last segment goes while a sync holds it',
     file: SEGMENTS,
     edits: [['&& syncing === 0);', ');']],
-    killer: segments(/the last segment is kept while a sync/),
+    killer: segmentsSpace(/the last segment is kept while a sync/),
   },
   {
     name: 'give back: a file that was made longer and not synced counts as filled',
@@ -74,7 +74,7 @@ export const logFileMutants: readonly Mutant[] = [
     name: 'give back: another writer may have the fence of files that are gone',
     file: 'src/maintenance/recovery.ts',
     edits: [['+ FENCE_STEP + random', '+ 1 + random']],
-    killer: logFiles(/fence is above all/),
+    killer: logFilesCrash(/fence is above all/),
   },
   {
     name: 'give back: a log goes on when its fences are used up',
@@ -82,7 +82,7 @@ export const logFileMutants: readonly Mutant[] = [
     edits: [
       ['if (this.#fence === this.#fenceEnd) this.#health.fail(', 'if (this.#end < 0) this.#health.fail('],
     ],
-    killer: givingBack(/no fence left/),
+    killer: wrongAnswers(/no fence left/),
   },
   {
     name: 'opening: segments below the checkpoint are read whole',

@@ -1,5 +1,16 @@
 /* Mutants of the log: what is written and synced when, what counts when it is read, what recovery writes again. */
-import { givingBack, largeCommits, lives, logCrashes, scan, segments } from './killers.ts';
+import {
+  largeCommits,
+  lives,
+  logCrashes,
+  scan,
+  scanStale,
+  scanTail,
+  segments,
+  segmentsFailure,
+  segmentsSpace,
+  wrongAnswers,
+} from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const SEGMENTS = 'src/wal/segments.ts';
@@ -69,7 +80,7 @@ export const logMutants: readonly Mutant[] = [
     name: 'sync: the log goes on after a failed sync',
     file: 'src/wal/health.ts',
     edits: [['if (this.#failure !== undefined) throw this.#failure;', '']],
-    killer: segments(/after a failed sync nothing is durable/),
+    killer: segmentsFailure(/after a failed sync nothing is durable/),
   },
   {
     name: 'sync: a new segment is used before its bytes are synced, by promise',
@@ -111,7 +122,7 @@ export const logMutants: readonly Mutant[] = [
     name: 'release: on a full disk the last segment is given back although groups in it are needed',
     file: SEGMENTS,
     edits: [['&& lsn === this.#end && this', '&& this']],
-    killer: segments(/on a full disk even the last segment/),
+    killer: segmentsSpace(/on a full disk even the last segment/),
   },
   {
     name: 'local: a sync counts although its folder is gone',
@@ -141,7 +152,7 @@ export const logMutants: readonly Mutant[] = [
     name: 'a commit tried again has the fence of the one that was given up',
     file: SEGMENTS,
     edits: [['++this.#fence', 'this.#fence']],
-    killer: segments(/tried again, byte for byte/),
+    killer: segmentsFailure(/tried again, byte for byte/),
   },
   {
     name: 'a commit that something else than a write ends halfway stays in the log',
@@ -153,19 +164,19 @@ export const logMutants: readonly Mutant[] = [
     name: 'a log takes back a commit that is whole',
     file: SEGMENTS,
     edits: [['if (this.#end !== this.#commitEnd.lsn) this.#takeBack(cause);', 'this.#takeBack(cause);']],
-    killer: segments(/nothing is taken back/),
+    killer: segmentsFailure(/nothing is taken back/),
   },
   {
     name: 'a segment begun by a commit given up keeps its older fence in memory',
     file: SEGMENTS,
     edits: [['if (segment.firstLsn === lsn) segment.begin({', 'if (Number.isNaN(lsn)) segment.begin({']],
-    killer: segments(/an audit after one was given up/),
+    killer: segmentsFailure(/an audit after one was given up/),
   },
   {
     name: 'sync: what was written over a commit given up is not synced',
     file: SEGMENTS,
     edits: [['segment.file.syncSync();\n    } catch {', '} catch {']],
-    killer: segments(/wherever the write stops/),
+    killer: segmentsFailure(/wherever the write stops/),
   },
   {
     name: 'free space: after a commit given up the log goes on behind it',
@@ -208,19 +219,19 @@ export const logMutants: readonly Mutant[] = [
     name: 'M39 a group older than the header of its segment counts',
     file: CHAIN,
     edits: [['if (fence < header.fence) return undefined;', '']],
-    killer: scan(/is a ghost/),
+    killer: scanStale(/is a ghost/),
   },
   {
     name: 'M43 of two groups at one place the older wins',
     file: CHAIN,
     edits: [['candidate.fence > best.fence', 'candidate.fence < best.fence']],
-    killer: scan(/the higher fence wins/),
+    killer: scanStale(/the higher fence wins/),
   },
   {
     name: 'M43 of two groups of one life at one place the one given up may win',
     file: CHAIN,
     edits: [['candidate.fence === best.fence && offset === SEGMENT_HEADER_SIZE', 'false']],
-    killer: scan(/the one its segment begins with wins/),
+    killer: scanStale(/the one its segment begins with wins/),
   },
   {
     name: "check: a group header's checksum",
@@ -248,7 +259,7 @@ export const logMutants: readonly Mutant[] = [
         'if (load<u32>(address, AT_LENGTH)',
       ],
     ],
-    killer: scan(/another store's groups/),
+    killer: scanTail(/another store's groups/),
   },
   {
     name: "check: a group's length",
@@ -276,7 +287,7 @@ export const logMutants: readonly Mutant[] = [
         'if (load<u32>(address, AT_VERSION)',
       ],
     ],
-    killer: scan(/another store's file keeps its name/),
+    killer: scanTail(/another store's file keeps its name/),
   },
   {
     name: 'check: records that no writer makes',
@@ -288,19 +299,19 @@ export const logMutants: readonly Mutant[] = [
     name: 'check: a gap between sequences',
     file: CONTENT,
     edits: [['if (!again && first !== this.#sequence + 1) return', 'if (false) return']],
-    killer: scan(/^sequences/),
+    killer: scanStale(/^sequences/),
   },
   {
     name: 'check: a commit that goes on in another',
     file: CONTENT,
     edits: [['if (first !== this.#open) return', 'if (false) return']],
-    killer: scan(/^sequences/),
+    killer: scanStale(/^sequences/),
   },
   {
     name: 'check: a commit that begins inside another',
     file: CONTENT,
     edits: [['if (this.#open !== undefined) return `begins', 'if (false) return `begins']],
-    killer: scan(/^sequences/),
+    killer: scanStale(/^sequences/),
   },
   {
     name: 'check: a file that is cut short where the log may go on',
@@ -318,13 +329,13 @@ export const logMutants: readonly Mutant[] = [
     name: 'check: a group that changes between scan and replay',
     file: SCAN,
     edits: [['if (!holds) throw changed(segment, offset);', '']],
-    killer: scan(/changes between scan and replay/),
+    killer: scanTail(/changes between scan and replay/),
   },
   {
     name: 'check: fences of groups that do not count',
     file: SCAN,
     edits: [['fence = Math.max(fence, x.groupFence(address));', '']],
-    killer: scan(/the highest fence is found/),
+    killer: scanTail(/the highest fence is found/),
   },
   // --- what recovery writes again ---
   {
@@ -349,30 +360,30 @@ export const logMutants: readonly Mutant[] = [
     name: 'a log file that was never used is not filled anew',
     file: SUPPLY,
     edits: [['if (segment.size > before) file.truncate(before);', '']],
-    killer: segments(/making failed takes no group/),
+    killer: segmentsSpace(/making failed takes no group/),
   },
   {
     name: 'M36 where the log ends nothing is written over',
     file: SCAN,
     edits: [['segment.file.write([EMPTY_SECTOR], offset);', '']],
-    killer: scan(/does not come back with a later/),
+    killer: scanTail(/does not come back with a later/),
   },
   {
     name: 'tail: what is read a second time is not looked at before it is written',
     file: SCAN,
     edits: [['if (address === 0 || !isSame(address))', 'if (address === 0)']],
-    killer: givingBack(/no single read/),
+    killer: wrongAnswers(/no single read/),
   },
   {
     name: 'tail: an older group at the same place is written over the one that was accepted',
     file: SCAN,
     edits: [['return isSum(linkOf(this.#core), sum);', 'return true;']],
-    killer: givingBack(/an older group/),
+    killer: wrongAnswers(/an older group/),
   },
   {
     name: 'tail: where the log ends is looked at once',
     file: CHAIN,
     edits: [['this.#next() ?? this.#lookAgain()', 'this.#next()']],
-    killer: givingBack(/no single read/),
+    killer: wrongAnswers(/no single read/),
   },
 ];

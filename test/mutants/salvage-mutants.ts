@@ -1,5 +1,5 @@
 /* Mutants of salvage: what must be listed is not, or what must not be believed is. */
-import { salvaging } from './killers.ts';
+import { salvaging, salvagingTarget } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const LEAVES = 'src/maintenance/salvage-leaves.ts';
@@ -10,7 +10,7 @@ export const salvageMutants: readonly Mutant[] = [
     name: 'salvage: a key that the log settles is still listed as lost',
     file: SALVAGE,
     edits: [['this.#lostOf(id).settle(key),', 'void [id, key],']],
-    killer: salvaging(/what the log says of a key/),
+    killer: salvagingTarget(/what the log says of a key/),
   },
   {
     name: 'salvage: a tree that the log makes may have been there, and nothing of it is listed',
@@ -22,7 +22,7 @@ export const salvageMutants: readonly Mutant[] = [
     name: 'salvage: a damaged log is not said',
     file: SALVAGE,
     edits: [["if (logProblem) lost.push({ what: 'commits', ...logProblem });", '']],
-    killer: salvaging(/a damaged log/),
+    killer: salvagingTarget(/a damaged log/),
   },
   {
     name: 'salvage: leaves are found while names of trees are lost',

@@ -1,5 +1,5 @@
 /* Mutants of savepoints, of what transactions do to whole ranges, and of scans that fail. */
-import { ranges, savepoints, scanErrors } from './killers.ts';
+import { ranges, savepoints, savepointsCommit, scanErrors } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const SAVEPOINT = 'src/txn/savepoint.ts';
@@ -24,7 +24,7 @@ export const savepointMutants: readonly Mutant[] = [
     name: 'savepoints: going back forgets the counters',
     file: SAVEPOINT,
     edits: [['this.#writes.counters = level.counters;', '']],
-    killer: savepoints(/took back all/),
+    killer: savepointsCommit(/took back all/),
   },
   {
     name: 'savepoints: values are restored from the latest state',
@@ -58,7 +58,7 @@ export const savepointMutants: readonly Mutant[] = [
         'if (status === NOT_FOUND) {\n      this.writeTombstone(root, key);',
       ],
     ],
-    killer: savepoints(/for the keys that are still written/),
+    killer: savepointsCommit(/for the keys that are still written/),
   },
   {
     name: 'savepoints: merging forgets what was written since',
@@ -87,7 +87,7 @@ export const savepointMutants: readonly Mutant[] = [
         'this.#context.holdings.reads?.drop();\n    this.#context.whole(() => savepoints.rollback(level));',
       ],
     ],
-    killer: savepoints(/what was read since/),
+    killer: savepointsCommit(/what was read since/),
   },
   {
     name: 'M30 a write erases the notes of earlier reads',
@@ -98,7 +98,7 @@ export const savepointMutants: readonly Mutant[] = [
         'this.#context.holdings.reads?.drop();\n    this.#context.holdings.writes.put(this.#name, bytes, valueBytes(value));',
       ],
     ],
-    killer: savepoints(/a read counts/),
+    killer: savepointsCommit(/a read counts/),
   },
   {
     name: 'deleteRange: own records are left',

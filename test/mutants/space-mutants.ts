@@ -6,6 +6,7 @@ const RUN = 'src/txn/run-transaction.ts';
 const TRANSACTION = 'src/txn/transaction.ts';
 
 const reservations = (test: RegExp) => ({ file: 'txn/reservations.test.ts', test });
+const reservationsSpace = (test: RegExp) => ({ file: 'txn/reservations-space.test.ts', test });
 const space = (test: RegExp) => ({ file: 'txn/free-space.test.ts', test });
 const outcome = (test: RegExp) => ({ file: 'engine/transaction-outcome.test.ts', test });
 
@@ -28,13 +29,13 @@ export const spaceMutants: readonly Mutant[] = [
     name: 'reservations: without space a checkpoint is tried over what is still queued',
     file: RESERVATIONS,
     edits: [['if (ticket.isShort && pipeline.queue.length > 0) return;', '']],
-    killer: reservations(/applied first/),
+    killer: reservationsSpace(/applied first/),
   },
   {
     name: 'reservations: without space checkpoints are tried for ever',
     file: RESERVATIONS,
     edits: [['ticket.isShort && !ticket.freed ?', 'ticket.isShort ?']],
-    killer: reservations(/one checkpoint is tried/),
+    killer: reservationsSpace(/one checkpoint is tried/),
   },
   {
     name: 'reservations: one that is refused wakes nobody',
@@ -42,7 +43,7 @@ export const spaceMutants: readonly Mutant[] = [
     edits: [
       ['`close` can go on.\n      this.#parts.pipeline.resume();', '`close` can go on.\n      this.serve();'],
     ],
-    killer: reservations(/can gain nothing/),
+    killer: reservationsSpace(/can gain nothing/),
   },
   {
     name: 'reservations: who comes late is admitted before those who wait',

@@ -1,4 +1,5 @@
 /** What the tests of the log share: a core, payloads made by hand, and a log opened the way a store opens it. */
+import { expect } from 'vitest';
 import {
   GROUP_HEADER_SIZE,
   LOG_AREA,
@@ -16,7 +17,9 @@ import { createCore } from '../../src/core/wasm.ts';
 import type { Log, LogCore, LogStart, Word } from '../../src/wal/log.ts';
 import { type LogScan, scanLog } from '../../src/wal/scan.ts';
 import { SegmentLog } from '../../src/wal/segments.ts';
-import type { CrashDisk } from './crash-disk.ts';
+import { seed } from '../support/seed.ts';
+import { CrashDisk } from './crash-disk.ts';
+import { Random } from './random.ts';
 
 export const STORE_ID: Word = [0x12345678, 0x9abcdef0];
 export const BEGINNING: LogStart = { lsn: 0, link: [0, 0], sequence: 0, mark: 0, size: 0 };
@@ -234,4 +237,21 @@ export function checksumBytes({ u8, x }: LogCore, bytes: Uint8Array): Uint8Array
 /** Lets everything run that waits for a settled promise. */
 export async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await Promise.resolve();
+}
+
+/** An error that names damage. */
+export const damage = expect.objectContaining({ code: 'CORRUPTION' });
+export const EMPTY = new Uint8Array(512);
+
+/** Writes commits of one group each. */
+export function writeCommits(core: LogCore, log: SegmentLog, first: number, last: number, size = 10): void {
+  for (let sequence = first; sequence <= last; sequence++) {
+    writeGroup(core, log, [commit(sequence, valueFor(sequence, size, size))]);
+  }
+}
+
+export const upTo = (last: number) => Array.from({ length: last }, (_, index) => index + 1);
+
+export function newDisk(): CrashDisk {
+  return new CrashDisk(new Random(seed));
 }
