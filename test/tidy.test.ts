@@ -127,9 +127,13 @@ const table = [
     [['assembly/layout.ts', 'export const NEGATIVE = -1;']],
     [['assembly/layout.ts', 'export function size(): i32 { return 1; }']],
   ),
-  row('no file in src or assembly has more than 400 lines', rules.shortFiles, [
-    ['src/engine/engine.ts', 'run();\n'.repeat(401)],
-  ]),
+  row(
+    'no file has more than 400 lines, but for a few that are listed with a reason',
+    rules.shortFiles,
+    [['src/engine/engine.ts', 'run();\n'.repeat(401)]],
+    [['test/core/tree.test.ts', 'run();\n'.repeat(401)]],
+    [['test/support/model-run.ts', 'run();']],
+  ),
   row('every module opens with what it is for', rules.headerFirst, [
     ['src/engine/engine.ts', 'export const engine = 1;'],
   ]),

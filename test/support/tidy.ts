@@ -6,6 +6,7 @@
  */
 import { posix } from 'node:path';
 import ts from 'typescript';
+import { LONG_FILES } from './long-files.ts';
 
 /** A file of the project; the path is relative to the root, with forward slashes. */
 export interface SourceFile {
@@ -285,13 +286,13 @@ export const layoutIsNarrow: Rule = (files) => {
   return findings;
 };
 
-/** Files stay short enough to be read in one sitting. */
+/** Files stay short enough to be read in one sitting, but for those that are listed with a reason. */
 export const shortFiles: Rule = (files) =>
   files
-    .filter(under('src', 'assembly'))
+    .filter(under('src', 'assembly', 'test'))
     .map((file) => [file.path, file.text.trimEnd().split('\n').length] as const)
-    .filter(([, lines]) => lines > 400)
-    .map(([path, lines]) => `${path} has ${lines} lines`);
+    .filter(([path, lines]) => lines > 400 !== path in LONG_FILES)
+    .map(([path, lines]) => `${path} has ${lines} lines, and is ${lines > 400 ? 'not ' : ''}listed as long`);
 
 /** Every module says first what it is for. */
 export const headerFirst: Rule = (files) =>
