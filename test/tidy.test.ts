@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { bytes as debug } from '../build/wasm/debug.js';
 import { bytes as release } from '../build/wasm/release.js';
-import type { Rule, SourceFile } from './support/tidy.ts';
 import * as rules from './support/tidy.ts';
+import { importsOf, type Rule, type SourceFile } from './support/tidy-source.ts';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -235,7 +235,7 @@ test('tidy: every room opens with what it owns, and what must never change there
 test('tidy: the rules see the project', () => {
   expect(sources.map(({ path }) => path)).toContain('assembly/layout.ts');
   expect(sources.map(({ path }) => path)).toContain('src/base/errors.ts');
-  expect(sources.flatMap(rules.importsOf).length).toBeGreaterThan(20);
+  expect(sources.flatMap(importsOf).length).toBeGreaterThan(20);
 });
 
 test.each([
