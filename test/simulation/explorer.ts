@@ -11,6 +11,7 @@ import { SimulatedClock, SimulatedRandom } from '../../src/backend/simulated-clo
 import type { StorageConfig } from '../../src/config/config.ts';
 import { type MemoryBackend, StorageEngine } from '../../src/index.ts';
 import { SimulatedBackend } from '../../src/testing/index.ts';
+import { lendingWhile } from '../support/memories.ts';
 import { Callers } from './callers.ts';
 import { type Entry, Ledger, type View } from './ledger.ts';
 import { Strikes } from './strikes.ts';
@@ -52,7 +53,7 @@ const LOG_FACTOR = 3;
 export async function explore(seed: number, explored: Explored): Promise<void> {
   const program = new Exploration(seed, explored);
   try {
-    await program.run();
+    await lendingWhile(() => program.run());
     explored.programs++;
   } catch (error) {
     const repeat = `repeat: EXPLORE=${seed} npx vitest run test/simulation/explorer.test.ts`;

@@ -6,7 +6,8 @@
  * The places that no area owns are filled with canary bytes and looked at when a memory is given back, so that a
  * write outside of the areas of assembly/layout.ts shows.
  *
- * While memories are lent, `new WebAssembly.Memory` and `new WebAssembly.Instance` answer what is in the pool.
+ * While memories are lent, `new WebAssembly.Memory` and `new WebAssembly.Instance` answer what is in the pool. The cores
+ * that the engine keeps for as long as the process lives are made before that: nobody ever gives their memory back.
  */
 import {
   FRAME_AREA,
@@ -20,6 +21,11 @@ import {
   VICTIM_AREA,
   VICTIM_CAPACITY,
 } from '../../assembly/layout.ts';
+import { withScratch } from '../../src/codec/scratch.ts';
+import { StorageEngine } from '../../src/index.ts';
+
+withScratch(() => undefined);
+await (await StorageEngine.open({ backend: 'memory' })).close();
 
 const CANARY = 0xc5;
 const VICTIMS_END = VICTIM_AREA + VICTIM_CAPACITY * 4 + 4; // the list and where it goes on
