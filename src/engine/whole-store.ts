@@ -20,9 +20,12 @@ export async function verifyWhole(engineCore: EngineCore): Promise<VerifyReport>
   const { store, handles, pause, config, checkpointer } = engineCore.readable();
   const handle = handles.take();
   try {
+    // In one turn with the snapshot: its epoch and the roots must be of one moment.
+    const visible = visibleAt(store, handle.epoch, engineCore.codecs);
     const { verifyStore } = await loadWork();
+    engineCore.readable();
     return await verifyStore({
-      ...visibleAt(store, handle.epoch, engineCore.codecs),
+      ...visible,
       release: () => handle.close(),
       durable: checkpointer,
       readOnly: config.readOnly,
