@@ -56,16 +56,13 @@ describe('verify', () => {
 
   test('verify: what changes in the turn of its call, behind it, is not looked at', async () => {
     const store = await StorageEngine.open({ backend: 'memory' });
-    const [first, second] = [store.tree('first'), store.tree('second')];
-    for (let i = 0; i < 500; i++) first.putSync(`key ${i}`, Buffer.alloc(100));
     store.putSync('key', 'value');
     const { records } = await store.verify();
     const pending = store.verify();
-    for (let i = 0; i < 500; i++) second.putSync(`key ${i}`, Buffer.alloc(100));
-    const dropped = store.dropTree('first');
+    // The first named tree: with it comes the tree of their names.
+    for (let i = 0; i < 500; i++) store.tree('first').putSync(`key ${i}`, Buffer.alloc(100));
     const report = await pending;
-    expect(await dropped).toBe(true);
-    expectSound(report, 'trees that come and go');
+    expectSound(report, 'the first named tree');
     expect(report.records).toBe(records);
     await store.close();
   });
