@@ -6,9 +6,9 @@
 export interface StorageStats {
   /** The buffer pool: pages in memory. */
   readonly pool: {
-    /** Page frames. */
+    /** Page frames that it may have: as many as were asked for and a few more, or what the machine gave. */
     readonly frames: number;
-    /** Of these: free. */
+    /** Of these: free, or not taken yet. */
     readonly freeFrames: number;
     /** Of these: with bytes that lie nowhere else yet. */
     readonly dirtyFrames: number;
