@@ -149,7 +149,8 @@ test('compact: blocks of another codec are written anew, once', async () => {
     const { rounds, pagesMoved } = await engine.compact();
     expect(rounds).toBeGreaterThan(0);
     const { count } = engine.stats().pages;
-    expect(pagesMoved).toBeGreaterThanOrEqual(all ? count : count / 4);
+    // Most pages hold the long values; the others are a fourth or a fifth, by how they were split.
+    expect(pagesMoved).toBeGreaterThanOrEqual(all ? count : count / 5);
     expect(await engine.compact()).toMatchObject({ rounds: 0, pagesMoved: 0 });
     await expectContent(engine, content);
     await engine.close();

@@ -6,9 +6,15 @@ export function logCrashes(rounds: number): Killer {
   return { file: 'wal/crash.test.ts', test: /./, env: { ROUNDS: String(rounds) } };
 }
 
+/** The seed that finds a mutant soonest, where the first one takes long. */
+function beginningWith(seed: number | undefined): { SEED?: string } {
+  return seed === undefined ? {} : { SEED: String(seed) };
+}
+
 /** The whole engine beside a model, in one of its settings. */
-export function model(setting: string, rounds = 1): Killer {
-  return { file: 'model/engine.test.ts', test: /./, env: { MODEL: `^${setting}$`, ROUNDS: String(rounds) } };
+export function model(setting: string, rounds = 1, seed?: number): Killer {
+  const env = { MODEL: `^${setting}$`, ROUNDS: String(rounds) };
+  return { file: 'model/engine.test.ts', test: /./, env: { ...env, ...beginningWith(seed) } };
 }
 
 export function scan(test: RegExp): Killer {
@@ -85,8 +91,8 @@ export function payload(test: RegExp): Killer {
 }
 
 /** A store through many lives on a disk that lies, in one of its ways of life. */
-export function lives(way: RegExp, rounds = 3): Killer {
-  return { file: 'engine/lives.test.ts', test: way, env: { ROUNDS: String(rounds) } };
+export function lives(way: RegExp, rounds = 3, seed?: number): Killer {
+  return { file: 'engine/lives.test.ts', test: way, env: { ROUNDS: String(rounds), ...beginningWith(seed) } };
 }
 
 export function conflicts(test: RegExp): Killer {

@@ -113,13 +113,13 @@ export const storeMutants: readonly Mutant[] = [
     name: 'sync: the syncs of a blocking checkpoint are left out',
     file: CHECKPOINT,
     edits: [["if (step.value === 'sync') this.#file.syncSync();\n      }", '}']],
-    killer: lives(/: blocking/),
+    killer: lives(/: blocking/, 1, 3),
   },
   {
     name: 'sync: a blocking checkpoint takes over one by promise and leaves out the sync that was under way',
     file: CHECKPOINT,
     edits: [["if (run.waiting === 'sync') this.#file.syncSync();", '']],
-    killer: lives(/: blocking/),
+    killer: lives(/: blocking/, 1, 3),
   },
   {
     name: 'M16 the log is replayed from its end, not from the first commit that was not applied',
@@ -198,7 +198,7 @@ export const storeMutants: readonly Mutant[] = [
         "unsure = true;\n      log?.release(lsn);\n      yield 'sync';",
       ],
     ],
-    killer: lives(/: long logs/, 6),
+    killer: lives(/: long logs/, 2),
   },
   {
     name: 'checkpoint: it claims commits that were applied after its snapshot',
@@ -245,14 +245,14 @@ export const storeMutants: readonly Mutant[] = [
     name: 'M38 the other slot is written first when a store is opened',
     file: RECOVERY,
     edits: [['[found.slot, found.superblock],', '[1 - found.slot, found.superblock],']],
-    killer: lives(/: short lives/, 10),
+    killer: lives(/: short lives/, 4),
   },
   {
     name: 'M38 of two slots alike the one written first is written first again',
     file: 'src/maintenance/find-store.ts',
     edits: [['return one.fence > other.fence;', 'return false;']],
     // Few seeds see it: a sync must fail between the two slots, and the one written first be torn.
-    killer: { file: 'engine/lives.test.ts', test: /: short lives/, env: { ROUNDS: '4', SEED: '6' } },
+    killer: lives(/: short lives/, 4, 6),
   },
   {
     name: 'sync: the slots that are written again are not synced',
@@ -269,7 +269,7 @@ export const storeMutants: readonly Mutant[] = [
         'writeSuperblock(core, file, LAST_SLOT, { ...superblock, generation: 0 });',
       ],
     ],
-    killer: lives(/: short lives/, 10),
+    killer: lives(/: short lives/, 4),
   },
   {
     name: "sync: a new store's name is not synced",
@@ -281,12 +281,12 @@ export const storeMutants: readonly Mutant[] = [
     name: 'opening: the older superblock is taken',
     file: 'src/maintenance/find-store.ts',
     edits: [['return one.generation > other.generation;', 'return one.generation < other.generation;']],
-    killer: lives(/: short lives/, 10),
+    killer: lives(/: short lives/, 4),
   },
   {
     name: 'opening: the files of a log that is off are removed before a checkpoint holds them',
     file: 'src/engine/engine-core.ts',
     edits: [['if (created || staleLog.length > 0) await', 'if (created) await']],
-    killer: model('changing settings', 2),
+    killer: model('changing settings', 1, 4),
   },
 ];
