@@ -287,6 +287,6 @@ export const storeMutants: readonly Mutant[] = [
     name: 'opening: the files of a log that is off are removed before a checkpoint holds them',
     file: 'src/engine/engine-core.ts',
     edits: [['if (created || staleLog.length > 0) await', 'if (created) await']],
-    killer: model('changing settings', 1, 4),
+    killer: model('changing settings', 2),
   },
 ];
