@@ -16,6 +16,9 @@ export declare const pageShift: i32;
 /** Set by the debug build: walks and accounting checks that cost more than the work they watch. */
 export const DEBUG: bool = isDefined(ENGINE_DEBUG);
 
+/** Frames that a pool grows by at the most: one in the debug build, so that tests meet memory that moves at every turn. */
+const GROWTH_MOST: u32 = DEBUG ? 1 : u32.MAX_VALUE;
+
 // --- state area: one word each unless said otherwise ---
 export const FRAME_COUNT: usize = STATE_AREA; // frames that are in the memory, frame 0 included
 export const BUCKET_MASK: usize = STATE_AREA + 4;
@@ -146,13 +149,10 @@ export function framesAdd(most: u32): u32 {
   return size - count;
 }
 
-/**
- * How many frames the pool should grow by: as many as it has. One in the debug build, so that tests meet memory that
- * moves at every turn.
- */
+/** How many frames the pool should grow by: as many as it has. */
 export function framesGrowth(): u32 {
   const count = load<u32>(FRAME_COUNT);
-  return min(DEBUG ? 1 : count - 1, load<u32>(FRAMES_MAX) - count);
+  return min(min(count - 1, GROWTH_MOST), load<u32>(FRAMES_MAX) - count);
 }
 
 /** Address of a frame's bytes. */

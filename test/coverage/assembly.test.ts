@@ -49,7 +49,7 @@ const SEED_MEASURED = '1';
 
 /** Functions and blocks that the quick form may leave out. */
 const FUNCTIONS_MISSED = 0;
-const BLOCKS_MISSED = 15;
+const BLOCKS_MISSED = 14;
 
 const command = 'npx vitest run test/coverage';
 
