@@ -84,10 +84,9 @@ export async function backUpWhole(
 /** Compacts a store, or joins the run under way. */
 export async function compactWhole(engineCore: EngineCore): Promise<CompactReport> {
   engineCore.writable();
-  const { Compactor } = await loadWork();
-  engineCore.writable();
   try {
     await engineCore.reclaimer.start();
+    const { Compactor } = await loadWork();
     engineCore.writable();
     engineCore.compactor ??= new Compactor(engineCore.compactParts);
     return await engineCore.compactor.compact();
