@@ -125,7 +125,7 @@ test('compact: blocks of another codec are written anew, once', async () => {
   const content = records(COUNT / 10);
   // Values that do not compress are stored as they are, whatever is configured.
   const random = randomFrom(seed);
-  for (let i = 0; i < 40; i++) {
+  for (let i = 0; i < 36; i++) {
     let value = '';
     while (value.length < 9000) value += random(2 ** 32).toString(36);
     content.set(`value that does not compress ${i}`, value);
@@ -149,8 +149,7 @@ test('compact: blocks of another codec are written anew, once', async () => {
     const { rounds, pagesMoved } = await engine.compact();
     expect(rounds).toBeGreaterThan(0);
     const { count } = engine.stats().pages;
-    // Most pages hold the long values; the others are a fourth or a fifth, by how they were split.
-    expect(pagesMoved).toBeGreaterThanOrEqual(all ? count : count / 5);
+    expect(pagesMoved).toBeGreaterThanOrEqual(all ? count : count / 4);
     expect(await engine.compact()).toMatchObject({ rounds: 0, pagesMoved: 0 });
     await expectContent(engine, content);
     await engine.close();

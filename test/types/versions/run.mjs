@@ -58,7 +58,6 @@ function check(place, version, { name, lib, types, files, resolution }) {
     exactOptionalPropertyTypes: true,
     noEmit: true,
     skipLibCheck: false,
-    skipDefaultLibCheck: true, // TypeScript's own are none of ours, and take most of the time
   };
   writeFileSync(project, JSON.stringify({ compilerOptions, files: files(version) }));
   const tsc = join(place, `node_modules/typescript-${version}/bin/tsc`);
