@@ -182,3 +182,25 @@ test('log: when somebody else took the space, commits are refused before anythin
   expect(last.count()).toBe(39);
   await last.close();
 });
+
+test('log: files of a log that is turned off stay until a checkpoint holds what is in them', async () => {
+  const first = new SimulatedBackend({ seed });
+  const engine = await openSmall(first, small);
+  const keys = Array.from({ length: 5 }, (_, i) => `key ${i}`);
+  for (const key of keys) await engine.put(key, new Uint8Array(2000));
+  const disk = first.kill();
+  await engine.close();
+  const left: Left[] = [];
+  disk.onCall = ({ number, operation, file }) => {
+    left.push({
+      disk: disk.crash(),
+      keys,
+      where: `SEED=${seed}, after call ${number}, ${operation} ${file}`,
+    });
+  };
+  const without = await openSmall(disk, { ...small, walEnabled: false });
+  disk.onCall = undefined;
+  expect(logsOf(disk)).toEqual([]);
+  await without.close();
+  for (const one of left) await judge(one);
+});

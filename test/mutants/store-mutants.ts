@@ -1,5 +1,5 @@
 /* Mutants of checkpoint and recovery: what is written, synced and released in which order. */
-import { checkpoint, faults, hollowSpace, lives, model } from './killers.ts';
+import { checkpoint, faults, hollowSpace, lives, logFilesCrash, model } from './killers.ts';
 import type { Mutant } from './mutant.ts';
 
 const CHECKPOINT = 'src/maintenance/checkpoint.ts';
@@ -287,6 +287,6 @@ export const storeMutants: readonly Mutant[] = [
     name: 'opening: the files of a log that is off are removed before a checkpoint holds them',
     file: 'src/engine/engine-core.ts',
     edits: [['if (created || staleLog.length > 0) await', 'if (created) await']],
-    killer: model('changing settings', 2),
+    killer: logFilesCrash(/that is turned off/),
   },
 ];
